@@ -1,0 +1,43 @@
+// The interface between the planner and a kernel family.
+#ifndef TF_SIGNBIN_ENGINE_KERNEL_H_
+#define TF_SIGNBIN_ENGINE_KERNEL_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "engine/thread_pool.h"
+#include "engine/types.h"
+
+namespace tf_signbin {
+
+// One layer at one input shape. `filters` and `output` outlive the kernel.
+struct ConvProblem {
+  DataType type = DataType::kFloat32;
+  ConvShape shape;
+  const PackedFilters* filters = nullptr;
+  const OutputStage* output = nullptr;
+};
+
+// Nanoseconds spent in each stage of the last Run, summed over threads; only measured when profiling.
+struct StageTimes {
+  double tables_ns = 0, lookup_ns = 0, output_ns = 0;
+};
+
+// A prepared convolution: weights re-ordered for one family, ISA and shape. Run may be called from
+// one thread at a time; it spreads its work over the pool itself.
+class ConvKernel {
+ public:
+  virtual ~ConvKernel() = default;
+  virtual void Run(const void* input, void* output, ThreadPool& pool) = 0;
+  // For example "permute_avx512bw_i8_m6_p8f2".
+  virtual std::string name() const = 0;
+  virtual size_t prepared_weight_bytes() const = 0;
+  // Working memory for `threads` threads, tables and accumulators included.
+  virtual size_t workspace_bytes(int threads) const = 0;
+  virtual StageTimes stage_times() const { return {}; }
+};
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNEL_H_
