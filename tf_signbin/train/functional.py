@@ -1,0 +1,182 @@
+"""The mathematics of the quantizers, as pure functions.
+
+Every function works on a kernel in canonical shape [taps, regions, Ct, filters]: taps = KH*KW, a
+region is a block of Ct consecutive input channels of one filter that shares its sign factor, its
+threshold and its two values. `regions` is 1 unless region_channels is given. Per-region
+quantities have shape [1, regions, 1, filters].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tf_signbin.train import patterns
+from tf_signbin.train.legacy_keras import tf
+
+# Axes that one region spans in a canonical kernel.
+REGION_AXES = (0, 2)
+
+
+def to_regions(kernel: tf.Tensor, region_channels: int | None) -> tf.Tensor:
+    """Reshapes a kernel [..., Ci, Co] to [taps, regions, Ct, Co].
+
+    Raises:
+      ValueError: Ci is not a multiple of region_channels.
+    """
+    *window, channels, filters = kernel.shape
+    ct = region_channels or channels
+    if channels % ct:
+        raise ValueError(
+            f"region_channels={ct} does not divide the {channels} input channels of a kernel of "
+            f"shape {tuple(kernel.shape)}. Choose a divisor, or None for whole filters."
+        )
+    return tf.reshape(kernel, [math.prod(window), channels // ct, ct, filters])
+
+
+def sign_factors(filters: int, regions: int, positive_share: float) -> np.ndarray:
+    """β of every region, +1 or -1, float32 [1, regions, 1, filters].
+
+    The first `round(positive_share * filters)` filters are positive, the others negative (the
+    paper's published code with positive_share = 0.5). With several regions the order is rotated by
+    filters/regions from one block to the next, so that every block keeps the share and a filter
+    holds both signs.
+    """
+    positive = np.arange(filters) < round(positive_share * filters)
+    rows = [np.roll(positive, r * filters // regions) for r in range(regions)]
+    return np.where(np.stack(rows), 1.0, -1.0).astype(np.float32)[None, :, None, :]
+
+
+def standardize(w: tf.Tensor) -> tf.Tensor:
+    """(W - mean W) / std W per filter: latent standardisation of IR-Net (Qin et al., CVPR 2020)."""
+    axes = (0, 1, 2)
+    centered = w - tf.reduce_mean(w, axes, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centered), axes, keepdims=True)
+    # An all-equal filter has no variance; its centered weights are 0 and stay 0.
+    return centered * tf.math.rsqrt(variance + 1e-12)
+
+
+def max_threshold(w: tf.Tensor, delta: Any) -> tf.Tensor:
+    """Δ = delta * max|W| per region (paper: delta = 0.05)."""
+    return delta * tf.reduce_max(tf.abs(w), REGION_AXES, keepdims=True)
+
+
+def mean_threshold(w: tf.Tensor, delta: Any) -> tf.Tensor:
+    """Δ = delta * mean|W| per region (TWN: delta = 0.7; Li et al. 2016, eq. 6)."""
+    return delta * tf.reduce_mean(tf.abs(w), REGION_AXES, keepdims=True)
+
+
+def at_least(x: tf.Tensor, threshold: Any) -> tf.Tensor:
+    """1.0 where x >= threshold, else 0.0.
+
+    Written with float arithmetic because TFLite's converter folds a constant kernel's quantizer
+    away only if no step makes a tensor much larger, as a cast from bool to float does.
+    """
+    return 1.0 - tf.nn.relu(tf.sign(threshold - x))
+
+
+def above(x: tf.Tensor, threshold: Any) -> tf.Tensor:
+    """1.0 where x > threshold, else 0.0."""
+    return tf.nn.relu(tf.sign(x - threshold))
+
+
+def signed_binary_mask(
+    w: tf.Tensor,
+    beta: Any,
+    threshold: tf.Tensor,
+    pattern: patterns.Pattern | None = None,
+    tightness: Any = 1.0,
+) -> tf.Tensor:
+    """1.0 where a weight is effectual, else 0.0: βW >= Δ, and among the n largest βW of its group.
+
+    Args:
+      w: [taps, regions, Ct, filters].
+      beta, threshold: [1, regions, 1, filters].
+      pattern: (n, m), or None for no limit. Groups run over all input channels from channel 0,
+        whatever the regions.
+      tightness: see `patterns.within_pattern`.
+    """
+    score = w * beta
+    mask = at_least(score, threshold)
+    if pattern is None:
+        return mask
+    taps, regions, ct, filters = w.shape
+    by_channel = tf.reshape(score, [taps, regions * ct, filters])
+    return mask * tf.reshape(patterns.within_pattern(by_channel, pattern, tightness), w.shape)
+
+
+def mean_scale(w: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """α = mean |W| over the effectual weights of a region, 0 where a region has none."""
+    total = tf.reduce_sum(tf.abs(w) * mask, REGION_AXES, keepdims=True)
+    return tf.math.divide_no_nan(total, tf.reduce_sum(mask, REGION_AXES, keepdims=True))
+
+
+def two_values(mask: tf.Tensor, background: Any, effectual: Any) -> tf.Tensor:
+    """`effectual` where the mask is 1, `background` where it is 0: exactly two values a region."""
+    return background + mask * (effectual - background)
+
+
+def round_ste(x: tf.Tensor) -> tf.Tensor:
+    """Rounds half to even; the gradient passes unchanged."""
+    return x + tf.stop_gradient(tf.round(x) - x)
+
+
+def on_int8_grid(*values: tf.Tensor) -> list[tf.Tensor]:
+    """Rounds the values of a filter to multiples of s/127, s the filter's largest |value|.
+
+    TFLite quantizes a convolution's weights per output channel with scale max|w|/127 and zero
+    point 0. Values on this grid become exactly the integers round(127 v / s), and stay those when
+    BatchNorm is folded in, which multiplies a filter by one number.
+
+    Args:
+      *values: tensors [1, regions, 1, filters] which together hold all values of each filter.
+    """
+    largest = tf.abs(values[0])
+    for value in values[1:]:
+        largest = tf.maximum(largest, tf.abs(value))
+    step = tf.stop_gradient(tf.reduce_max(largest, axis=1, keepdims=True)) / 127.0
+    return [round_ste(tf.math.divide_no_nan(v, step)) * step for v in values]
+
+
+def surrogate_gradient(kind: str, x: tf.Tensor, w: tf.Tensor, t: Any, k: Any) -> tf.Tensor:
+    """Derivative that replaces the one of the step function, by estimator.
+
+    Args:
+      kind: 'ste': 1 where |W| <= 1, else 0 (Hubara et al. 2016, the paper's code).
+        'ede': k t (1 - tanh²(t x)), the error decay estimator of IR-Net (Qin et al. 2020).
+        'approx_sign': 2 - 2|x| where |x| <= 1, else 0 (Bi-Real Net, Liu et al., ECCV 2018).
+      x: distance of the latent weight from its step, W - βΔ.
+      w: the latent weight W.
+      t, k: scalars of 'ede'.
+    """
+    if kind == "ste":
+        return tf.cast(tf.abs(w) <= 1.0, w.dtype)
+    if kind == "ede":
+        return k * t * (1.0 - tf.square(tf.tanh(t * x)))
+    if kind == "approx_sign":
+        return tf.maximum(2.0 - 2.0 * tf.abs(x), 0.0)
+    raise ValueError(f"Unknown estimator {kind!r}; choose 'ste', 'ede' or 'approx_sign'.")
+
+
+def straight_through(w: tf.Tensor, quantized: tf.Tensor, derivative: Callable[[], Any]) -> Any:
+    """`quantized`, with dL/dW = g * derivative() through the mask that W was turned into.
+
+    The gradient also flows into `quantized` itself, that is into its values (a learned scale or
+    background). Zeroed weights receive the full gradient, as in the paper's published code.
+
+    Args:
+      w: latent weights.
+      quantized: their quantized form, of the same shape, which may depend on W only through masks
+        and stopped gradients.
+      derivative: returns dq/dW, broadcastable to w's shape; called when gradients are built.
+    """
+
+    @tf.custom_gradient
+    def forward(latent: tf.Tensor, values: tf.Tensor) -> Any:
+        del latent
+        return tf.identity(values), lambda g: (g * derivative(), g)
+
+    return forward(w, quantized)

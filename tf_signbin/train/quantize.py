@@ -1,0 +1,193 @@
+"""The public functions, named after tfmot's: annotate, apply, or both in quantize_model."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tf_signbin.train import graph, patterns
+from tf_signbin.train.configs import WeightQuantizeConfig, check_activations, why_unsupported
+from tf_signbin.train.legacy_keras import keras, tfmot_keras
+from tf_signbin.train.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
+from tf_signbin.train.scheme import SignedBinaryQuantizeScheme
+
+KeepDense = Iterable[str] | Callable[[Any], bool] | None
+PREFIX = "quant_"
+_QUANTIZE_ANNOTATE = "QuantizeAnnotate"
+
+
+def quantize_scope(*custom_objects: dict[str, Any]) -> Any:
+    """Scope in which models with signed-binary layers are loaded from files.
+
+    with tf_signbin.quantize_scope():
+        model = tf.keras.models.load_model("model.keras")
+
+    Args:
+      *custom_objects: further dictionaries of name: class, for example of own quantizers.
+    """
+    ours = {**QUANTIZERS, WeightQuantizeConfig.__name__: WeightQuantizeConfig}
+    return tfmot_keras.quantize_scope(ours, *custom_objects)
+
+
+def quantize_annotate_layer(layer: Any, quantizer: WeightQuantizer | None = None) -> Any:
+    """Marks one layer, so that quantize_apply quantizes its kernel.
+
+    Args:
+      layer: Conv1D, Conv2D, Dense, SeparableConv1D or SeparableConv2D (its pointwise part).
+      quantizer: default SignedBinaryQuantizer(), the paper's form.
+
+    Raises:
+      ValueError: the layer cannot be quantized; the message says why and what to do.
+    """
+    reason = why_unsupported(layer)
+    if reason:
+        raise ValueError(f"quantize_annotate_layer: {reason}.")
+    config = WeightQuantizeConfig(quantizer or SignedBinaryQuantizer())
+    return tfmot_keras.quantize_annotate_layer(layer, config)
+
+
+def quantize_annotate_model(
+    model: Any,
+    quantizer: WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None = None,
+    keep_dense: KeepDense = None,
+    activations: str = "float32",
+) -> Any:
+    """Marks every layer that quantize_apply shall quantize. Nested models are flattened.
+
+    Args:
+      model: Sequential or Functional tf.keras model. Layers that are annotated already stay so.
+      quantizer: one for all layers, or a function from layer to quantizer (None keeps the layer
+        dense); default SignedBinaryQuantizer().
+      keep_dense: layers that keep full-precision (int8) weights: name patterns as in fnmatch, or
+        a predicate of the layer. Default: `default_keep_dense`.
+      activations: 'int8' also marks all other layers, for tfmot's 8-bit scheme.
+
+    Returns:
+      A new model with the same weights.
+
+    Raises:
+      TypeError, ValueError: the model's kind is not supported; a pattern of keep_dense matches no
+        layer; no layer is left to quantize.
+    """
+    graph.check_model(model, "quantize_annotate_model")
+    check_activations(activations)
+    if graph.is_nested(model):
+        model = graph.flatten(model)
+    is_kept = _keep_rule(model, keep_dense)
+    choose = quantizer if _is_function(quantizer) else lambda layer: quantizer
+    annotated = []
+
+    def annotate(layer: Any) -> Any:
+        if type(layer).__name__ == _QUANTIZE_ANNOTATE:
+            annotated.append(layer.name)
+            return layer
+        chosen = None
+        if why_unsupported(layer) is None and not is_kept(layer):
+            chosen = choose(layer) if quantizer is not None else SignedBinaryQuantizer()
+        if chosen is not None:
+            annotated.append(layer.name)
+            return quantize_annotate_layer(layer, chosen)
+        return layer if activations == "float32" else tfmot_keras.quantize_annotate_layer(layer)
+
+    result = keras.models.clone_model(model, clone_function=annotate)
+    if not annotated:
+        raise ValueError(
+            f"No layer of {model.name!r} is left to quantize. Kept dense: "
+            f"{', '.join(sorted(layer.name for layer in model.layers if is_kept(layer)))}. "
+            "Narrow keep_dense, or annotate layers with quantize_annotate_layer."
+        )
+    return result
+
+
+def quantize_apply(model: Any, activations: str = "float32", prefix: str = PREFIX) -> Any:
+    """Quantizes an annotated model; see tfmot's quantize_apply.
+
+    Args:
+      model: annotated by the functions above.
+      activations: 'float32' or 'int8'.
+      prefix: of the names of the quantized layers.
+
+    Returns:
+      A new model with the same weights, ready for compile and fit.
+    """
+    graph.check_model(model, "quantize_apply")
+    scheme = SignedBinaryQuantizeScheme(activations)
+    with quantize_scope():
+        return tfmot_keras.quantize_apply(model, scheme, prefix)
+
+
+def quantize_model(
+    model: Any,
+    activations: str = "float32",
+    pattern: patterns.Pattern | None = None,
+    background: str = "centered",
+    delta: float = 0.05,
+    keep_dense: KeepDense = None,
+    quantizer: WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None = None,
+    scale: str | None = None,
+) -> Any:
+    """Makes a model's convolutions and dense layers signed-binary, ready for training.
+
+    The defaults are what measured best (documentation, page co-design): a centered background.
+    The paper's own form is background='none'; it lost 6 to 14 points there behind ReLUs.
+
+    model = tf_signbin.quantize_model(float_model, activations="int8", pattern=(3, 7))
+    model.compile(...); model.fit(...)
+    tf_signbin.convert(model, "model.tflite")
+
+    Args:
+      model: Sequential or Functional tf.keras model; nested ones are flattened. Its weights are
+        kept, so a trained float model is a start.
+      activations: 'float32', or 'int8' as in tfmot's 8-bit quantization-aware training.
+      pattern: (n, m): at most n effectual weights of each m input channels, or None.
+      background, delta: of the SignedBinaryQuantizer.
+      keep_dense: layers that keep full-precision (int8) weights: name patterns as in fnmatch, or
+        a predicate of the layer. Default: first convolution, last dense layer, 1x1 shortcut and
+        depthwise convolutions (`default_keep_dense`).
+      quantizer: replaces the four choices above: a quantizer, or a function from layer to
+        quantizer.
+      scale: 'none', 'mean' or 'learned'; default 'none' where a BatchNormalization follows the
+        layer and absorbs it, else 'mean'.
+
+    Returns:
+      A new model. The given one is not changed.
+
+    Raises:
+      TypeError, ValueError: see quantize_annotate_model.
+    """
+    graph.check_model(model, "quantize_model")
+    if graph.is_nested(model):
+        model = graph.flatten(model)
+    if quantizer is None:
+        followed = graph.followed_by_batch_norm(model)
+
+        def quantizer(layer: Any) -> WeightQuantizer:
+            automatic = "none" if layer.name in followed else "mean"
+            return SignedBinaryQuantizer(
+                delta=delta, background=background, pattern=pattern, scale=scale or automatic
+            )
+
+    annotated = quantize_annotate_model(model, quantizer, keep_dense, activations)
+    return quantize_apply(annotated, activations)
+
+
+def _is_function(quantizer: Any) -> bool:
+    # A quantizer is callable too.
+    return callable(quantizer) and not isinstance(quantizer, WeightQuantizer)
+
+
+def _keep_rule(model: Any, keep_dense: KeepDense) -> Callable[[Any], bool]:
+    if keep_dense is None:
+        kept = graph.default_keep_dense(model)
+        return lambda layer: layer.name in kept
+    if callable(keep_dense):
+        return keep_dense
+    name_patterns = [keep_dense] if isinstance(keep_dense, str) else list(keep_dense)
+    names = [layer.name for layer in model.layers]
+    for p in name_patterns:
+        if not fnmatch.filter(names, p):
+            raise ValueError(
+                f"keep_dense: no layer's name matches {p!r}. Layers: {', '.join(names)}."
+            )
+    return lambda layer: any(fnmatch.fnmatchcase(layer.name, p) for p in name_patterns)

@@ -1,0 +1,324 @@
+"""Weight quantizers: signed-binary, binary and ternary.
+
+Each is a tfmot `Quantizer`: it holds configuration, creates its variables in `build` and leaves the
+mathematics to `functional`. W is a kernel [..., Ci, Co]; statistics are per filter (output
+channel), or per region, a block of `region_channels` input channels of one filter.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from tf_signbin.train import functional, patterns
+from tf_signbin.train.legacy_keras import keras, tf, tfmot_keras
+
+ESTIMATORS = ("ste", "ede", "approx_sign")
+SCALES = ("none", "mean", "learned")
+BACKGROUNDS = ("none", "centered", "learned")
+THRESHOLDS = ("mean", "max", "fixed")
+
+
+def _check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ValueError(f"{argument}={value!r} is not one of {', '.join(map(repr, choices))}.")
+    return value
+
+
+class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
+    """Base of the quantizers: variables, estimator, latent standardisation, regions.
+
+    Args:
+      scale: 'none' (α = 1: a BatchNormalization after the layer absorbs it), 'mean' (α = mean |W|
+        over the effectual weights, a constant for the gradient) or 'learned' (γ times that mean,
+        γ a trainable variable per region that starts at 1).
+      estimator: how the gradient passes the step; see `functional.surrogate_gradient`.
+      standardize: standardise latent weights per filter first (IR-Net).
+      region_channels: Ct, or None for whole filters.
+      int8_grid: place the values of each filter on multiples of max|value|/127, so that the int8
+        weights of the converted model equal the trained ones. quantize_apply sets it.
+    """
+
+    def __init__(
+        self,
+        scale: str = "none",
+        estimator: str = "ste",
+        standardize: bool = False,
+        region_channels: int | None = None,
+        int8_grid: bool = False,
+    ):
+        self.scale = _check_choice("scale", scale, SCALES)
+        self.estimator = _check_choice("estimator", estimator, ESTIMATORS)
+        self.standardize = bool(standardize)
+        self.region_channels = region_channels
+        self.int8_grid = bool(int8_grid)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Creates the quantizer's variables on `layer`; see tfmot's Quantizer.build."""
+        variables = {}
+        if self.estimator == "ede":
+            # IR-Net's schedule starts at t = 0.1, k = max(1/t, 1); EDESchedule moves them.
+            variables["ede_t"] = self._scalar(layer, f"{name}_ede_t", 0.1)
+            variables["ede_k"] = self._scalar(layer, f"{name}_ede_k", 10.0)
+        if self.scale == "learned":
+            variables["gamma"] = self._per_region(layer, f"{name}_gamma", tensor_shape, 1.0)
+        return variables
+
+    @staticmethod
+    def _scalar(layer: Any, name: str, value: float) -> Any:
+        return layer.add_weight(
+            name, shape=(), initializer=keras.initializers.Constant(value), trainable=False
+        )
+
+    def _per_region(self, layer: Any, name: str, tensor_shape: Any, value: float) -> Any:
+        channels, filters = tensor_shape[-2:]
+        regions = channels // (self.region_channels or channels)
+        return layer.add_weight(
+            name,
+            shape=(1, regions, 1, filters),
+            initializer=keras.initializers.Constant(value),
+            trainable=True,
+        )
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """Quantized kernel, same shape and dtype as `inputs`; the same in training and inference."""
+        del training, kwargs
+        kernel = tf.convert_to_tensor(inputs)
+        w = self.latent(kernel)
+        mask = tf.stop_gradient(self.mask(w, weights))
+        values = self._values(w, mask, weights)
+        derivative = self._derivative(w, mask, weights)
+        return tf.reshape(functional.straight_through(w, values, derivative), kernel.shape)
+
+    def latent(self, kernel: Any) -> tf.Tensor:
+        """The kernel as [taps, regions, Ct, filters], standardised if configured."""
+        w = functional.to_regions(kernel, self.region_channels)
+        return functional.standardize(w) if self.standardize else w
+
+    @abc.abstractmethod
+    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        """1.0 where a latent weight is effectual, else 0.0; no gradient is wanted from it."""
+
+    @abc.abstractmethod
+    def _values(self, w: tf.Tensor, mask: Any, weights: dict[str, Any]) -> tf.Tensor:
+        """The quantized weights, [taps, regions, Ct, filters]."""
+
+    @abc.abstractmethod
+    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        """W minus the position of its nearest step: the argument of the shifted estimators."""
+
+    def _alpha(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor | None:
+        """α [1, regions, 1, filters], or None for 1."""
+        if self.scale == "none":
+            return None
+        alpha = tf.stop_gradient(functional.mean_scale(w, mask))
+        return alpha * weights["gamma"] if self.scale == "learned" else alpha
+
+    def _derivative(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> Any:
+        """dq/dW = α * surrogate, as a function called when the gradient is built."""
+        alpha = self._alpha(w, mask, weights)
+        distance = None if self.estimator == "ste" else self._step_distance(w, weights)
+
+        def derivative() -> tf.Tensor:
+            slope = functional.surrogate_gradient(
+                self.estimator, distance, w, weights.get("ede_t"), weights.get("ede_k")
+            )
+            return slope if alpha is None else slope * alpha
+
+        return derivative
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "scale": self.scale,
+            "estimator": self.estimator,
+            "standardize": self.standardize,
+            "region_channels": self.region_channels,
+            "int8_grid": self.int8_grid,
+        }
+
+    def with_options(self, **options: Any) -> WeightQuantizer:
+        """A copy of the quantizer with some of its arguments replaced."""
+        return type(self).from_config({**self.get_config(), **options})
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.get_config() == other.get_config()  # type: ignore
+
+    def __hash__(self) -> int:
+        return hash((type(self), repr(self.get_config())))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class SignedBinaryQuantizer(WeightQuantizer):
+    """Signed-binary weights: every filter holds one value and its background.
+
+    A filter (or region) has one fixed sign factor β. With Δ = delta * max|W| over the filter,
+
+        m = 1 where βW >= Δ, else 0;    q = β α (m - c)
+
+    * Paper (ICLR 2024 submission 7206, "signed binarization"): c = 0, so q is 0 or βα; the
+      defaults of this class are the paper's: delta 0.05, first half of the filters positive,
+      α = 1, clipped straight-through estimator.
+    * `background='centered'` (ours): c = mean(m), a constant for the gradient, so that a filter's
+      weights sum to 0. A filter of one sign can only average its non-negative inputs; a centered
+      one can subtract. Costs one window sum a pixel at run time, shared by all filters.
+    * `background='learned'` (ours): c a trainable variable per region, initially 0.3.
+    * `pattern=(n, m)` (ours): of those weights, at most the n largest βW in each m consecutive
+      input channels of a tap.
+
+    Gradient: dL/dW = α g * surrogate(W - βΔ); for 'ste' g where |W| <= 1 (times α), else 0.
+
+    Args:
+      delta: threshold factor; a variable of the layer, so a schedule can change it.
+      positive_share: share of filters with β = +1, the first ones.
+      background: 'none', 'centered' or 'learned'.
+      pattern: (n, m) or None.
+      scale, estimator, standardize, region_channels, int8_grid: see WeightQuantizer.
+    """
+
+    LEARNED_BACKGROUND_START = 0.3
+
+    def __init__(
+        self,
+        delta: float = 0.05,
+        positive_share: float = 0.5,
+        background: str = "none",
+        pattern: patterns.Pattern | None = None,
+        **options: Any,
+    ):
+        super().__init__(**options)
+        if not 0.0 <= delta < 1.0:
+            raise ValueError(f"delta={delta} must be in [0, 1): it is a share of max|W|.")
+        if not 0.0 <= positive_share <= 1.0:
+            raise ValueError(f"positive_share={positive_share} must be in [0, 1].")
+        self.delta = float(delta)
+        self.positive_share = float(positive_share)
+        self.background = _check_choice("background", background, BACKGROUNDS)
+        self.pattern = patterns.check_pattern(pattern)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        variables = super().build(tensor_shape, name, layer)
+        variables["delta"] = self._scalar(layer, f"{name}_delta", self.delta)
+        if self.pattern:
+            variables["tightness"] = self._scalar(layer, f"{name}_pattern_tightness", 1.0)
+        if self.background == "learned":
+            variables["background"] = self._per_region(
+                layer, f"{name}_background", tensor_shape, self.LEARNED_BACKGROUND_START
+            )
+        return variables
+
+    def _beta(self, w: tf.Tensor) -> Any:
+        return functional.sign_factors(w.shape[3], w.shape[1], self.positive_share)
+
+    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        threshold = functional.max_threshold(w, weights["delta"])
+        tightness = weights.get("tightness")
+        return functional.signed_binary_mask(w, self._beta(w), threshold, self.pattern, tightness)
+
+    def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        beta = self._beta(w)
+        alpha = self._alpha(w, mask, weights)
+        step = beta if alpha is None else beta * alpha
+        if self.background == "none":
+            return mask * step
+        if self.background == "centered":
+            c = tf.reduce_mean(mask, functional.REGION_AXES, keepdims=True)
+        else:
+            c = weights["background"]
+        low, high = -c * step, (1.0 - c) * step
+        if self.int8_grid:
+            low, high = functional.on_int8_grid(low, high)
+        return functional.two_values(mask, low, high)
+
+    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        return w - self._beta(w) * functional.max_threshold(w, weights["delta"])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "delta": self.delta,
+            "positive_share": self.positive_share,
+            "background": self.background,
+            "pattern": list(self.pattern) if self.pattern else None,
+            **super().get_config(),
+        }
+
+
+class BinaryQuantizer(WeightQuantizer):
+    """Binary weights: q = α sign(W), with sign(0) = +1.
+
+    `scale='mean'` is XNOR-Net's α = mean |W| per filter (Rastegari et al., ECCV 2016, eq. 6);
+    'none' is BinaryConnect's (Courbariaux et al., 2015). The estimators act around W = 0.
+    """
+
+    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        """1.0 where q = +α, else 0.0."""
+        del weights
+        return functional.at_least(w, 0.0)
+
+    def _alpha(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor | None:
+        # Every weight is effectual.
+        return super()._alpha(w, tf.ones_like(mask), weights)
+
+    def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        alpha = self._alpha(w, mask, weights)
+        high = 1.0 if alpha is None else alpha
+        return functional.two_values(mask, -high, high)
+
+    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        return w
+
+
+class TernaryQuantizer(WeightQuantizer):
+    """Ternary weights: q = α sign(W) where |W| > Δ, else 0.
+
+    `scale='mean'` with `threshold='mean'`, delta 0.7 is TWN (Li et al., 2016, eqs. 5 and 6):
+    Δ = 0.7 mean|W|, α = mean |W| over |W| > Δ, both per filter. `threshold='max'` is TTQ's
+    Δ = delta * max|W| (Zhu et al., ICLR 2017: 0.05); 'fixed' is Δ = delta itself.
+    The estimators act around the step nearest to W, ±Δ.
+
+    Args:
+      delta: threshold factor, or the threshold for 'fixed'; a variable of the layer.
+      threshold: 'mean', 'max' or 'fixed'.
+      scale, estimator, standardize, region_channels, int8_grid: see WeightQuantizer.
+    """
+
+    def __init__(
+        self, delta: float = 0.7, threshold: str = "mean", scale: str = "mean", **options: Any
+    ):
+        super().__init__(scale=scale, **options)
+        if delta < 0.0:
+            raise ValueError(f"delta={delta} must not be negative.")
+        self.delta = float(delta)
+        self.threshold = _check_choice("threshold", threshold, THRESHOLDS)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        variables = super().build(tensor_shape, name, layer)
+        variables["delta"] = self._scalar(layer, f"{name}_delta", self.delta)
+        return variables
+
+    def _limit(self, w: tf.Tensor, weights: dict[str, Any]) -> Any:
+        if self.threshold == "fixed":
+            return weights["delta"]
+        rule = functional.mean_threshold if self.threshold == "mean" else functional.max_threshold
+        return rule(w, weights["delta"])
+
+    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        return functional.above(tf.abs(w), self._limit(w, weights))
+
+    def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        alpha = self._alpha(w, mask, weights)
+        signs = mask * tf.sign(w)
+        return signs if alpha is None else signs * alpha
+
+    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        return w - tf.sign(w) * self._limit(w, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"delta": self.delta, "threshold": self.threshold, **super().get_config()}
+
+
+QUANTIZERS: dict[str, type[WeightQuantizer]] = {
+    cls.__name__: cls for cls in (SignedBinaryQuantizer, BinaryQuantizer, TernaryQuantizer)
+}
