@@ -1,0 +1,85 @@
+"""The public conversion: any source to one .tflite file with packed layers."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from tf_signbin.convert import rewrite
+from tf_signbin.convert.report import DENSE, ConversionReport, LayerReport
+from tf_signbin.convert.stock import RepresentativeDataset, stock_model
+
+LAYOUTS = ("custom_op", "builtin")
+
+
+class UnpackedLayersError(ValueError):
+    """strict=True: layers that were meant to be packed stayed dense. `layers` are their reports."""
+
+    def __init__(self, layers: list[LayerReport]) -> None:
+        self.layers = layers
+        listing = "\n".join(f"  {layer.op} {layer.name}: {layer.reason}" for layer in layers)
+        super().__init__(
+            f"{len(layers)} layers are quantized but were not packed:\n{listing}\n"
+            "Convert with strict=False to leave them dense."
+        )
+
+
+def convert(
+    source: Any,
+    *,
+    activations: str | None = None,
+    representative_dataset: RepresentativeDataset | None = None,
+    input_type: str | None = None,
+    output_type: str | None = None,
+    layout: str = "custom_op",
+    strict: bool = False,
+    report: ConversionReport | None = None,
+) -> bytes:
+    """Converts a model to TensorFlow Lite and packs its two-valued and ternary layers.
+
+    The stock converter does its work first (folding, fusing, quantizing); then every CONV_2D and
+    FULLY_CONNECTED whose constant filter allows it becomes a packed operator (docs/format.md).
+
+    Args:
+      source: a built Keras model (functional, sequential or nested; quantized by quantize_model or
+        with plain layers), the path of a SavedModel folder, a concrete function, or a .tflite file
+        from any exporter (bytes or path).
+      activations: 'float32' or 'int8'. Default: 'int8' if the model was trained with int8
+        activations or a representative_dataset is given, else 'float32'.
+      representative_dataset: for int8 activations of a model trained without: a function that
+        yields lists of input arrays, as for tf.lite.TFLiteConverter.
+      input_type, output_type: 'float32' (default), 'int8' or 'uint8' model inputs and outputs.
+      layout: 'custom_op' for packed operators, which need the delegate; 'builtin' for stock
+        operators: the file runs anywhere and the delegate recognises the filters by value.
+      strict: raise when a layer that was meant to be signed-binary stays dense.
+      report: filled in with what happened to each layer.
+
+    Returns:
+      The .tflite file. The same model gives the same bytes.
+
+    Raises:
+      ModelError: the source is a damaged .tflite file.
+      UnpackedLayersError: see `strict`.
+      TypeError, ValueError, FileNotFoundError: an argument is not usable; the message says why.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout={layout!r}: must be one of {LAYOUTS}")
+    report = report if report is not None else ConversionReport()
+    start = time.perf_counter()
+    stock = stock_model(source, activations, representative_dataset, input_type, output_type)
+    report.stock_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else "model"
+    data, report.layers = rewrite.pack(stock, name=name, layout=layout)
+    report.pack_seconds = time.perf_counter() - start
+    report.stock_file_bytes, report.file_bytes = len(stock), len(data)
+    if strict:
+        _check_strict(source, report)
+    return data
+
+
+def _check_strict(source: Any, report: ConversionReport) -> None:
+    left = [layer for layer in report.layers if layer.status == DENSE and layer.nearly]
+    if left:
+        raise UnpackedLayersError(left)

@@ -1,0 +1,121 @@
+"""The stock TensorFlow Lite conversion of every kind of source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tf_signbin.convert.files import read_file
+
+RepresentativeDataset = Callable[[], Iterable[Any]]
+_IO_TYPES = ("float32", "int8", "uint8")
+
+
+def is_tflite(source: Any) -> bool:
+    """Whether the source is a .tflite file already: its bytes, or a path to a file."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return True
+    return isinstance(source, str | os.PathLike) and not os.path.isdir(source)
+
+
+def stock_model(
+    source: Any,
+    activations: str | None = None,
+    representative_dataset: RepresentativeDataset | None = None,
+    input_type: str | None = None,
+    output_type: str | None = None,
+) -> bytes:
+    """The stock .tflite file of a source; see `tf_signbin.convert` for the arguments."""
+    if activations not in (None, "float32", "int8"):
+        raise ValueError(f"activations={activations!r}: must be None, 'float32' or 'int8'")
+    for name, value in (("input_type", input_type), ("output_type", output_type)):
+        if value not in (None, *_IO_TYPES):
+            raise ValueError(f"{name}={value!r}: must be None or one of {_IO_TYPES}")
+    if is_tflite(source):
+        if activations or representative_dataset or input_type or output_type:
+            raise ValueError(
+                "activations, representative_dataset, input_type and output_type cannot change a "
+                ".tflite file; convert the Keras model or SavedModel with them instead"
+            )
+        if isinstance(source, str | os.PathLike):
+            return read_file(source)
+        return bytes(source)
+
+    import tensorflow as tf
+
+    converter, has_fake_quant = _converter(tf, source)
+    if activations is None:
+        activations = "int8" if has_fake_quant or representative_dataset else "float32"
+    if activations == "int8":
+        if not (has_fake_quant or representative_dataset):
+            raise ValueError(
+                "activations='int8' needs a representative_dataset, because the model was not "
+                "trained with int8 activations (quantize_model(..., activations='int8'))"
+            )
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative_dataset
+    elif representative_dataset is not None:
+        raise ValueError("representative_dataset has no use with activations='float32'")
+    for name, value in (
+        ("inference_input_type", input_type),
+        ("inference_output_type", output_type),
+    ):
+        if value is not None:
+            if value != "float32" and activations != "int8":
+                raise ValueError(f"{name[10:]}={value!r} needs activations='int8'")
+            setattr(converter, name, tf.dtypes.as_dtype(value))
+    return bytes(converter.convert())
+
+
+def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
+    """TensorFlow's converter for a source, and whether its activations are fake-quantized."""
+    if isinstance(source, str | os.PathLike):
+        path = os.fspath(source)
+        if not os.path.exists(os.path.join(path, "saved_model.pb")):
+            raise FileNotFoundError(f"{path}: not a SavedModel folder (it has no saved_model.pb)")
+        return tf.lite.TFLiteConverter.from_saved_model(path), _saved_model_has_fake_quant(path)
+    if hasattr(source, "graph") and hasattr(source, "structured_input_signature"):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([source])
+        return converter, _graph_has_fake_quant(source.graph.as_graph_def())
+    if hasattr(source, "layers") and hasattr(source, "call"):
+        if not getattr(source, "built", False) or not getattr(source, "inputs", None):
+            raise ValueError(
+                f"model {getattr(source, 'name', source)!r} has no input shape yet: call "
+                "model.build(input_shape) or call it once on a batch before converting it"
+            )
+        return tf.lite.TFLiteConverter.from_keras_model(source), _keras_has_fake_quant(source)
+    raise TypeError(
+        f"cannot convert a {type(source).__name__}: give a Keras model, a SavedModel folder, a "
+        "concrete function, or a .tflite file (bytes or path)"
+    )
+
+
+def _graph_has_fake_quant(graph: Any) -> bool:
+    """Whether a GraphDef fake-quantizes a tensor as a whole, as tfmot does for activations."""
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    return any(node.op == "FakeQuantWithMinMaxVars" for node in nodes)
+
+
+def _saved_model_has_fake_quant(path: str) -> bool:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel()
+    with open(os.path.join(path, "saved_model.pb"), "rb") as file:
+        model.ParseFromString(file.read())
+    return any(_graph_has_fake_quant(meta.graph_def) for meta in model.meta_graphs)
+
+
+def _keras_has_fake_quant(model: Any) -> bool:
+    """Whether a tfmot wrapper in the model quantizes activations."""
+    for layer in model._flatten_layers():
+        if type(layer).__name__ == "QuantizeLayer":
+            return True
+        config = getattr(layer, "quantize_config", None)
+        if config is None:
+            continue
+        if config.get_output_quantizers(layer.layer) or config.get_activations_and_quantizers(
+            layer.layer
+        ):
+            return True
+    return False
