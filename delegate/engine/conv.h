@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/kernel.h"
 #include "engine/thread_pool.h"
@@ -28,7 +29,8 @@ class Conv2D {
   // Checks every size and index of an untrusted model. On failure returns null and fills `status`.
   static std::unique_ptr<Conv2D> Create(DataType type, PackedFilters filters, OutputStage output,
                                         const PlanOptions& options, Status* status);
-  // Plans and prepares for a shape; cheap when the shape did not change.
+  // Plans and prepares for a shape; cheap when the shape did not change. `threads` is the most that
+  // a pool passed to Run may have. A batch of 0 is allowed: Run then does nothing.
   Status Resize(const ConvShape& shape, int threads);
   // input: [batch, in_h, in_w, in_c], output: [batch, out_h, out_w, out_c], not overlapping.
   Status Run(const void* input, void* output, ThreadPool& pool);
@@ -42,6 +44,7 @@ class Conv2D {
   OutputStage output_;
   PlanOptions options_;
   ConvShape shape_;
+  int threads_ = 0;
   std::unique_ptr<ConvKernel> kernel_;
 };
 

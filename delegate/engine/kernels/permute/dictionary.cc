@@ -1,0 +1,146 @@
+#include "engine/kernels/permute/dictionary.h"
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_map>
+
+namespace tf_signbin {
+namespace {
+
+// Wider groups gain little beyond this and their tables cost more additions to build.
+constexpr int kMaxChannels = 15;
+// Entries with more channels than this would make tables dearer than what they save.
+constexpr int kMaxTerms = 3;
+
+uint64_t Key(Pattern pattern) {
+  return static_cast<uint64_t>(pattern.minus) << 32 | pattern.plus;
+}
+
+int Terms(Pattern pattern) {
+  return __builtin_popcount(pattern.plus) + __builtin_popcount(pattern.minus);
+}
+
+// Bits [first, first + count) of a filter's mask row, count <= 25.
+uint32_t MaskBits(const uint8_t* row, size_t row_bytes, size_t first, int count) {
+  uint32_t bits = 0;
+  const size_t byte = first / 8;
+  for (size_t i = 0; i < 4 && byte + i < row_bytes; ++i) {
+    bits |= static_cast<uint32_t>(row[byte + i]) << (8 * i);
+  }
+  return bits >> (first % 8) & ((1u << count) - 1);
+}
+
+// Collects the distinct patterns of groups of `channels`; gives up beyond `limit` or kMaxTerms.
+bool Collect(const PackedFilters& filters, int channels, int limit, Dictionary* dictionary) {
+  const std::vector<ChannelGroup> groups = MakeGroups(filters, channels);
+  const int taps = filters.kernel_h * filters.kernel_w;
+  std::unordered_map<uint64_t, bool> seen;
+  dictionary->entries.assign(1, Pattern{});
+  seen[0] = true;
+  dictionary->terms = 0;
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    for (int tap = 0; tap < taps; ++tap) {
+      for (const ChannelGroup& group : groups) {
+        const Pattern pattern = PatternOf(filters, filter, tap, group);
+        if (!seen.emplace(Key(pattern), true).second) continue;
+        dictionary->terms = std::max(dictionary->terms, Terms(pattern));
+        dictionary->entries.push_back(pattern);
+        if (static_cast<int>(dictionary->entries.size()) > limit) return false;
+        if (dictionary->terms > kMaxTerms) return false;
+      }
+    }
+  }
+  return true;
+}
+
+Dictionary Full(int channels) {
+  Dictionary dictionary;
+  dictionary.channels = channels;
+  dictionary.full = true;
+  dictionary.terms = channels;
+  for (uint32_t bits = 0; bits < 1u << channels; ++bits) {
+    dictionary.entries.push_back(Pattern{bits, 0});
+  }
+  dictionary.BuildIndex();
+  return dictionary;
+}
+
+// All signed patterns of `channels` ternary weights.
+Dictionary FullTernary(int channels) {
+  Dictionary dictionary;
+  dictionary.channels = channels;
+  dictionary.terms = channels;
+  for (uint32_t plus = 0; plus < 1u << channels; ++plus) {
+    for (uint32_t minus = 0; minus < 1u << channels; ++minus) {
+      if (!(plus & minus)) dictionary.entries.push_back(Pattern{plus, minus});
+    }
+  }
+  dictionary.BuildIndex();
+  return dictionary;
+}
+
+}  // namespace
+
+void Dictionary::BuildIndex() {
+  std::vector<int> order(entries.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](int a, int b) { return Key(entries[a]) < Key(entries[b]); });
+  keys_.clear();
+  ids_ = order;
+  for (int id : order) keys_.push_back(Key(entries[id]));
+}
+
+int Dictionary::Find(Pattern pattern) const {
+  if (full) return static_cast<int>(pattern.plus);
+  const auto it = std::lower_bound(keys_.begin(), keys_.end(), Key(pattern));
+  return ids_[it - keys_.begin()];
+}
+
+std::vector<ChannelGroup> MakeGroups(const PackedFilters& filters, int channels_per_group) {
+  std::vector<ChannelGroup> groups;
+  const int region_channels = filters.in_c / filters.regions;
+  for (int region = 0; region < filters.regions; ++region) {
+    for (int c = 0; c < region_channels; c += channels_per_group) {
+      groups.push_back({region * region_channels + c,
+                        std::min(channels_per_group, region_channels - c), region});
+    }
+  }
+  return groups;
+}
+
+Pattern PatternOf(const PackedFilters& filters, int filter, int tap, const ChannelGroup& group) {
+  const size_t row_bytes = filters.mask_row_bytes();
+  const size_t first = static_cast<size_t>(tap) * filters.in_c + group.channel;
+  const uint8_t* row = filters.masks.data() + static_cast<size_t>(filter) * row_bytes;
+  Pattern pattern;
+  pattern.plus = MaskBits(row, row_bytes, first, group.count);
+  if (filters.kind == WeightKind::kTernary) {
+    row += static_cast<size_t>(filters.out_c) * row_bytes;
+    pattern.minus = MaskBits(row, row_bytes, first, group.count);
+  }
+  return pattern;
+}
+
+Dictionary ChooseDictionary(const PackedFilters& filters, int limit, int group) {
+  const bool ternary = filters.kind == WeightKind::kTernary;
+  const int full_channels = ternary ? 3 : (limit == 64 ? 6 : 5);
+  const int region_channels = filters.in_c / filters.regions;
+  if (group == 0 || group > full_channels) {
+    const int widest = group ? group : std::min(kMaxChannels, region_channels);
+    const int narrowest = group ? group : full_channels + 1;
+    if (widest > kMaxChannels) return {};
+    for (int channels = widest; channels >= narrowest; --channels) {
+      Dictionary dictionary;
+      if (!Collect(filters, channels, limit, &dictionary)) continue;
+      dictionary.channels = channels;
+      dictionary.BuildIndex();
+      return dictionary;
+    }
+    if (group) return {};
+  }
+  const int channels = group ? group : full_channels;
+  return ternary ? FullTernary(channels) : Full(channels);
+}
+
+}  // namespace tf_signbin

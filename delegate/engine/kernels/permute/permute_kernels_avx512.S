@@ -1,0 +1,286 @@
+// Register-permute microkernels for AVX-512BW (x86-64, System V ABI).
+//
+// A microkernel computes P output pixels times F vectors of filters (32 int16 or 16 float32 filters
+// a vector) over some taps and channel groups. The accumulators stay in registers throughout; for
+// each input pixel and group, two registers A and B hold a table of partial sums, and one
+// VPERMI2W/VPERMI2PS looks the group's entry up for all filters of a vector at once.
+//
+// Hand-written because register allocation is the kernel: compilers spill accumulators here.
+// What limits it is vector instructions issued, so copies are avoided where a register dies:
+// the last lookup in a table overwrites A (VPERMT2), the last use of an index vector overwrites it.
+//
+//   void name(const PermuteTask* task);          see permute_kernels.h
+//
+// Names: tf_signbin_permute_<type>_t<taps>_p<P>f<F>. With t3, three horizontally adjacent taps share
+// each table (stride 1, dilation 1); with t1, each tap reads its own.
+
+        .intel_syntax noprefix
+        .altmacro
+        .text
+
+// Offsets into PermuteTask.
+        .set TASK_TAPS, 0
+        .set TASK_TAP_COUNT, 8
+        .set TASK_BLOCKS, 16
+        .set TASK_TAIL_GROUPS, 24
+        .set TASK_COLUMN_BYTES, 32
+        .set TASK_INDICES, 40
+        .set TASK_OUT, 48
+
+// int8: 16-bit sums, index words hold 2 groups of 6 bits. float32: index words hold 3 groups of 5
+// bits, widened to 32 bits on loading.
+        .macro LOAD_INDEX type, reg, offset
+        .ifc \type,i8
+        vmovdqa64 zmm\reg, [rdx + \offset*64]
+        .else
+        vpmovzxwd zmm\reg, ymmword ptr [rdx + \offset*32]
+        .endif
+        .endm
+
+        .macro NEXT_GROUP type, reg
+        .ifc \type,i8
+        vpsrlw zmm\reg, zmm\reg, 6
+        .else
+        vpsrld zmm\reg, zmm\reg, 5
+        .endif
+        .endm
+
+// float32 sums alternate between VADDPS and an FMA with 1.0: the same result, but the two run on
+// different ports, which is worth 15% where VPERMI2PS competes with VADDPS (Zen 5).
+        .macro ACCUMULATE type, acc, value
+        .ifc \type,i8
+        vpaddw zmm\acc, zmm\acc, zmm\value
+        .else
+        .set adds, adds + 1
+        .if adds % 2
+        vaddps zmm\acc, zmm\acc, zmm\value
+        .else
+        vfmadd231ps zmm\acc, zmm\value, zmm31
+        .endif
+        .endif
+        .endm
+
+// acc += table(A, B)[index]. dies: 0 none, 1 the table, 2 the index vector.
+        .macro LOOKUP type, acc, index, tmp, a, b, dies
+        .if \dies == 1
+        .ifc \type,i8
+        vpermt2w zmm\a, zmm\index, zmm\b
+        .else
+        vpermt2ps zmm\a, zmm\index, zmm\b
+        .endif
+        ACCUMULATE \type, \acc, \a
+        .elseif \dies == 2
+        .ifc \type,i8
+        vpermi2w zmm\index, zmm\a, zmm\b
+        .else
+        vpermi2ps zmm\index, zmm\a, zmm\b
+        .endif
+        ACCUMULATE \type, \acc, \index
+        .else
+        vmovdqa64 zmm\tmp, zmm\index
+        .ifc \type,i8
+        vpermi2w zmm\tmp, zmm\a, zmm\b
+        .else
+        vpermi2ps zmm\tmp, zmm\a, zmm\b
+        .endif
+        ACCUMULATE \type, \acc, \tmp
+        .endif
+        .endm
+
+// zmm<reg> = table half of column c at byte offset disp; r8, r9, r10, r11 point at columns 0, 3, 6, 9.
+        .macro LOAD_TABLE reg, c, disp
+        .if \c % 3 == 0
+        LOAD_AT \reg, %(8 + \c / 3), 0, \disp
+        .elseif \c % 3 == 1
+        LOAD_AT \reg, %(8 + \c / 3), 1, \disp
+        .else
+        LOAD_AT \reg, %(8 + \c / 3), 2, \disp
+        .endif
+        .endm
+
+        .macro LOAD_AT reg, base, scale, disp
+        .if \scale == 0
+        vmovdqa64 zmm\reg, [r\base + \disp]
+        .else
+        vmovdqa64 zmm\reg, [r\base + rax*\scale + \disp]
+        .endif
+        .endm
+
+// All lookups of one channel group: every column's table, loaded once, serves the TAPS taps that
+// meet it. The registers above accumulators and index vectors hold tables and temporaries in turn.
+        .macro GROUP type, taps, pixels, vectors, group, last
+        .set first_free, \pixels*\vectors + \taps*\vectors
+        .set registers, 32
+        .ifc \type,f32
+        .set registers, 31
+        .endif
+        .set tables, 2
+        .if registers - first_free >= 7
+        .set tables, 4
+        .endif
+        .set temporary, 0
+        .set column, 0
+        .rept \pixels + \taps - 1
+        .set reg_a, first_free + (2*column) % tables
+        LOAD_TABLE %reg_a, %column, %(\group*128)
+        LOAD_TABLE %(reg_a + 1), %column, %(\group*128 + 64)
+// Taps that meet this column: tap t reaches pixel column - t.
+        .set t_low, column - \pixels + 1
+        .if t_low < 0
+        .set t_low, 0
+        .endif
+        .set t_high, column
+        .if t_high > \taps - 1
+        .set t_high, \taps - 1
+        .endif
+        .set t, t_low
+        .rept t_high - t_low + 1
+        .set v, 0
+        .rept \vectors
+        .set tmp_reg, first_free + tables + temporary % (registers - first_free - tables)
+        .set temporary, temporary + 1
+        .set dies, 0
+        .if \last && (column - t == \pixels - 1)
+        .set dies, 2
+        .endif
+        .if (t == t_high) && (v == \vectors - 1)
+        .set dies, 1
+        .endif
+        LOOKUP \type, %((column - t)*\vectors + v), %(\pixels*\vectors + t*\vectors + v), %tmp_reg, %reg_a, %(reg_a + 1), %dies
+        .set v, v + 1
+        .endr
+        .set t, t + 1
+        .endr
+        .set column, column + 1
+        .endr
+        .endm
+
+// `groups` channel groups whose indices share one set of index vectors.
+        .macro BLOCK type, taps, pixels, vectors, groups
+        .set i, 0
+        .rept \taps*\vectors
+        LOAD_INDEX \type, %(\pixels*\vectors + i), %i
+        .set i, i + 1
+        .endr
+        .set group, 0
+        .rept \groups
+        .if group > 0
+        .set i, 0
+        .rept \taps*\vectors
+        NEXT_GROUP \type, %(\pixels*\vectors + i)
+        .set i, i + 1
+        .endr
+        .endif
+        GROUP \type, \taps, \pixels, \vectors, %group, %(group == \groups - 1)
+        .set group, group + 1
+        .endr
+        .ifc \type,i8
+        add rdx, \taps*\vectors*64
+        .else
+        add rdx, \taps*\vectors*32
+        .endif
+        .endm
+
+        .macro ZERO reg
+        vpxord zmm\reg, zmm\reg, zmm\reg
+        .endm
+
+        .macro STORE reg
+        vmovdqa64 [rcx + \reg*64], zmm\reg
+        .endm
+
+        .macro ADVANCE bytes, columns
+        add r8, \bytes
+        .if \columns > 3
+        add r9, \bytes
+        .endif
+        .if \columns > 6
+        add r10, \bytes
+        .endif
+        .if \columns > 9
+        add r11, \bytes
+        .endif
+        .endm
+
+        .macro KERNEL type, taps, pixels, vectors
+        .set word_groups, 2
+        .set adds, 0
+        .ifc \type,f32
+        .set word_groups, 3
+        .endif
+        .globl tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors
+        .hidden tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors
+        .type tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors, @function
+        .p2align 6
+tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors:
+        endbr64
+        push rbx
+        mov rax, [rdi + TASK_COLUMN_BYTES]
+        mov rdx, [rdi + TASK_INDICES]
+        mov rcx, [rdi + TASK_OUT]
+        mov rsi, [rdi + TASK_TAPS]
+        mov rbx, [rdi + TASK_TAP_COUNT]
+        .set i, 0
+        .rept \pixels*\vectors
+        ZERO %i
+        .set i, i + 1
+        .endr
+        .ifc \type,f32
+        mov r8d, 0x3f800000
+        vpbroadcastd zmm31, r8d
+        .endif
+1:      mov r8, [rsi]
+        add rsi, 8
+        lea r9, [rax + rax*2]
+        lea r10, [r8 + r9*2]
+        lea r11, [r9 + r9*2]
+        add r11, r8
+        add r9, r8
+        push rdi
+        mov rdi, [rdi + TASK_BLOCKS]
+        test rdi, rdi
+        jz 3f
+        .p2align 5
+2:      BLOCK \type, \taps, \pixels, \vectors, %word_groups
+        ADVANCE %(word_groups*128), %(\pixels + \taps - 1)
+        dec rdi
+        jnz 2b
+3:      pop rdi
+        cmp qword ptr [rdi + TASK_TAIL_GROUPS], 1
+        jb 5f
+        .if word_groups == 3
+        ja 4f
+        .endif
+        BLOCK \type, \taps, \pixels, \vectors, 1
+        .if word_groups == 3
+        jmp 5f
+4:      BLOCK \type, \taps, \pixels, \vectors, 2
+        .endif
+5:      dec rbx
+        jnz 1b
+        .set i, 0
+        .rept \pixels*\vectors
+        STORE %i
+        .set i, i + 1
+        .endr
+        pop rbx
+        vzeroupper
+        ret
+        .size tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors, . - tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors
+        .endm
+
+// Every shape the planner may ask for (permute_kernels.h lists the same).
+        .irp type, i8, f32
+        .irp pixels, 1, 2, 3, 4, 5, 6
+        KERNEL \type, 1, \pixels, 4
+        .endr
+        .irp pixels, 4, 5, 6, 7, 8
+        KERNEL \type, 3, \pixels, 2
+        KERNEL \type, 1, \pixels, 2
+        KERNEL \type, 3, \pixels, 1
+        KERNEL \type, 1, \pixels, 1
+        .endr
+        KERNEL \type, 1, 1, 8
+        .endr
+
+        .section .note.GNU-stack,"",@progbits

@@ -1,0 +1,289 @@
+#include "engine/kernels/permute/permute_plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/kernels/permute/permute_kernels.h"
+
+namespace tf_signbin {
+namespace {
+
+// 128 * 255 < 2^15: an int16 sum of this many int8 activations is exact.
+constexpr int kMaxInt16Terms = 255;
+// Larger reductions could overflow the rounding shift of the requantisation.
+constexpr int64_t kMaxReduction = 1 << 15;
+
+size_t L1Bytes() {
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+  static const long size = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  if (size > 0) return static_cast<size_t>(size);
+#endif
+  return 32 << 10;
+}
+
+int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+
+// A kernel without spatial extent and stride sees its image as one long row.
+ConvShape Flatten(ConvShape s) {
+  const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 &&
+                         s.stride_w == 1 && s.pad_top == 0 && s.pad_left == 0 &&
+                         s.in_h == s.out_h && s.in_w == s.out_w;
+  if (!pointwise) return s;
+  s.in_w = s.out_w = s.batch * s.in_h * s.in_w;
+  s.batch = s.in_h = s.out_h = 1;
+  return s;
+}
+
+void AddBlocks(const PermutePlan& plan, std::vector<FilterBlock>* blocks) {
+  const ConvShape& s = plan.shape;
+  const bool rows_of_three = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1;
+  for (int v = 0; v < plan.vectors;) {
+    FilterBlock block;
+    block.first_vector = v;
+    const int left = plan.vectors - v;
+    if (s.out_w == 1 && s.out_h == 1 && left >= 8) {
+      block.vectors = 8;
+      block.min_pixels = block.max_pixels = 1;
+    } else if (left >= 4) {
+      block.vectors = 4;
+      block.min_pixels = 1;
+      block.max_pixels = 6;
+    } else {
+      block.vectors = left >= 2 ? 2 : 1;
+      block.min_pixels = 4;
+      block.max_pixels = 8;
+      if (rows_of_three) block.shared_taps = 3;
+    }
+    blocks->push_back(block);
+    v += block.vectors;
+  }
+}
+
+// Most effectual weights that any filter has in each (index word, kernel row).
+std::vector<std::vector<int>> CountTerms(const PackedFilters& filters, const PermutePlan& plan,
+                                         const std::vector<int>& word_first_group) {
+  const int words = static_cast<int>(word_first_group.size()) - 1;
+  const int kernel_h = filters.kernel_h, kernel_w = filters.kernel_w;
+  // [word][kernel row * out_c + filter]
+  std::vector<std::vector<int>> counts(
+      words, std::vector<int>(static_cast<size_t>(kernel_h) * filters.out_c));
+  for (int w = 0; w < words; ++w) {
+    for (int f = 0; f < filters.out_c; ++f) {
+      for (int tap = 0; tap < kernel_h * kernel_w; ++tap) {
+        int terms = 0;
+        for (int g = word_first_group[w]; g < word_first_group[w + 1]; ++g) {
+          const Pattern p = PatternOf(filters, f, tap, plan.groups[g]);
+          terms += __builtin_popcount(p.plus) + __builtin_popcount(p.minus);
+        }
+        counts[w][static_cast<size_t>(tap / kernel_w) * filters.out_c + f] += terms;
+      }
+    }
+  }
+  return counts;
+}
+
+void MakeSegments(const PackedFilters& filters, int max_groups, PermutePlan* plan) {
+  // Index words never cross regions.
+  std::vector<int> word_first_group;
+  for (size_t g = 0; g < plan->groups.size();) {
+    word_first_group.push_back(static_cast<int>(g));
+    const int region = plan->groups[g].region;
+    for (int i = 0; i < plan->word_groups && g < plan->groups.size(); ++i, ++g) {
+      if (plan->groups[g].region != region) break;
+    }
+  }
+  word_first_group.push_back(static_cast<int>(plan->groups.size()));
+  const int words = static_cast<int>(word_first_group.size()) - 1;
+  const int kernel_h = filters.kernel_h, out_c = filters.out_c;
+  const bool limited = plan->type == DataType::kInt8;
+  std::vector<std::vector<int>> counts;
+  if (limited) counts = CountTerms(filters, *plan, word_first_group);
+
+  for (int w = 0; w < words;) {
+    const int region = plan->groups[word_first_group[w]].region;
+    // As many words as the cache and the 16-bit sums allow, with all kernel rows.
+    std::vector<int> sums(limited ? out_c : 0);
+    int end = w;
+    while (end < words && plan->groups[word_first_group[end]].region == region &&
+           word_first_group[end + 1] - word_first_group[w] <= std::max(max_groups, 1)) {
+      bool fits = true;
+      for (int f = 0; f < static_cast<int>(sums.size()); ++f) {
+        for (int r = 0; r < kernel_h; ++r) sums[f] += counts[end][static_cast<size_t>(r) * out_c + f];
+        fits &= sums[f] <= kMaxInt16Terms;
+      }
+      if (!fits) break;
+      ++end;
+    }
+    if (end > w) {
+      plan->segments.push_back({region, word_first_group[w],
+                                word_first_group[end] - word_first_group[w], 0, kernel_h});
+      w = end;
+      continue;
+    }
+    // One word, as many kernel rows as fit.
+    for (int row = 0; row < kernel_h;) {
+      std::vector<int> row_sums(out_c);
+      int end_row = row;
+      while (end_row < kernel_h) {
+        bool fits = true;
+        for (int f = 0; limited && f < out_c; ++f) {
+          row_sums[f] += counts[w][static_cast<size_t>(end_row) * out_c + f];
+          fits &= row_sums[f] <= kMaxInt16Terms;
+        }
+        if (!fits && end_row > row) break;
+        ++end_row;
+      }
+      plan->segments.push_back({region, word_first_group[w],
+                                word_first_group[w + 1] - word_first_group[w], row,
+                                end_row - row});
+      row = end_row;
+    }
+    ++w;
+  }
+}
+
+// Spreads the segments of each region evenly: full ones and a sliver cost more than equal ones.
+int EvenGroups(int groups, int max_groups, int word_groups) {
+  const int pieces = CeilDiv(groups, std::max(max_groups, word_groups));
+  return CeilDiv(CeilDiv(groups, pieces), word_groups) * word_groups;
+}
+
+// Order in which microkernels read them: block, segment, kernel row, [tap,] word, [shared tap,]
+// vector, lane.
+void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
+  const int kernel_w = filters.kernel_w;
+  const int bits = plan->type == DataType::kInt8 ? 6 : 5;
+  for (const FilterBlock& block : plan->blocks) {
+    const int units = kernel_w / block.shared_taps;  // calls' taps in a kernel row
+    for (const Segment& segment : plan->segments) {
+      plan->index_offset.push_back(plan->indices.size());
+      const int words = CeilDiv(segment.groups, plan->word_groups);
+      for (int unit = 0; unit < segment.rows * units; ++unit) {
+        for (int word = 0; word < words; ++word) {
+          for (int shared = 0; shared < block.shared_taps; ++shared) {
+            const int tap = (segment.first_row + unit / units) * kernel_w +
+                            unit % units * block.shared_taps + shared;
+            for (int lane = 0; lane < block.vectors * plan->lanes; ++lane) {
+              const int filter = block.first_vector * plan->lanes + lane;
+              uint32_t value = 0;
+              for (int i = 0; i < plan->word_groups && filter < filters.out_c; ++i) {
+                const int g = word * plan->word_groups + i;
+                if (g >= segment.groups) break;
+                const Pattern pattern =
+                    PatternOf(filters, filter, tap, plan->groups[segment.first_group + g]);
+                value |= static_cast<uint32_t>(plan->dictionary.Find(pattern)) << (i * bits);
+              }
+              plan->indices.push_back(static_cast<uint16_t>(value));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+int ColumnsFor(const PermutePlan& plan, int pixels) {
+  return (pixels - 1) * plan.pixel_step() + (plan.shape.kernel_w - 1) * plan.tap_step() + 1;
+}
+
+}  // namespace
+
+size_t PermutePlan::column_bytes() const {
+  // An odd number of tables: columns a power of two apart would share cache sets.
+  return static_cast<size_t>(ring_groups | 1) * kTableBytes;
+}
+
+size_t PermutePlan::ring_bytes() const { return ring_rows * (columns * column_bytes()); }
+
+std::vector<PixelRun> SplitPixels(const FilterBlock& block, int width) {
+  const int count = CeilDiv(width, block.max_pixels);
+  std::vector<PixelRun> runs;
+  for (int i = 0, first = 0; i < count; ++i) {
+    const int pixels = width / count + (i < width % count);
+    runs.push_back({first, pixels, std::max(pixels, block.min_pixels)});
+    first += pixels;
+  }
+  return runs;
+}
+
+bool PermuteCanPlan(const ConvProblem& problem, int group) {
+  const PackedFilters& f = *problem.filters;
+  const int64_t reduction = static_cast<int64_t>(f.weights_per_filter());
+  if (reduction > kMaxReduction || f.kernel_w > 16) return false;
+  if (group == 0) return true;
+  return ChooseDictionary(f, problem.type == DataType::kInt8 ? 64 : 32, group).channels != 0;
+}
+
+PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
+  const PackedFilters& filters = *problem.filters;
+  PermutePlan plan;
+  plan.type = problem.type;
+  plan.shape = Flatten(problem.shape);
+  const bool int8 = plan.type == DataType::kInt8;
+  plan.lanes = int8 ? 32 : 16;
+  plan.word_groups = int8 ? 2 : 3;
+  plan.regions = filters.regions;
+  plan.dictionary = ChooseDictionary(filters, int8 ? 64 : 32, group);
+  plan.groups = MakeGroups(filters, plan.dictionary.channels);
+  plan.vectors = CeilDiv(filters.out_c, plan.lanes);
+
+  const ConvShape& s = plan.shape;
+  AddBlocks(plan, &plan.blocks);
+  if (s.kernel_w == 1) plan.column_step = s.stride_w;
+  plan.ring_rows = (s.kernel_h - 1) * s.dilation_h + 1;
+  plan.tables_per_segment = s.kernel_h == 1;
+
+  // Segments: a microkernel call's tables should stay in the first-level cache while all filter
+  // blocks read them.
+  const int groups = static_cast<int>(plan.groups.size());
+  const FilterBlock& first = plan.blocks.front();
+  const size_t tile_column_bytes =
+      static_cast<size_t>(ColumnsFor(plan, std::min(first.max_pixels, s.out_w))) * s.kernel_h *
+      kTableBytes;
+  int max_groups = static_cast<int>(L1Bytes() * 5 / 8 / tile_column_bytes);
+  if (plan.blocks.size() == 1 && !plan.tables_per_segment) max_groups = groups;
+  max_groups = std::max(max_groups / plan.word_groups, 1) * plan.word_groups;
+  MakeSegments(filters, EvenGroups(groups, max_groups, plan.word_groups), &plan);
+
+  int segment_groups = 0;
+  for (const Segment& segment : plan.segments) {
+    segment_groups = std::max(segment_groups, segment.groups);
+  }
+  plan.ring_groups = plan.tables_per_segment ? segment_groups : groups;
+
+  // Strip: one filter block reads each table once a row, so the ring itself should be in the
+  // first-level cache; several blocks re-read their tile, and the ring may live in the second.
+  const size_t budget = plan.blocks.size() == 1 || plan.tables_per_segment
+                            ? L1Bytes() * 13 / 16
+                            : static_cast<size_t>(384) << 10;
+  for (int pieces = 1;; ++pieces) {
+    plan.strip = CeilDiv(s.out_w, pieces);
+    plan.used_columns = ColumnsFor(plan, plan.strip);
+    plan.columns = plan.used_columns;
+    for (const FilterBlock& block : plan.blocks) {
+      for (const PixelRun& run : SplitPixels(block, plan.strip)) {
+        plan.columns = std::max(plan.columns, ColumnsFor(plan, run.first + run.width));
+      }
+    }
+    if (plan.ring_bytes() <= budget || plan.strip <= first.min_pixels) break;
+  }
+  PackIndices(filters, &plan);
+  return plan;
+}
+
+double PermuteLookups(const PermutePlan& plan) {
+  const ConvShape& s = plan.shape;
+  double pixel_vectors = 0;
+  for (const FilterBlock& block : plan.blocks) {
+    for (const PixelRun& run : SplitPixels(block, plan.strip)) {
+      pixel_vectors += run.width * block.vectors;
+    }
+  }
+  const double strips = std::ceil(static_cast<double>(s.out_w) / plan.strip);
+  return strips * pixel_vectors * s.batch * s.out_h * s.kernel_h * s.kernel_w *
+         static_cast<double>(plan.groups.size());
+}
+
+}  // namespace tf_signbin

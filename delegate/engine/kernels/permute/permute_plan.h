@@ -1,0 +1,85 @@
+// The plan of one register-permute convolution: tiles, segments and the packed index stream.
+// Portable: everything here is decided before any SIMD code runs.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_PLAN_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/conv.h"
+#include "engine/kernel.h"
+#include "engine/kernels/permute/dictionary.h"
+
+namespace tf_signbin {
+
+// Filters in lanes: F adjacent vectors of filters that one microkernel call computes.
+struct FilterBlock {
+  int first_vector = 0;
+  int vectors = 0;      // F
+  int shared_taps = 1;  // taps that read a table together; 3 only for 3-wide, dense, unstrided rows
+  int max_pixels = 0;   // largest P of its microkernels
+  int min_pixels = 0;   // smallest P
+};
+
+// A piece of the reduction after which 16-bit accumulators are emptied into 32 bits (and, in a
+// filter with regions, multiplied by the region's values). Kernel rows [first_row, first_row+rows)
+// of groups [first_group, first_group+groups).
+struct Segment {
+  int region = 0;
+  int first_group = 0, groups = 0;
+  int first_row = 0, rows = 0;
+};
+
+// A run of output pixels handled by one microkernel call.
+struct PixelRun {
+  int first = 0;   // within the strip
+  int pixels = 0;  // results that count
+  int width = 0;   // P of the microkernel (>= pixels)
+};
+
+struct PermutePlan {
+  DataType type = DataType::kInt8;
+  ConvShape shape;  // 1x1 unstrided convolutions are flattened to one row
+  Dictionary dictionary;
+  std::vector<ChannelGroup> groups;
+  int regions = 1;
+  int lanes = 32;       // filters in a vector
+  int word_groups = 2;  // groups whose indices share a 16-bit word
+  int vectors = 0;      // filter vectors, the last one padded
+  std::vector<FilterBlock> blocks;
+  std::vector<Segment> segments;
+
+  // Tables live in a ring of input rows, `strip` output pixels wide; the column step skips input
+  // columns that a 1-wide strided kernel never reads.
+  int strip = 0;
+  int column_step = 1;
+  int columns = 0;        // table columns in a ring row, slack included
+  int used_columns = 0;   // columns that are built
+  int ring_rows = 1;
+  int ring_groups = 0;    // groups a column has room for
+  bool tables_per_segment = false;  // one kernel row: tables are built just before their segment
+
+  std::vector<uint16_t> indices;
+  std::vector<size_t> index_offset;  // [block * segments + segment], in elements
+
+  int pixel_step() const { return shape.stride_w / column_step; }
+  int tap_step() const { return shape.dilation_w / column_step; }
+  size_t column_bytes() const;
+  size_t ring_bytes() const;
+};
+
+// Runs of a strip `width` pixels wide for a block's microkernels.
+std::vector<PixelRun> SplitPixels(const FilterBlock& block, int width);
+
+// Whether the family can run the problem (sizes within what the plan's arithmetic allows).
+bool PermuteCanPlan(const ConvProblem& problem, int group);
+
+PermutePlan MakePermutePlan(const ConvProblem& problem, int group);
+
+// Lookups of one Run, for the cost model and reports.
+double PermuteLookups(const PermutePlan& plan);
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_PLAN_H_

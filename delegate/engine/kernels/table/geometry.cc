@@ -1,0 +1,211 @@
+#include "engine/kernels/table/geometry.h"
+
+#include <algorithm>
+
+namespace tf_signbin {
+namespace table {
+namespace {
+
+int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int row_lanes) {
+  Geometry g;
+  g.shape_ = shape;
+  g.vector_lanes_ = vector_lanes;
+  g.rows_ = rows;
+  g.row_lanes_ = row_lanes;
+  g.vectors_ = rows * row_lanes / vector_lanes;
+
+  // Input rows of an entry: for every kernel row a run of `rows` rows, one stride apart. Runs of the
+  // same row phase that overlap are merged.
+  const int stride_h = shape.stride_h, stride_w = shape.stride_w;
+  std::vector<int> row_slot(shape.kernel_h);
+  for (int phase = 0; phase < stride_h; ++phase) {
+    int run_begin = 0, run_end = 0;  // of the current run, in rows of this phase
+    int run_slot = 0;
+    bool open = false;
+    for (int dy = 0; dy < shape.kernel_h; ++dy) {
+      const int row = dy * shape.dilation_h;
+      if (row % stride_h != phase) continue;
+      const int begin = row / stride_h;
+      if (!open || begin > run_end) {
+        open = true;
+        run_begin = run_end = begin;
+        run_slot = static_cast<int>(g.slots_.size());
+      }
+      row_slot[dy] = run_slot + begin - run_begin;
+      for (; run_end < begin + rows; ++run_end) g.slots_.push_back(run_end * stride_h + phase);
+    }
+  }
+  const int slots = static_cast<int>(g.slots_.size());
+
+  // Column phases that occur, and the taps by lane shift.
+  int min_phase = stride_w, max_phase = 0, max_shift = 0;
+  for (int dx = 0; dx < shape.kernel_w; ++dx) {
+    const int column = dx * shape.dilation_w;
+    min_phase = std::min(min_phase, column % stride_w);
+    max_phase = std::max(max_phase, column % stride_w);
+    max_shift = std::max(max_shift, column / stride_w);
+  }
+  g.column_phases_ = max_phase + 1;
+  for (int shift = max_shift, last = max_shift; shift >= 0; --shift) {
+    ShiftGroup group;
+    group.shift = last - shift;
+    group.total = shift;
+    for (int dy = 0; dy < shape.kernel_h; ++dy) {
+      for (int dx = 0; dx < shape.kernel_w; ++dx) {
+        const int column = dx * shape.dilation_w;
+        if (column / stride_w != shift) continue;
+        group.taps.push_back({dy * shape.kernel_w + dx,
+                              (column % stride_w * slots + row_slot[dy]) * row_lanes});
+      }
+    }
+    if (group.taps.empty()) continue;
+    last = shift;
+    g.shift_groups_.push_back(group);
+  }
+  g.entry_lanes_ = g.column_phases_ * slots * row_lanes;
+
+  // Lanes of a segment. Lane l of phase p is input column (l * stride + p - pad).
+  const int lanes = shape.out_w + max_shift;
+  int lead = 0, trail = 0;  // lanes that are padding whatever the phase
+  while (lead < lanes && lead * stride_w + max_phase < shape.pad_left) ++lead;
+  while (lanes - 1 - trail >= shape.out_w &&
+         (lanes - 1 - trail) * stride_w + min_phase - shape.pad_left >= shape.in_w) {
+    ++trail;
+  }
+  const int pitch = lanes - std::min(lead, trail);
+  if (pitch <= row_lanes) {
+    g.segments_ = row_lanes / pitch;
+    g.segment_pitch_ = pitch;
+    g.segment_columns_ = shape.out_w;
+    g.column_tiles_ = 1;
+  } else {
+    g.segments_ = 1;
+    g.segment_pitch_ = row_lanes;
+    g.segment_columns_ = row_lanes - max_shift;
+    g.column_tiles_ = CeilDiv(shape.out_w, std::max(1, g.segment_columns_));
+  }
+  // Bands: as many as give the fewest tiles.
+  int best = 0;
+  for (int bands = 1; bands <= std::min(shape.out_h, g.segments_ * 2); ++bands) {
+    const int band_rows = CeilDiv(shape.out_h, bands);
+    const int tiles = CeilDiv(shape.batch * bands, g.segments_) * CeilDiv(band_rows, rows);
+    if (best == 0 || tiles < best) {
+      best = tiles;
+      g.bands_ = bands;
+      g.band_rows_ = band_rows;
+    }
+  }
+  g.row_tiles_ = CeilDiv(g.band_rows_, rows);
+  g.tiles_ = best * g.column_tiles_;
+  return g;
+}
+
+Geometry Geometry::Flat(const ConvShape& shape, int vector_lanes, int vectors) {
+  Geometry g;
+  g.shape_ = shape;
+  g.flat_ = true;
+  g.vector_lanes_ = vector_lanes;
+  g.vectors_ = vectors;
+  ShiftGroup group{0, 0, {}};
+  const int taps = shape.kernel_h * shape.kernel_w;
+  for (int tap = 0; tap < taps; ++tap) group.taps.push_back({tap, tap * vectors * vector_lanes});
+  g.shift_groups_.push_back(group);
+  g.entry_lanes_ = taps * vectors * vector_lanes;
+  const int pixels = shape.batch * shape.out_h * shape.out_w;
+  g.tiles_ = CeilDiv(pixels, vectors * vector_lanes);
+  return g;
+}
+
+bool Geometry::SegmentOf(int tile, int index, Segment* segment) const {
+  const int column_tile = tile % column_tiles_;
+  const int row_tile = tile / column_tiles_ % row_tiles_;
+  const int band = tile / column_tiles_ / row_tiles_ * segments_ + index;
+  if (band >= shape_.batch * bands_) return false;
+  segment->image = band / bands_;
+  segment->first_row = band % bands_ * band_rows_ + row_tile * rows_;
+  segment->first_column = column_tile * segment_columns_;
+  return segment->first_row < std::min(shape_.out_h, (band % bands_ + 1) * band_rows_);
+}
+
+void Geometry::InputPixels(int tile, const char* input, size_t pixel_bytes, const char* zero,
+                           const char** pixels) const {
+  const ConvShape& s = shape_;
+  if (flat_) {
+    const int lanes = tile_lanes();
+    const int total = s.batch * s.out_h * s.out_w;
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int pixel = tile * lanes + lane;
+      const int y0 = pixel / s.out_w % s.out_h * s.stride_h - s.pad_top;
+      const int x0 = pixel % s.out_w * s.stride_w - s.pad_left;
+      const size_t image = static_cast<size_t>(pixel / s.out_w / s.out_h);
+      for (int dy = 0; dy < s.kernel_h; ++dy) {
+        const int y = y0 + dy * s.dilation_h;
+        for (int dx = 0; dx < s.kernel_w; ++dx) {
+          const int x = x0 + dx * s.dilation_w;
+          const bool inside = pixel < total && y >= 0 && y < s.in_h && x >= 0 && x < s.in_w;
+          pixels[(dy * s.kernel_w + dx) * lanes + lane] =
+              inside ? input + ((image * s.in_h + y) * s.in_w + x) * pixel_bytes : zero;
+        }
+      }
+    }
+    return;
+  }
+  std::fill(pixels, pixels + entry_lanes_, zero);
+  const int slots = static_cast<int>(slots_.size());
+  for (int index = 0; index < segments_; ++index) {
+    Segment segment;
+    if (!SegmentOf(tile, index, &segment)) continue;
+    for (int slot = 0; slot < slots; ++slot) {
+      const int y = segment.first_row * s.stride_h + slots_[slot] - s.pad_top;
+      if (y < 0 || y >= s.in_h) continue;
+      const char* row =
+          input + (static_cast<size_t>(segment.image) * s.in_h + y) * s.in_w * pixel_bytes;
+      for (int phase = 0; phase < column_phases_; ++phase) {
+        const char** lanes =
+            pixels + (phase * slots + slot) * row_lanes_ + index * segment_pitch_;
+        int x = segment.first_column * s.stride_w + phase - s.pad_left;
+        for (int lane = 0; lane < segment_pitch_ && x < s.in_w; ++lane, x += s.stride_w) {
+          if (x >= 0) lanes[lane] = row + static_cast<size_t>(x) * pixel_bytes;
+        }
+      }
+    }
+  }
+}
+
+void Geometry::OutputPixels(int tile, char* output, size_t pixel_bytes, char** pixels) const {
+  const ConvShape& s = shape_;
+  if (flat_) {
+    const int lanes = tile_lanes();
+    const int total = s.batch * s.out_h * s.out_w;
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int pixel = tile * lanes + lane;
+      pixels[lane] = pixel < total ? output + static_cast<size_t>(pixel) * pixel_bytes : nullptr;
+    }
+    return;
+  }
+  std::fill(pixels, pixels + tile_lanes(), nullptr);
+  for (int index = 0; index < segments_; ++index) {
+    Segment segment;
+    if (!SegmentOf(tile, index, &segment)) continue;
+    const int band_end =
+        std::min(s.out_h, (segment.first_row / band_rows_ + 1) * band_rows_);
+    const int columns = std::min(segment_columns_, s.out_w - segment.first_column);
+    for (int row = 0; row < rows_ && segment.first_row + row < band_end; ++row) {
+      char* out = output + ((static_cast<size_t>(segment.image) * s.out_h + segment.first_row + row) *
+                                s.out_w +
+                            segment.first_column) *
+                               pixel_bytes;
+      char** lanes = pixels + row * row_lanes_ + index * segment_pitch_;
+      for (int lane = 0; lane < columns; ++lane) {
+        lanes[lane] = out + static_cast<size_t>(lane) * pixel_bytes;
+      }
+    }
+  }
+}
+
+}  // namespace table
+}  // namespace tf_signbin

@@ -1,0 +1,88 @@
+// Which pixel sits in which lane: the mapping of a convolution onto vectors.
+//
+// A tile is a set of output pixels whose accumulators stay in registers: `vectors` vectors of
+// `vector_lanes` lanes. A table entry (and an input plane) is `entry_lanes` lanes: every input pixel
+// the tile needs. Two mappings exist:
+//
+// * rows: the tile is `rows` output rows of `row_lanes` lanes. An entry holds, for each column phase
+//   (input column modulo stride), the needed input rows; the rows of consecutive output rows lie
+//   side by side, so one offset serves all of them. A tap's column is reached by shifting the
+//   accumulators one lane at a time between groups of taps (Horner's rule over columns): all table
+//   loads stay aligned. Narrow images put several segments into a row of lanes: bands of the same
+//   image, or other images of the batch. Zero columns at the right of a segment are shared with
+//   those at the left of the next.
+// * flat: the tile is any `vectors * vector_lanes` consecutive output pixels, and an entry holds one
+//   copy of them per tap. No shifts and no idle lanes, at the price of larger tables.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_GEOMETRY_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_TABLE_GEOMETRY_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "engine/types.h"
+
+namespace tf_signbin {
+namespace table {
+
+// A tap of the kernel as the look-up sees it.
+struct Tap {
+  int index;   // dy * kernel_w + dx
+  int offset;  // lanes from the start of an entry to the tap's first lane
+};
+
+// Taps that share one lane shift.
+struct ShiftGroup {
+  int shift;  // lanes to shift the accumulators down before this group is added
+  int total;  // the group's taps are this many lanes to the right of the output
+  std::vector<Tap> taps;
+};
+
+class Geometry {
+ public:
+  // `row_lanes` is a multiple of `vector_lanes`.
+  static Geometry Rows(const ConvShape& shape, int vector_lanes, int rows, int row_lanes);
+  static Geometry Flat(const ConvShape& shape, int vector_lanes, int vectors);
+
+  int vectors() const { return vectors_; }
+  int tile_lanes() const { return vectors_ * vector_lanes_; }
+  int entry_lanes() const { return entry_lanes_; }
+  int tiles() const { return tiles_; }
+  bool flat() const { return flat_; }
+  int rows() const { return rows_; }
+  int row_lanes() const { return row_lanes_; }
+  const std::vector<ShiftGroup>& shift_groups() const { return shift_groups_; }
+
+  // pixels[entry_lanes]: address of the input pixel in each lane of an entry, `zero` for padding and
+  // idle lanes. `pixel_bytes` is the size of one pixel (all channels).
+  void InputPixels(int tile, const char* input, size_t pixel_bytes, const char* zero,
+                   const char** pixels) const;
+  // pixels[tile_lanes]: address of the output pixel in each lane, null in idle lanes.
+  void OutputPixels(int tile, char* output, size_t pixel_bytes, char** pixels) const;
+
+ private:
+  struct Segment {  // of lanes: `band` of image `image`, first output row and column
+    int image, first_row, first_column;
+  };
+  // Segment `index` of a tile; false when there is none.
+  bool SegmentOf(int tile, int index, Segment* segment) const;
+
+  ConvShape shape_;
+  bool flat_ = false;
+  int vector_lanes_ = 1, vectors_ = 1, entry_lanes_ = 1, tiles_ = 1;
+  std::vector<ShiftGroup> shift_groups_;
+  // rows
+  int rows_ = 1, row_lanes_ = 1;
+  int column_phases_ = 1;
+  std::vector<int> slots_;        // input row of each row of an entry, from the tile's first
+  int segments_ = 1;              // in one row of lanes
+  int segment_pitch_ = 1;         // lanes from one segment to the next
+  int segment_columns_ = 1;       // output columns of a segment
+  int bands_ = 1, band_rows_ = 1;  // of one image
+  int row_tiles_ = 1, column_tiles_ = 1;
+  int lead_lanes_ = 0;
+};
+
+}  // namespace table
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_TABLE_GEOMETRY_H_

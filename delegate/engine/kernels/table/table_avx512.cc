@@ -1,0 +1,16 @@
+// The memory-table kernels for AVX-512 (F, BW, DQ, VL).
+#if defined(__x86_64__) || defined(__i386__)
+
+#include "engine/kernels/table/table_impl-inl.h"
+
+static_assert(HWY_TARGET == HWY_AVX3, "compile this file for AVX-512 F, BW, DQ, VL, CD");
+
+namespace tf_signbin {
+namespace table {
+
+const TableOps kTableOpsAvx512 = HWY_NAMESPACE::MakeTableOps(Isa::kAvx512);
+
+}  // namespace table
+}  // namespace tf_signbin
+
+#endif  // defined(__x86_64__) || defined(__i386__)

@@ -1,0 +1,16 @@
+// The memory-table kernels for NEON, 32 and 64 bit.
+#if defined(__aarch64__) || defined(__arm__)
+
+#include "engine/kernels/table/table_impl-inl.h"
+
+static_assert(HWY_TARGET == HWY_NEON, "compile this file for NEON");
+
+namespace tf_signbin {
+namespace table {
+
+const TableOps kTableOpsNeon = HWY_NAMESPACE::MakeTableOps(Isa::kNeon);
+
+}  // namespace table
+}  // namespace tf_signbin
+
+#endif  // defined(__aarch64__) || defined(__arm__)

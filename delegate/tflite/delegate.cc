@@ -1,0 +1,179 @@
+#include "tflite/delegate.h"
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tflite/claim.h"
+#include "tflite/layer.h"
+#include "tflite/op_kernel.h"
+#include "tflite/runtime.h"
+
+namespace tf_signbin {
+namespace {
+
+struct DelegateData {
+  explicit DelegateData(const DelegateOptions& options)
+      : runtime(std::make_shared<Runtime>(options)) {}
+  std::shared_ptr<Runtime> runtime;
+  // The layer of the node that is being replaced: the runtime calls Init from within
+  // ReplaceNodeSubsetsWithDelegateKernels.
+  std::unique_ptr<Layer> pending;
+};
+
+void* Init(abi::TfLiteContext* context, const char* buffer, size_t) {
+  OpKernel* kernel = nullptr;
+  Guarded(context, [&] {
+    const auto* params = reinterpret_cast<const abi::TfLiteDelegateParams*>(buffer);
+    auto* data = static_cast<DelegateData*>(params->delegate->data_);
+    if (data->pending == nullptr || params->nodes_to_replace->size != 1) {
+      return Status::Error("the runtime replaces nodes in an unknown way");
+    }
+    kernel = new OpKernel(std::move(*data->pending), data->runtime);
+    data->pending.reset();
+    return Status::Ok();
+  });
+  return kernel;
+}
+
+void Free(abi::TfLiteContext*, void* kernel) { delete static_cast<OpKernel*>(kernel); }
+
+int PrepareNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
+  return Guarded(context, [&] {
+    auto* kernel = static_cast<OpKernel*>(node->user_data);
+    return kernel == nullptr ? Status::Error("the operator was not initialised")
+                             : kernel->Prepare(context);
+  });
+}
+
+int InvokeNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
+  return Guarded(context,
+                 [&] { return static_cast<OpKernel*>(node->user_data)->Invoke(context); });
+}
+
+abi::TfLiteRegistration Registration(OpType op) {
+  abi::TfLiteRegistration registration = {};
+  registration.init = Init;
+  registration.free = Free;
+  registration.prepare = PrepareNode;
+  registration.invoke = InvokeNode;
+  registration.custom_name = OpName(op);  // the name in the runtime's operator profile
+  registration.version = 1;
+  return registration;
+}
+
+// Whether the node is one of ours, by name.
+bool IsPackedOp(const abi::TfLiteRegistration& registration, OpType* op) {
+  if (registration.builtin_code != abi::kBuiltinCustom || registration.custom_name == nullptr) {
+    return false;
+  }
+  for (const OpType candidate : {OpType::kConv2D, OpType::kFullyConnected}) {
+    if (std::strcmp(registration.custom_name, OpName(candidate)) == 0) {
+      *op = candidate;
+      return true;
+    }
+  }
+  return false;
+}
+
+// Reads the layer of a node that the delegate takes; null when it leaves the node to the runtime.
+Status ReadLayer(abi::TfLiteContext* context, int node_index, const Runtime& runtime,
+                 std::unique_ptr<Layer>* layer) {
+  abi::TfLiteNode* node = nullptr;
+  abi::TfLiteRegistration* registration = nullptr;
+  if (context->GetNodeAndRegistration(context, node_index, &node, &registration) != abi::kOk) {
+    return Status::Error("the runtime has no node " + std::to_string(node_index));
+  }
+  auto candidate = std::make_unique<Layer>();
+  OpType op;
+  if (IsPackedOp(*registration, &op)) {
+    const int size = node->custom_initial_data_size;
+    const Status status = ReadPackedLayer(context, *node, op, node->custom_initial_data,
+                                          size > 0 ? static_cast<size_t>(size) : 0, candidate.get());
+    if (!status.ok()) {
+      return Status::Error(std::string(OpName(op)) + " '" + candidate->name +
+                           "': " + status.message());
+    }
+    *layer = std::move(candidate);
+    return Status::Ok();
+  }
+  if (!runtime.options().claim_builtin) return Status::Ok();
+  std::string reason;
+  switch (ClaimBuiltin(context, *node, *registration, candidate.get(), &reason)) {
+    case Claim::kYes:
+      *layer = std::move(candidate);
+      break;
+    case Claim::kUnsupported:
+      reason = "builtin layer '" + candidate->name +
+               "' has signed-binary filters but is not claimed: " + reason;
+      if (runtime.options().strict) return Status::Error(reason);
+      runtime.Log(LogLevel::kInfo, reason);
+      break;
+    case Claim::kNo:
+      break;
+  }
+  return Status::Ok();
+}
+
+Status ReplaceNode(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, int node_index,
+              std::unique_ptr<Layer> layer) {
+  auto* data = static_cast<DelegateData*>(delegate->data_);
+  const OpType op = layer->op;
+  const std::string name = layer->name;
+  const int nodes[] = {1, node_index};  // a TfLiteIntArray of one
+  data->pending = std::move(layer);
+  const int status = context->ReplaceNodeSubsetsWithDelegateKernels(
+      context, Registration(op), reinterpret_cast<const abi::TfLiteIntArray*>(nodes), delegate);
+  data->pending.reset();
+  if (status == abi::kOk) return Status::Ok();
+  return Status::Error(std::string(OpName(op)) + " '" + name + "': the runtime refused the node");
+}
+
+int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
+  return Guarded(context, [&] {
+    Runtime& runtime = *static_cast<DelegateData*>(delegate->data_)->runtime;
+    abi::TfLiteIntArray* plan = nullptr;
+    if (context->GetExecutionPlan(context, &plan) != abi::kOk) {
+      return Status::Error("the runtime has no execution plan");
+    }
+    // A copy: every claim changes the plan.
+    const std::vector<int> nodes(plan->data, plan->data + plan->size);
+    int claimed = 0;
+    for (const int node : nodes) {
+      std::unique_ptr<Layer> layer;
+      Status status = ReadLayer(context, node, runtime, &layer);
+      if (!status.ok()) return status;
+      if (layer == nullptr) continue;
+      status = ReplaceNode(context, delegate, node, std::move(layer));
+      if (!status.ok()) return status;
+      ++claimed;
+    }
+    runtime.Log(claimed == 0 ? LogLevel::kWarning : LogLevel::kInfo,
+                "claimed " + std::to_string(claimed) + " of " + std::to_string(nodes.size()) +
+                    " nodes");
+    return Status::Ok();
+  });
+}
+
+}  // namespace
+
+abi::TfLiteDelegate* CreateDelegate(const DelegateOptions& options) {
+  auto data = std::make_unique<DelegateData>(options);
+  auto delegate = std::make_unique<abi::TfLiteDelegate>();
+  *delegate = {};
+  delegate->data_ = data.release();
+  delegate->Prepare = PrepareGraph;
+  delegate->flags = abi::kAllowDynamicTensors;
+  return delegate.release();
+}
+
+void DestroyDelegate(abi::TfLiteDelegate* delegate) {
+  if (delegate == nullptr) return;
+  auto* data = static_cast<DelegateData*>(delegate->data_);
+  if (data->runtime->options().plan.profile) data->runtime->PrintProfile();
+  delete data;
+  delete delegate;
+}
+
+}  // namespace tf_signbin

@@ -1,0 +1,16 @@
+// A TensorFlow Lite delegate that runs signed-binary layers with the engine.
+#ifndef TF_SIGNBIN_TFLITE_DELEGATE_H_
+#define TF_SIGNBIN_TFLITE_DELEGATE_H_
+
+#include "tflite/delegate_options.h"
+#include "tflite/tflite_abi.h"
+
+namespace tf_signbin {
+
+// Throws only std::bad_alloc. To be destroyed after the interpreter that uses it.
+abi::TfLiteDelegate* CreateDelegate(const DelegateOptions& options);
+void DestroyDelegate(abi::TfLiteDelegate* delegate);
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_TFLITE_DELEGATE_H_

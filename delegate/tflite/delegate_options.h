@@ -1,0 +1,28 @@
+// The options a user gives to the delegate, as strings, and their meaning.
+#ifndef TF_SIGNBIN_TFLITE_DELEGATE_OPTIONS_H_
+#define TF_SIGNBIN_TFLITE_DELEGATE_OPTIONS_H_
+
+#include <cstddef>
+
+#include "engine/conv.h"
+#include "engine/types.h"
+
+namespace tf_signbin {
+
+enum class LogLevel { kError, kWarning, kInfo };
+
+struct DelegateOptions {
+  int num_threads = 0;  // 0: the runtime's recommendation
+  LogLevel log_level = LogLevel::kWarning;
+  bool claim_builtin = true;  // claim CONV_2D and FULLY_CONNECTED whose filters are signed-binary
+  bool strict = false;        // an operator that could be claimed but for a detail is an error
+  PlanOptions plan;           // isa, kernel, group, profile
+};
+
+// Fails on an unknown key (and lists the known ones) and on a value outside its range.
+Status ParseDelegateOptions(const char* const* keys, const char* const* values, size_t count,
+                            DelegateOptions* options);
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_TFLITE_DELEGATE_OPTIONS_H_

@@ -1,0 +1,180 @@
+#include "tflite/op_kernel.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <limits>
+#include <utility>
+
+#include "tflite/tensor_access.h"
+
+namespace tf_signbin {
+namespace {
+
+// TFLite's output size and padding of one dimension.
+Status WindowedSize(const char* name, int in, int kernel, int stride, int dilation, Padding padding,
+                    int* out, int* pad) {
+  const int64_t window = (int64_t{kernel} - 1) * dilation + 1;
+  const int64_t size = padding == Padding::kSame ? (int64_t{in} + stride - 1) / stride
+                                                 : (int64_t{in} + stride - window) / stride;
+  if (in < 1 || size < 1) {
+    return Status::Error(std::string("input ") + name + " " + std::to_string(in) +
+                         " is smaller than the kernel's window of " + std::to_string(window));
+  }
+  const int64_t missing = (size - 1) * stride + window - in;
+  *out = static_cast<int>(size);
+  *pad = padding == Padding::kSame ? static_cast<int>(std::max<int64_t>(missing, 0) / 2) : 0;
+  return Status::Ok();
+}
+
+Status ResizeOutput(abi::TfLiteContext* context, abi::TfLiteTensor* output,
+                    const std::vector<int>& dims) {
+  if (Dims(*output) == dims && output->dims != nullptr && output->data != nullptr) {
+    return Status::Ok();
+  }
+  // The runtime takes the array over and frees it with free().
+  auto* array = static_cast<abi::TfLiteIntArray*>(
+      std::malloc(sizeof(abi::TfLiteIntArray) + dims.size() * sizeof(int)));
+  if (array == nullptr) return Status::Error("out of memory");
+  array->size = static_cast<int>(dims.size());
+  std::copy(dims.begin(), dims.end(), array->data);
+  if (context->ResizeTensor(context, output, array) != abi::kOk) {
+    return Status::Error("the runtime could not resize the output to " + DimsText(dims));
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+OpKernel::~OpKernel() {
+  if (runtime_->options().plan.profile && profile_.runs > 0) runtime_->AddProfile(profile_);
+}
+
+std::string OpKernel::Describe() const {
+  return std::string(OpName(layer_.op)) + " '" + layer_.name + "'";
+}
+
+Status OpKernel::Shape(const abi::TfLiteTensor& input, ConvShape* shape,
+                       std::vector<int>* out_dims) const {
+  const OpOptions& o = layer_.options;
+  const std::vector<int> dims = Dims(input);
+  for (const int size : dims) {
+    if (size < 0) return Status::Error("input has shape " + DimsText(dims));
+  }
+  shape->in_c = o.in_channels;
+  shape->out_c = o.out_channels;
+  shape->kernel_h = o.kernel_h;
+  shape->kernel_w = o.kernel_w;
+  shape->stride_h = o.stride_h;
+  shape->stride_w = o.stride_w;
+  shape->dilation_h = o.dilation_h;
+  shape->dilation_w = o.dilation_w;
+  if (layer_.op == OpType::kConv2D) {
+    if (dims.size() != 4 || dims[3] != o.in_channels) {
+      return Status::Error("input has shape " + DimsText(dims) + "; it must be [N, H, W, " +
+                           std::to_string(o.in_channels) + "]");
+    }
+    shape->batch = dims[0];
+    shape->in_h = dims[1];
+    shape->in_w = dims[2];
+    Status status = WindowedSize("height", dims[1], o.kernel_h, o.stride_h, o.dilation_h, o.padding,
+                                 &shape->out_h, &shape->pad_top);
+    if (!status.ok()) return status;
+    status = WindowedSize("width", dims[2], o.kernel_w, o.stride_w, o.dilation_w, o.padding,
+                          &shape->out_w, &shape->pad_left);
+    *out_dims = {shape->batch, shape->out_h, shape->out_w, shape->out_c};
+    return status;
+  }
+  int64_t elements = 1;
+  for (const int size : dims) {
+    if (size != 0 && elements > std::numeric_limits<int32_t>::max() / size) {
+      return Status::Error("input of shape " + DimsText(dims) + " is too large");
+    }
+    elements *= size;
+  }
+  const bool fits = o.keep_num_dims ? !dims.empty() && dims.back() == o.in_channels
+                                    : !dims.empty() && elements % o.in_channels == 0;
+  if (!fits) {
+    return Status::Error("input has shape " + DimsText(dims) + "; its " +
+                         (o.keep_num_dims ? "last size must be " : "size must be a multiple of ") +
+                         std::to_string(o.in_channels));
+  }
+  shape->batch = static_cast<int>(elements / o.in_channels);
+  if (o.keep_num_dims) {
+    *out_dims = dims;
+    out_dims->back() = o.out_channels;
+  } else {
+    *out_dims = {shape->batch, o.out_channels};
+  }
+  return Status::Ok();
+}
+
+Status OpKernel::Prepare(abi::TfLiteContext* context) {
+  prepared_ = false;
+  const auto fail = [this](const Status& status) {
+    return Status::Error(Describe() + ": " + status.message());
+  };
+  abi::TfLiteTensor* input = GetTensor(context, layer_.input);
+  abi::TfLiteTensor* output = GetTensor(context, layer_.output);
+  if (input == nullptr || output == nullptr) return fail(Status::Error("tensors are missing"));
+  const int type = layer_.type == DataType::kFloat32 ? abi::kFloat32 : abi::kInt8;
+  if (input->type != type || output->type != type) {
+    return fail(Status::Error("input and output have types " + std::to_string(input->type) +
+                              " and " + std::to_string(output->type) + "; both must be type " +
+                              std::to_string(type)));
+  }
+  ConvShape shape;
+  std::vector<int> out_dims;
+  Status status = Shape(*input, &shape, &out_dims);
+  if (!status.ok()) return fail(status);
+  if (conv_ == nullptr) {
+    OutputStage stage;
+    status = MakeOutputStage(layer_, *input, *output, &stage);
+    if (!status.ok()) return fail(status);
+    conv_ = Conv2D::Create(layer_.type, std::move(layer_.filters), std::move(stage),
+                           runtime_->options().plan, &status);
+    if (conv_ == nullptr) return fail(status);
+  }
+  pool_ = runtime_->Pool(context->recommended_num_threads);
+  status = conv_->Resize(shape, pool_->threads());
+  if (!status.ok()) return fail(status);
+  status = ResizeOutput(context, output, out_dims);
+  if (!status.ok()) return fail(status);
+
+  const size_t element_bytes = layer_.type == DataType::kFloat32 ? sizeof(float) : sizeof(int8_t);
+  input_bytes_ = element_bytes * shape.batch * shape.in_h * shape.in_w * shape.in_c;
+  output_bytes_ = element_bytes * shape.batch * shape.out_h * shape.out_w * shape.out_c;
+  if (profile_.kernel != conv_->kernel()->name()) {
+    profile_.op = OpName(layer_.op);
+    profile_.layer = layer_.name;
+    profile_.kernel = conv_->kernel()->name();
+    runtime_->Log(LogLevel::kInfo, Describe() + ": " + profile_.kernel);
+  }
+  prepared_ = true;
+  return Status::Ok();
+}
+
+Status OpKernel::Invoke(abi::TfLiteContext* context) {
+  if (!prepared_) return Status::Error(Describe() + ": invoked without being prepared");
+  const abi::TfLiteTensor& input = context->tensors[layer_.input];
+  const abi::TfLiteTensor& output = context->tensors[layer_.output];
+  if (input.bytes != input_bytes_ || output.bytes != output_bytes_) {
+    return Status::Error(Describe() + ": a tensor changed its size since it was prepared");
+  }
+  const bool profile = runtime_->options().plan.profile;
+  const auto start = std::chrono::steady_clock::now();
+  const Status status = conv_->Run(input.data, output.data, *pool_);
+  if (!status.ok()) return Status::Error(Describe() + ": " + status.message());
+  if (profile) {
+    const std::chrono::duration<double, std::nano> wall = std::chrono::steady_clock::now() - start;
+    const StageTimes stages = conv_->kernel()->stage_times();
+    profile_.total_ns += wall.count();
+    profile_.stages.tables_ns += stages.tables_ns;
+    profile_.stages.lookup_ns += stages.lookup_ns;
+    profile_.stages.output_ns += stages.output_ns;
+    ++profile_.runs;
+  }
+  return Status::Ok();
+}
+
+}  // namespace tf_signbin

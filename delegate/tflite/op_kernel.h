@@ -1,0 +1,59 @@
+// Runs one layer inside a TensorFlow Lite interpreter.
+#ifndef TF_SIGNBIN_TFLITE_OP_KERNEL_H_
+#define TF_SIGNBIN_TFLITE_OP_KERNEL_H_
+
+#include <memory>
+#include <string>
+
+#include "engine/conv.h"
+#include "tflite/layer.h"
+#include "tflite/runtime.h"
+#include "tflite/tflite_abi.h"
+
+namespace tf_signbin {
+
+class OpKernel {
+ public:
+  OpKernel(Layer layer, std::shared_ptr<Runtime> runtime)
+      : layer_(std::move(layer)), runtime_(std::move(runtime)) {}
+  ~OpKernel();
+  OpKernel(const OpKernel&) = delete;
+  OpKernel& operator=(const OpKernel&) = delete;
+
+  // Checks the shapes, resizes the output, plans; again whenever the runtime's shapes changed.
+  Status Prepare(abi::TfLiteContext* context);
+  Status Invoke(abi::TfLiteContext* context);
+  // "TfSignBinConv2D 'layer'", to begin a message with.
+  std::string Describe() const;
+
+ private:
+  Status Shape(const abi::TfLiteTensor& input, ConvShape* shape, std::vector<int>* out_dims) const;
+
+  Layer layer_;  // its filters move into conv_ at the first Prepare
+  const std::shared_ptr<Runtime> runtime_;
+  std::shared_ptr<ThreadPool> pool_;
+  std::unique_ptr<Conv2D> conv_;
+  bool prepared_ = false;
+  size_t input_bytes_ = 0, output_bytes_ = 0;
+  NodeProfile profile_;
+};
+
+// Calls `body` (returning Status), reports its failure or exception through the context and returns
+// a TfLiteStatus: nothing is thrown into the runtime.
+template <typename Body>
+int Guarded(abi::TfLiteContext* context, const Body& body) {
+  try {
+    const Status status = body();
+    if (status.ok()) return abi::kOk;
+    context->ReportError(context, "tf_signbin: %s", status.message().c_str());
+  } catch (const std::exception& error) {
+    context->ReportError(context, "tf_signbin: %s", error.what());
+  } catch (...) {
+    context->ReportError(context, "tf_signbin: unknown failure");
+  }
+  return abi::kError;
+}
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_TFLITE_OP_KERNEL_H_
