@@ -168,6 +168,10 @@ abi::TfLiteDelegate* CreateDelegate(const DelegateOptions& options) {
   return delegate.release();
 }
 
+const char* DescribeDelegate(abi::TfLiteDelegate* delegate) {
+  return static_cast<DelegateData*>(delegate->data_)->runtime->Describe();
+}
+
 void DestroyDelegate(abi::TfLiteDelegate* delegate) {
   if (delegate == nullptr) return;
   auto* data = static_cast<DelegateData*>(delegate->data_);

@@ -10,6 +10,8 @@ namespace tf_signbin {
 // Throws only std::bad_alloc. To be destroyed after the interpreter that uses it.
 abi::TfLiteDelegate* CreateDelegate(const DelegateOptions& options);
 void DestroyDelegate(abi::TfLiteDelegate* delegate);
+// The layers that the delegate runs, as JSON (Runtime::Describe).
+const char* DescribeDelegate(abi::TfLiteDelegate* delegate);
 
 }  // namespace tf_signbin
 

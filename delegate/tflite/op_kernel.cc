@@ -46,7 +46,15 @@ Status ResizeOutput(abi::TfLiteContext* context, abi::TfLiteTensor* output,
 
 }  // namespace
 
+OpKernel::OpKernel(Layer layer, std::shared_ptr<Runtime> runtime)
+    : layer_(std::move(layer)), runtime_(std::move(runtime)) {
+  profile_.op = OpName(layer_.op);
+  profile_.layer = layer_.name;
+  runtime_->Track(&profile_);
+}
+
 OpKernel::~OpKernel() {
+  runtime_->Untrack(&profile_);
   if (runtime_->options().plan.profile && profile_.runs > 0) runtime_->AddProfile(profile_);
 }
 
@@ -145,11 +153,11 @@ Status OpKernel::Prepare(abi::TfLiteContext* context) {
   input_bytes_ = element_bytes * shape.batch * shape.in_h * shape.in_w * shape.in_c;
   output_bytes_ = element_bytes * shape.batch * shape.out_h * shape.out_w * shape.out_c;
   if (profile_.kernel != conv_->kernel()->name()) {
-    profile_.op = OpName(layer_.op);
-    profile_.layer = layer_.name;
     profile_.kernel = conv_->kernel()->name();
     runtime_->Log(LogLevel::kInfo, Describe() + ": " + profile_.kernel);
   }
+  profile_.weight_bytes = conv_->kernel()->prepared_weight_bytes();
+  profile_.workspace_bytes = conv_->kernel()->workspace_bytes(pool_->threads());
   prepared_ = true;
   return Status::Ok();
 }

@@ -14,8 +14,7 @@ namespace tf_signbin {
 
 class OpKernel {
  public:
-  OpKernel(Layer layer, std::shared_ptr<Runtime> runtime)
-      : layer_(std::move(layer)), runtime_(std::move(runtime)) {}
+  OpKernel(Layer layer, std::shared_ptr<Runtime> runtime);
   ~OpKernel();
   OpKernel(const OpKernel&) = delete;
   OpKernel& operator=(const OpKernel&) = delete;

@@ -1,4 +1,5 @@
-// The entry points of an external delegate, the only symbols that the shared library exports.
+// The only symbols that the shared library exports: the entry points of an external delegate, and
+// one of our own that says what a delegate runs.
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -41,6 +42,19 @@ tflite_plugin_create_delegate(const char* const* keys, const char* const* values
 __attribute__((visibility("default"))) void tflite_plugin_destroy_delegate(
     tf_signbin::abi::TfLiteDelegate* delegate) {
   tf_signbin::DestroyDelegate(delegate);
+}
+
+// What the delegate runs, as JSON: {"layers": [{"op", "layer", "kernel", "weight_bytes",
+// "workspace_bytes", "runs", "total_us", "tables_us", "lookup_us", "output_us"}]}. The text belongs
+// to the delegate and is valid until the next call; null when memory runs out. Not to be called
+// while a layer runs.
+__attribute__((visibility("default"))) const char* tf_signbin_describe(
+    tf_signbin::abi::TfLiteDelegate* delegate) {
+  try {
+    return tf_signbin::DescribeDelegate(delegate);
+  } catch (const std::exception&) {
+    return nullptr;
+  }
 }
 
 }  // extern "C"

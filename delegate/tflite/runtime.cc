@@ -4,6 +4,27 @@
 #include <cstdio>
 
 namespace tf_signbin {
+namespace {
+
+// A JSON string. Layer names come from model files, so anything may be in them.
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      quoted += '\\';
+      quoted += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) {
+      char code[8];
+      std::snprintf(code, sizeof(code), "\\u%04x", static_cast<unsigned char>(c));
+      quoted += code;
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + '"';
+}
+
+}  // namespace
 
 void Runtime::Log(LogLevel level, const std::string& message) const {
   if (level > options_.log_level) return;
@@ -24,6 +45,37 @@ std::shared_ptr<ThreadPool> Runtime::Pool(int recommended_threads) {
     }
   }
   return pool_;
+}
+
+void Runtime::Track(const NodeProfile* profile) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  live_.push_back(profile);
+}
+
+void Runtime::Untrack(const NodeProfile* profile) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  live_.erase(std::remove(live_.begin(), live_.end(), profile), live_.end());
+}
+
+const char* Runtime::Describe() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  description_ = "{\"layers\": [";
+  for (const NodeProfile* p : live_) {
+    const double scale = 1e-3 / static_cast<double>(std::max<int64_t>(p->runs, 1));
+    char figures[320];
+    std::snprintf(figures, sizeof(figures),
+                  ", \"weight_bytes\": %zu, \"workspace_bytes\": %zu, \"runs\": %lld, "
+                  "\"total_us\": %.3f, \"tables_us\": %.3f, \"lookup_us\": %.3f, "
+                  "\"output_us\": %.3f}",
+                  p->weight_bytes, p->workspace_bytes, static_cast<long long>(p->runs),
+                  p->total_ns * scale, p->stages.tables_ns * scale, p->stages.lookup_ns * scale,
+                  p->stages.output_ns * scale);
+    if (p != live_.front()) description_ += ", ";
+    description_ += "{\"op\": " + Quoted(p->op) + ", \"layer\": " + Quoted(p->layer) +
+                    ", \"kernel\": " + Quoted(p->kernel) + figures;
+  }
+  description_ += "]}";
+  return description_.c_str();
 }
 
 void Runtime::AddProfile(const NodeProfile& profile) {

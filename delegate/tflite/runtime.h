@@ -13,9 +13,10 @@
 
 namespace tf_signbin {
 
-// Time spent in one operator over its life.
+// One operator of the delegate: its kernel, memory, and the time it took over its life.
 struct NodeProfile {
-  std::string op, layer, kernel;
+  std::string op, layer, kernel;  // no kernel before the operator is prepared
+  size_t weight_bytes = 0, workspace_bytes = 0;
   int64_t runs = 0;
   double total_ns = 0;  // wall time
   StageTimes stages;    // summed over threads
@@ -31,6 +32,12 @@ class Runtime {
   // The pool for operators prepared now: of the option's size, else of the runtime's recommendation
   // (-1 when it has none), else of one thread. Shared until that number changes.
   std::shared_ptr<ThreadPool> Pool(int recommended_threads);
+  // An operator's figures are listed by Describe() between Track and Untrack.
+  void Track(const NodeProfile* profile);
+  void Untrack(const NodeProfile* profile);
+  // {"layers": [...]}: the operators that exist now. Valid until the next call; not to be called
+  // while one of them runs.
+  const char* Describe();
   // Keeps the figures of an operator that is being freed.
   void AddProfile(const NodeProfile& profile);
   // A table on stderr of all operators freed so far.
@@ -41,6 +48,8 @@ class Runtime {
   mutable std::mutex mutex_;
   int pool_size_ = 0;
   std::shared_ptr<ThreadPool> pool_;
+  std::vector<const NodeProfile*> live_;
+  std::string description_;
   std::vector<NodeProfile> profiles_;
 };
 
