@@ -1,0 +1,172 @@
+"""One training run: fit with exact resume, logs and a progress report."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.datasets.base import ImageDataset, repeat_epochs
+from lab.keras import keras, tf
+from lab.objective import Objective
+from lab.recipes import Recipe
+
+History = list[dict[str, float]]
+
+
+@dataclasses.dataclass
+class Run:
+    """Where a run keeps its state and what it reports to.
+
+    folder: checkpoints, log.csv and TensorBoard events; None keeps nothing.
+    report: called after each epoch with (epoch from 1, epochs, logs).
+    """
+
+    folder: Path | None = None
+    tensorboard: bool = False
+    report: Callable[[int, int, dict[str, float]], None] | None = None
+    callbacks: Sequence[Any] = ()
+
+
+def train(
+    model: Any,
+    data: ImageDataset,
+    recipe: Recipe,
+    seed: int,
+    run: Run | None = None,
+    teacher: Any = None,
+) -> History:
+    """Trains `model`; continues where a killed run in the same folder had stopped.
+
+    What a run does depends on its arguments alone: a resumed run ends with the weights of an
+    uninterrupted one (bit for bit with tf.config.experimental.enable_op_determinism). Call it
+    inside `strategy.scope()`, with the model made there, to distribute it; the batch of the recipe
+    is the global one.
+
+    Returns:
+      One dictionary an epoch: epoch, loss, accuracy, val_loss, val_accuracy.
+    """
+    run = run or Run()
+    steps = data.steps_per_epoch(recipe.batch_size)
+    objective = Objective(model, recipe.weight_decay, teacher)
+    objective.compile(recipe.make_optimizer(steps), metrics=[_accuracy()])
+    log = EpochLog(run)
+    first = 0
+    if run.folder:
+        # Slots of the optimiser must exist before a checkpoint is restored into them.
+        objective.optimizer.build(objective.trainable_variables)
+        checkpoints = Checkpoints(objective, run.folder)
+        first = checkpoints.restore()
+        log.keep(first)
+    if first < recipe.epochs:
+        batches = data.train_batches(recipe.batch_size, seed, recipe.make_augmentation())
+        callbacks = [*run.callbacks, log]
+        if run.folder:
+            callbacks.append(checkpoints)
+            if run.tensorboard and _is_chief():
+                callbacks.append(keras.callbacks.TensorBoard(str(run.folder / "tensorboard")))
+        objective.fit(
+            repeat_epochs(batches, first, recipe.epochs),
+            epochs=recipe.epochs,
+            initial_epoch=first,
+            steps_per_epoch=steps,
+            validation_data=data.test_batches(500),
+            callbacks=callbacks,
+            verbose=0,
+        )
+    return log.history
+
+
+def accuracy(model: Any, data: ImageDataset) -> float:
+    """Share of the test images that `model` classifies correctly."""
+    hits = 0
+    predict = tf.function(lambda x: tf.argmax(model(x, training=False), -1, tf.int32))
+    for images, labels in data.test_batches(500):
+        hits += int(tf.reduce_sum(tf.cast(predict(images) == labels, tf.int32)))
+    return hits / data.test_size
+
+
+def _accuracy() -> Any:
+    return keras.metrics.SparseCategoricalAccuracy("accuracy")
+
+
+def _is_chief() -> bool:
+    """Whether this process writes what workers share: worker 0, or the only one."""
+    resolver = tf.distribute.get_strategy().cluster_resolver
+    return resolver is None or resolver.task_type in (None, "chief") or resolver.task_id == 0
+
+
+class EpochLog(keras.callbacks.Callback):
+    """The history, in memory and as log.csv, and the report after each epoch."""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.history: History = []
+        self._run = run
+        self._file = run.folder / "log.csv" if run.folder and _is_chief() else None
+
+    def keep(self, epochs: int) -> None:
+        """Takes over the rows of epochs that a resumed run does not repeat."""
+        if self._file and self._file.exists():
+            with self._file.open(newline="") as file:
+                rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+            self.history = rows[:epochs]
+            self._write()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        row = {"epoch": float(epoch + 1), **{k: float(v) for k, v in (logs or {}).items()}}
+        self.history.append(row)
+        self._write()
+        if self._run.report:
+            self._run.report(epoch + 1, self.params["epochs"], row)
+
+    def _write(self) -> None:
+        if not self._file:
+            return
+        part = self._file.with_suffix(".part")
+        with part.open("w", newline="") as file:
+            columns = list(dict.fromkeys(k for row in self.history for k in row))
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.history)
+        os.replace(part, self._file)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Model, optimiser and number of finished epochs, after each epoch; the last two are kept.
+
+    TensorFlow writes a checkpoint's index last and the manager then renames its list, so a process
+    that is killed while it saves leaves the one before.
+    """
+
+    def __init__(self, objective: Any, folder: Path):
+        super().__init__()
+        self._epochs = tf.Variable(0, dtype=tf.int64, trainable=False)
+        state = tf.train.Checkpoint(
+            model=objective, optimizer=objective.optimizer, epochs=self._epochs
+        )
+        # Every worker must take part in saving; all but the chief write where nobody reads.
+        own = "checkpoints" if _is_chief() else f"checkpoints_worker_{_task_id()}"
+        self._manager = tf.train.CheckpointManager(state, str(folder / own), max_to_keep=2)
+        self._state = state
+
+    def restore(self) -> int:
+        """Restores the newest checkpoint; returns the number of epochs that it has behind it."""
+        if self._manager.latest_checkpoint:
+            status = self._state.restore(self._manager.latest_checkpoint)
+            with contextlib.suppress(AttributeError):
+                status.expect_partial()
+            status.assert_existing_objects_matched()
+        return int(self._epochs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epochs.assign(epoch + 1)
+        self._manager.save()
+
+
+def _task_id() -> int:
+    return tf.distribute.get_strategy().cluster_resolver.task_id
