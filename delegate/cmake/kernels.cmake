@@ -1,4 +1,4 @@
-# Kernel families: every folder engine/kernels/<family>. A file whose name ends in _<isa>.cc is
+# Kernel families: every folder engine/kernels/<family>. A file whose name ends in _<isa>.cc or .S is
 # compiled for that instruction set and left out for other processors; all other files are compiled
 # for the baseline. A family takes part once it has a family.cc.
 
@@ -7,10 +7,15 @@ set(TF_SIGNBIN_FLAGS_avx2
     -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mpopcnt -mmovbe -maes -mpclmul)
 set(TF_SIGNBIN_FLAGS_avx512
     ${TF_SIGNBIN_FLAGS_avx2} -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 warns of its own _mm512_undefined_epi32().
+  list(APPEND TF_SIGNBIN_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 set(TF_SIGNBIN_FLAGS_avx512vnni ${TF_SIGNBIN_FLAGS_avx512} -mavx512vnni)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|i[3-6]86)$")
   set(TF_SIGNBIN_ISAS avx2 avx512 avx512vnni)
   set(TF_SIGNBIN_FAMILIES reference table permute)
+  enable_language(ASM)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
   set(TF_SIGNBIN_FLAGS_neon "")
   set(TF_SIGNBIN_FLAGS_neondot -march=armv8.2-a+dotprod)
@@ -32,7 +37,7 @@ set(TF_SIGNBIN_ALL_ISAS avx2 avx512 avx512vnni neon neondot)
 function(tf_signbin_add_kernels target)
   foreach(family IN LISTS TF_SIGNBIN_FAMILIES)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/engine/kernels/${family})
-    file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc)
+    file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc ${folder}/*.S)
     if(NOT EXISTS ${folder}/family.cc)
       continue()
     endif()

@@ -9,6 +9,8 @@ namespace {
 
 // Wider groups gain little beyond this and their tables cost more additions to build.
 constexpr int kMaxChannels = 15;
+// Ternary tables are summed from the channels of two groups and their negatives in one register.
+constexpr int kMaxTernaryChannels = 7;
 // Entries with more channels than this would make tables dearer than what they save.
 constexpr int kMaxTerms = 3;
 
@@ -127,9 +129,10 @@ Dictionary ChooseDictionary(const PackedFilters& filters, int limit, int group) 
   const int full_channels = ternary ? 3 : (limit == 64 ? 6 : 5);
   const int region_channels = filters.in_c / filters.regions;
   if (group == 0 || group > full_channels) {
-    const int widest = group ? group : std::min(kMaxChannels, region_channels);
+    const int most = ternary ? kMaxTernaryChannels : kMaxChannels;
+    if (group > most) return {};
+    const int widest = group ? group : std::min(most, region_channels);
     const int narrowest = group ? group : full_channels + 1;
-    if (widest > kMaxChannels) return {};
     for (int channels = widest; channels >= narrowest; --channels) {
       Dictionary dictionary;
       if (!Collect(filters, channels, limit, &dictionary)) continue;

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "engine/kernels/permute/permute_kernels.h"
 
@@ -13,7 +12,8 @@ namespace {
 // 128 * 255 < 2^15: an int16 sum of this many int8 activations is exact.
 constexpr int kMaxInt16Terms = 255;
 // Larger reductions could overflow the rounding shift of the requantisation.
-constexpr int64_t kMaxReduction = 1 << 15;
+constexpr int64_t kMaxReduction = 1 << 14;
+constexpr int32_t kMaxBias = 1 << 29;
 
 size_t L1Bytes() {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
@@ -211,7 +211,13 @@ std::vector<PixelRun> SplitPixels(const FilterBlock& block, int width) {
 bool PermuteCanPlan(const ConvProblem& problem, int group) {
   const PackedFilters& f = *problem.filters;
   const int64_t reduction = static_cast<int64_t>(f.weights_per_filter());
-  if (reduction > kMaxReduction || f.kernel_w > 16) return false;
+  // A kernel row of one index word must fit an int16 sum.
+  if (problem.type == DataType::kInt8) {
+    if (reduction > kMaxReduction || f.kernel_w > 16) return false;
+    for (int32_t bias : problem.output->bias_i32) {
+      if (bias > kMaxBias || bias < -kMaxBias) return false;
+    }
+  }
   if (group == 0) return true;
   return ChooseDictionary(f, problem.type == DataType::kInt8 ? 64 : 32, group).channels != 0;
 }
@@ -273,17 +279,21 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   return plan;
 }
 
-double PermuteLookups(const PermutePlan& plan) {
-  const ConvShape& s = plan.shape;
-  double pixel_vectors = 0;
-  for (const FilterBlock& block : plan.blocks) {
-    for (const PixelRun& run : SplitPixels(block, plan.strip)) {
-      pixel_vectors += run.width * block.vectors;
-    }
-  }
-  const double strips = std::ceil(static_cast<double>(s.out_w) / plan.strip);
-  return strips * pixel_vectors * s.batch * s.out_h * s.kernel_h * s.kernel_w *
-         static_cast<double>(plan.groups.size());
+double PermuteCostNs(const ConvProblem& problem, int group) {
+  // Constants fitted on Zen 5 (docs/performance.md); their ratios are what the choice depends on.
+  const bool int8 = problem.type == DataType::kInt8;
+  const double lookup_ns = int8 ? 0.16 : 0.18, table_ns = 0.55, output_ns = 0.9;
+  const PackedFilters& filters = *problem.filters;
+  const ConvShape& s = problem.shape;
+  const Dictionary dictionary = ChooseDictionary(filters, int8 ? 64 : 32, group);
+  const double groups = static_cast<double>(MakeGroups(filters, dictionary.channels).size());
+  const int lanes = int8 ? 32 : 16;
+  const double vectors = CeilDiv(filters.out_c, lanes);
+  const double out_pixels = static_cast<double>(s.batch) * s.out_h * s.out_w;
+  const double in_pixels = static_cast<double>(s.batch) * (s.in_h + s.kernel_h - 1) *
+                           (s.in_w + s.kernel_w - 1);
+  return out_pixels * vectors * groups * s.kernel_h * s.kernel_w * lookup_ns +
+         in_pixels * groups * table_ns + out_pixels * vectors * output_ns * (int8 ? 2 : 1);
 }
 
 }  // namespace tf_signbin

@@ -77,8 +77,8 @@ bool PermuteCanPlan(const ConvProblem& problem, int group);
 
 PermutePlan MakePermutePlan(const ConvProblem& problem, int group);
 
-// Lookups of one Run, for the cost model and reports.
-double PermuteLookups(const PermutePlan& plan);
+// Predicted nanoseconds of one Run on one thread.
+double PermuteCostNs(const ConvProblem& problem, int group);
 
 }  // namespace tf_signbin
 

@@ -1,0 +1,25 @@
+#include "engine/families.h"
+#include "engine/kernels/permute/permute.h"
+
+namespace tf_signbin {
+namespace {
+
+bool Supports(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
+  const bool avx512 = isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni;
+  return avx512 && PermuteCanPlan(problem, options.group);
+}
+
+double CostNs(const ConvProblem& problem, Isa, const PlanOptions& options) {
+  return PermuteCostNs(problem, options.group);
+}
+
+std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa, const PlanOptions& options,
+                                 int threads) {
+  return MakePermuteKernel(problem, MakePermutePlan(problem, options.group), options, threads);
+}
+
+}  // namespace
+
+const KernelFamily kPermuteFamily = {"permute", Supports, CostNs, Make};
+
+}  // namespace tf_signbin

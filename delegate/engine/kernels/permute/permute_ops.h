@@ -1,0 +1,101 @@
+// The vector parts of the register-permute family around its microkernels: building tables and
+// turning accumulators into outputs. Plain pointers and sizes only: permute_avx512.cc is compiled
+// for AVX-512 and must not instantiate templates that other files share.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_OPS_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tf_signbin {
+
+// Channels that are loaded together and the tables they give.
+struct TableUnit {
+  int channel = 0;
+  int count = 0;        // channels
+  int first_group = 0;  // tables of groups [first_group, first_group + groups)
+  int groups = 0;
+};
+
+inline constexpr int kUnitGroupsI8 = 2;
+inline constexpr int kUnitGroupsF32 = 1;
+inline constexpr int kMaxTableTerms = 3;
+
+// How to build a layer's tables. Entry e of half h of a unit's group g is the sum of `terms` source
+// lanes; the sources are the unit's channels (and, ternary, their negatives).
+// `full`: every subset of 6 (int8) or 5 (float32) channels, built in fewer steps.
+struct TableRecipe {
+  bool full = false;
+  int channels = 0;        // M, of a full dictionary
+  bool negatives = false;  // sources 16.. (int8) or 8.. (float32) are the negated channels
+  int terms = 0;
+  int halves = 2;  // 1: no entry beyond the first register is used
+  alignas(64) uint16_t lanes_i8[kUnitGroupsI8][2][kMaxTableTerms][32] = {};
+  alignas(64) uint32_t lanes_f32[2][kMaxTableTerms][16] = {};
+};
+// Source lanes that are always zero.
+inline constexpr int kZeroLaneI8 = 31;
+inline constexpr int kZeroLaneF32 = 15;
+inline constexpr int kNegativeLaneI8 = 16;
+inline constexpr int kNegativeLaneF32 = 8;
+
+// One row of table columns.
+struct TableRow {
+  const TableRecipe* recipe;
+  const TableUnit* units;
+  int unit_count;
+  const void* row;       // input row; null: the whole row is padding
+  const void* padding;   // one pixel of padding
+  int first_x, step;     // input x of column 0, input pixels a column
+  int in_w, in_c;
+  int columns;
+  char* tables;          // table of column 0, group `units[0].first_group`
+  size_t column_bytes;
+};
+
+// Sum over each region's channels of every column: out[column * regions + region].
+struct ColumnSums {
+  const void* row;
+  const void* padding;
+  int first_x, step, in_w, in_c, columns, regions;
+  void* out;  // int32 or float
+};
+
+// Empties the registers of one microkernel call. Pixel p, vector f of filters is at
+// sums + (p * vectors + f) * 64 bytes.
+struct Flush {
+  const char* sums;
+  int pixels, vectors;
+  int first_filter, filters;       // first filter of vector 0; filters in the layer
+  bool first, last;                // first / last segment
+  void* accumulators;              // int32 or float [pixel][padded filters], at pixel 0, filter 0
+  int padded_filters;
+  const void* difference;          // b - a of this segment's region, [padded filters]
+  // last segment
+  int regions;                     // 0: no background
+  const void* background;          // a, [region][padded filters]
+  const void* box;                 // window sums [pixel][region]
+  const void* bias;                // [padded filters], zero point folded in
+  const int32_t* multiplier;       // int8
+  const int32_t* left_shift;       // int8; null when no filter has one
+  const int32_t* right_shift;      // int8
+  const int32_t* rounding;         // int8: half of 1 << right_shift
+  const int32_t* rounds;           // int8: -1 where right_shift > 0
+  int32_t zero_point, clamp_min, clamp_max;
+  float clamp_min_f32, clamp_max_f32;
+  void* out;                       // pixel 0 of the run, filter 0
+  size_t out_pixel;                // elements from pixel to pixel
+};
+
+struct PermuteOps {
+  void (*build_tables)(const TableRow&);
+  void (*column_sums)(const ColumnSums&);
+  void (*flush)(const Flush&);
+};
+
+const PermuteOps& PermuteOpsI8();
+const PermuteOps& PermuteOpsF32();
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_OPS_H_
