@@ -21,6 +21,8 @@ struct KernelFamily {
   // Never null when `supports` said yes, except when memory runs out.
   std::unique_ptr<ConvKernel> (*make)(const ConvProblem& problem, Isa isa,
                                       const PlanOptions& options, int threads);
+  // Whether the family's kernels honour OutputStage::real_multiplier.
+  bool real_multipliers = false;
 };
 
 // Plain C++ straight from the definition; every ISA, every problem, slow.

@@ -56,6 +56,7 @@ std::vector<Candidate> Candidates(const ConvProblem& problem, const PlanOptions&
   std::vector<Candidate> candidates;
   for (const KernelFamily* family : KernelFamilies()) {
     if (options.family != "auto" && options.family != family->name) continue;
+    if (!problem.output->real_multiplier.empty() && !family->real_multipliers) continue;
     for (const Isa isa : SupportedIsaList()) {
       if (options.isa != "auto" && options.isa != IsaName(isa)) continue;
       if (!family->supports(problem, isa, options)) continue;

@@ -1,10 +1,12 @@
-// TensorFlow Lite's fixed-point rescaling of an int32 accumulator, with its double rounding.
+// TensorFlow Lite's two ways of rescaling an int32 accumulator: in fixed point with two roundings,
+// and in double with one.
 //
 // Functions are `static` on purpose: kernel files are compiled for several instruction sets, and an
 // ordinary inline function could be merged into a copy that an older CPU cannot run.
 #ifndef TF_SIGNBIN_ENGINE_REQUANTIZE_H_
 #define TF_SIGNBIN_ENGINE_REQUANTIZE_H_
 
+#include <cmath>
 #include <cstdint>
 
 namespace tf_signbin {
@@ -32,6 +34,11 @@ namespace tf_signbin {
   const int right = shift > 0 ? 0 : -shift;
   const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(x) << left);
   return RoundingDivideByPowerOfTwo(RoundingDoublingHighMul(shifted, multiplier), right);
+}
+
+// One rounding, halves away from zero. The caller knows that the result fits (CheckOutputStage).
+[[maybe_unused]] static inline int32_t MultiplyByRealMultiplier(int32_t x, double multiplier) {
+  return static_cast<int32_t>(std::round(static_cast<double>(x) * multiplier));
 }
 
 // Wraps at the ends of int32, where only a multiplier far above 1 leads.

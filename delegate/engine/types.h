@@ -76,6 +76,9 @@ struct OutputStage {
   std::vector<int32_t> bias_i32;     // empty, or [out_c]
   std::vector<int32_t> multiplier;   // [out_c]
   std::vector<int32_t> shift;        // [out_c]
+  // Instead of multiplier and shift, for operators whose reference rounds once (fully connected):
+  // [out_c], scaled = round(accumulator * real_multiplier) in double, halves away from zero.
+  std::vector<double> real_multiplier;
   int32_t input_zero_point = 0;
   int32_t output_zero_point = 0;
   int32_t clamp_min_i8 = -128, clamp_max_i8 = 127;

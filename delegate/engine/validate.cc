@@ -9,6 +9,8 @@
 namespace tf_signbin {
 namespace {
 
+// Scaled accumulators of a real multiplier stay below this, zero point included.
+constexpr double kMaxScaled = 2147483000.0;
 constexpr int64_t kMaxElements = int64_t{1} << 31;
 
 std::string Str(int64_t value) { return std::to_string(value); }
@@ -147,6 +149,10 @@ Status CheckAccumulators(const PackedFilters& f, const OutputStage& output) {
       return Status::Error("filter " + Str(filter) +
                            ": its weights and bias can overflow a 32-bit accumulator");
     }
+    const double scale = output.real_multiplier.empty() ? 0 : output.real_multiplier[filter];
+    if (static_cast<double>(std::max(most, -least)) * scale > kMaxScaled) {
+      return Status::Error("filter " + Str(filter) + ": its outputs can exceed 32 bits");
+    }
   }
   return Status::Ok();
 }
@@ -185,6 +191,38 @@ Status CheckFilters(DataType type, const PackedFilters& f) {
   return CheckPattern(f);
 }
 
+namespace {
+
+Status CheckMultipliers(const PackedFilters& filters, const OutputStage& output) {
+  if (!output.real_multiplier.empty()) {
+    TF_SIGNBIN_RETURN_IF_ERROR(
+        CheckLength("real_multiplier", output.real_multiplier.size(), filters.out_c));
+    TF_SIGNBIN_RETURN_IF_ERROR(CheckLength("multiplier", output.multiplier.size(), 0));
+    TF_SIGNBIN_RETURN_IF_ERROR(CheckLength("shift", output.shift.size(), 0));
+    for (int filter = 0; filter < filters.out_c; ++filter) {
+      const double multiplier = output.real_multiplier[filter];
+      if (!std::isfinite(multiplier) || multiplier < 0) {
+        return Status::Error("filter " + Str(filter) + ": multiplier " +
+                             std::to_string(multiplier) + " is negative or not finite");
+      }
+    }
+    return Status::Ok();
+  }
+  TF_SIGNBIN_RETURN_IF_ERROR(CheckLength("multiplier", output.multiplier.size(), filters.out_c));
+  TF_SIGNBIN_RETURN_IF_ERROR(CheckLength("shift", output.shift.size(), filters.out_c));
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    const int32_t multiplier = output.multiplier[filter], shift = output.shift[filter];
+    const bool normal = multiplier >= 1 << 30 && shift >= -31 && shift <= 30;
+    if (!normal && !(multiplier == 0 && shift == 0)) {
+      return Status::Error("filter " + Str(filter) + ": multiplier " + Str(multiplier) +
+                           " with shift " + Str(shift) + " is no quantized multiplier");
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
 Status CheckOutputStage(DataType type, const PackedFilters& filters, const OutputStage& output) {
   if (type == DataType::kFloat32) {
     if (!output.bias_f32.empty()) {
@@ -199,16 +237,7 @@ Status CheckOutputStage(DataType type, const PackedFilters& filters, const Outpu
   if (!output.bias_i32.empty()) {
     TF_SIGNBIN_RETURN_IF_ERROR(CheckLength("bias", output.bias_i32.size(), filters.out_c));
   }
-  TF_SIGNBIN_RETURN_IF_ERROR(CheckLength("multiplier", output.multiplier.size(), filters.out_c));
-  TF_SIGNBIN_RETURN_IF_ERROR(CheckLength("shift", output.shift.size(), filters.out_c));
-  for (int filter = 0; filter < filters.out_c; ++filter) {
-    const int32_t multiplier = output.multiplier[filter], shift = output.shift[filter];
-    const bool normal = multiplier >= 1 << 30 && shift >= -31 && shift <= 30;
-    if (!normal && !(multiplier == 0 && shift == 0)) {
-      return Status::Error("filter " + Str(filter) + ": multiplier " + Str(multiplier) +
-                           " with shift " + Str(shift) + " is no quantized multiplier");
-    }
-  }
+  TF_SIGNBIN_RETURN_IF_ERROR(CheckMultipliers(filters, output));
   for (const int32_t zero_point : {output.input_zero_point, output.output_zero_point}) {
     if (zero_point < -128 || zero_point > 127) {
       return Status::Error("zero point " + Str(zero_point) + " is outside int8");

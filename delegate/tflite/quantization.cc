@@ -62,25 +62,26 @@ Status SetInt8Stage(OpType op, const TensorQuantization& input,
   }
   output->input_zero_point = input.zero_point;
   output->output_zero_point = out.zero_point;
-  output->multiplier.resize(filters);
-  output->shift.resize(filters);
   for (int filter = 0; filter < filters; ++filter) {
     const float scale = weight_scales[weight_scales.size() == 1 ? 0 : filter];
     if (!IsScale(scale)) {
       return Status::Error("scale " + std::to_string(filter) + " of the values is " + Str(scale) +
                            "; it must be above 0");
     }
-    // A fully connected layer with one scale multiplies the scales in float, everything else in
-    // double: the two rules of TFLite's kernels.
-    const double product = op == OpType::kFullyConnected && weight_scales.size() == 1
-                               ? static_cast<double>(input.scale * scale)
-                               : static_cast<double>(input.scale) * static_cast<double>(scale);
-    const double real = product / static_cast<double>(out.scale);
-    QuantizeMultiplier(real, &output->multiplier[filter], &output->shift[filter]);
-    if (output->shift[filter] > 30) {
+    const double real = static_cast<double>(input.scale) * static_cast<double>(scale) /
+                        static_cast<double>(out.scale);
+    if (op == OpType::kFullyConnected) {  // its reference kernel rounds once, in double
+      output->real_multiplier.push_back(real);
+      continue;
+    }
+    int32_t multiplier, shift;
+    QuantizeMultiplier(real, &multiplier, &shift);
+    if (shift > 30) {
       return Status::Error("filter " + std::to_string(filter) + ": input scale * weight scale / " +
                            "output scale is " + std::to_string(real) + ", beyond 2^30");
     }
+    output->multiplier.push_back(multiplier);
+    output->shift.push_back(shift);
   }
   output->clamp_min_i8 = -128;
   output->clamp_max_i8 = 127;

@@ -21,7 +21,7 @@ void QuantizeMultiplier(double real, int32_t* multiplier, int32_t* shift);
 // Fills the clamp of a float output stage.
 void SetFloatActivation(Activation activation, OutputStage* output);
 
-// Fills zero points, multipliers, shifts and clamp of an int8 output stage. `weight_scales` has one
+// Fills zero points, multipliers and clamp of an empty int8 output stage. `weight_scales` has one
 // entry for the whole tensor or one a filter.
 Status SetInt8Stage(OpType op, const TensorQuantization& input,
                     const std::vector<float>& weight_scales, const TensorQuantization& out,

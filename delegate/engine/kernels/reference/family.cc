@@ -98,7 +98,9 @@ class ReferenceKernel final : public ConvKernel {
       const int32_t sum =
           Dot<int32_t>(shape_, image, weights, y, x, output_.input_zero_point) + bias;
       const int32_t scaled =
-          MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter], output_.shift[filter]);
+          output_.real_multiplier.empty()
+              ? MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter], output_.shift[filter])
+              : MultiplyByRealMultiplier(sum, output_.real_multiplier[filter]);
       return static_cast<int8_t>(std::min(
           std::max(AddZeroPoint(scaled, output_.output_zero_point), output_.clamp_min_i8),
           output_.clamp_max_i8));
@@ -142,6 +144,7 @@ std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa, const PlanOpti
 
 }  // namespace
 
-const KernelFamily kReferenceFamily = {"reference", Supports, CostNs, Make};
+const KernelFamily kReferenceFamily = {"reference", Supports, CostNs, Make,
+                                        /*real_multipliers=*/true};
 
 }  // namespace tf_signbin

@@ -1,0 +1,408 @@
+"""Small one-layer .tflite files: the same layer as a builtin operator and as a packed one.
+
+Written with the generated schema only, so that the tests of the delegate do not depend on the
+converter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
+
+CONV = "TfSignBinConv2D"
+FULLY_CONNECTED = "TfSignBinFullyConnected"
+ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+_TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8,
+          "int32": schema.TensorType.INT32, "uint8": schema.TensorType.UINT8}  # fmt: skip
+
+
+@dataclass
+class Layer:
+    """One convolution or fully connected layer with two-valued or ternary weights.
+
+    masks: bool [planes, O, KH, KW, I]; values: [O, R, V] (docs/format.md).
+    """
+
+    op: str
+    dtype: str
+    masks: np.ndarray
+    values: np.ndarray
+    input_shape: tuple[int, ...]
+    bias: np.ndarray | None
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: str = "SAME"
+    activation: str = "NONE"
+    pattern: tuple[int, int] = (0, 0)
+    keep_num_dims: bool = False
+    input_scale: float = 1.0
+    input_zero_point: int = 0
+    output_scale: float = 1.0
+    output_zero_point: int = 0
+    weight_scales: np.ndarray = field(default_factory=lambda: np.ones(1, np.float32))
+
+    @property
+    def kind(self) -> str:
+        return "two_valued" if len(self.masks) == 1 else "ternary"
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Dense [O, KH, KW, I] in the type of the values."""
+        out_channels, kernel_h, kernel_w, in_channels = self.masks.shape[1:]
+        regions = self.values.shape[1]
+        values = np.repeat(self.values, in_channels // regions, axis=1)
+        values = values.reshape(out_channels, 1, 1, in_channels, -1)
+        if self.kind == "two_valued":
+            return np.where(self.masks[0], values[..., 1], values[..., 0])
+        sign = self.masks[0].astype(np.int8) - self.masks[1].astype(np.int8)
+        return (sign * values[..., 0]).astype(self.values.dtype)
+
+    @property
+    def options(self) -> dict[str, int | str]:
+        _, out_channels, kernel_h, kernel_w, in_channels = self.masks.shape
+        return dict(
+            version=1, kind=self.kind, kernel_h=kernel_h, kernel_w=kernel_w,
+            in_channels=in_channels, out_channels=out_channels, stride_h=self.stride[0],
+            stride_w=self.stride[1], dilation_h=self.dilation[0], dilation_w=self.dilation[1],
+            padding=self.padding, activation=self.activation, regions=self.values.shape[1],
+            pattern_n=self.pattern[0], pattern_m=self.pattern[1],
+            keep_num_dims=int(self.keep_num_dims),
+        )  # fmt: skip
+
+    def describe(self) -> str:
+        weights = "x".join(map(str, self.masks.shape[1:]))
+        return (
+            f"{self.op} {self.dtype} {self.kind} weights {weights} regions {self.values.shape[1]} "
+            f"input {self.input_shape} stride {self.stride} dilation {self.dilation} "
+            f"{self.padding} {self.activation} pattern {self.pattern}"
+        )
+
+
+class ModelWriter:
+    """Collects tensors and operators of one subgraph."""
+
+    def __init__(self) -> None:
+        self.model = schema.ModelT()
+        self.model.version = 3
+        self.model.buffers = [schema.BufferT()]
+        self.model.operatorCodes = []
+        self.graph = schema.SubGraphT()
+        self.graph.tensors, self.graph.operators = [], []
+        self.graph.inputs, self.graph.outputs = [], []
+        self.model.subgraphs = [self.graph]
+
+    def tensor(self, name, shape, dtype, data=None, scale=None, zero_point=None, signature=None):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = name, list(shape), _TYPES[dtype]
+        tensor.shapeSignature = signature
+        tensor.buffer = 0
+        if data is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
+            self.model.buffers.append(buffer)
+            tensor.buffer = len(self.model.buffers) - 1
+        if scale is not None:
+            quantization = schema.QuantizationParametersT()
+            quantization.scale = np.atleast_1d(np.asarray(scale, np.float32))
+            zero_point = 0 if zero_point is None else zero_point
+            quantization.zeroPoint = np.broadcast_to(
+                np.asarray(zero_point, np.int64), quantization.scale.shape
+            ).copy()
+            quantization.quantizedDimension = 0
+            tensor.quantization = quantization
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def operator(self, inputs, outputs, *, builtin=None, custom=None, options=None, version=1):
+        code = schema.OperatorCodeT()
+        code.builtinCode = schema.BuiltinOperator.CUSTOM if builtin is None else builtin
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+        code.customCode = custom
+        code.version = version
+        self.model.operatorCodes.append(code)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(self.model.operatorCodes) - 1
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
+        if custom is not None:
+            operator.customOptions = np.frombuffer(options, np.uint8)
+        else:
+            name = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+            operator.builtinOptions = options
+        self.graph.operators.append(operator)
+
+    def finish(self, inputs, outputs) -> bytes:
+        self.graph.inputs, self.graph.outputs = list(inputs), list(outputs)
+        builder = flatbuffers.Builder(1 << 16)
+        builder.Finish(self.model.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
+
+
+def add_input(writer: ModelWriter, layer: Layer) -> int:
+    return writer.tensor("input", layer.input_shape, layer.dtype, **_activation(layer, "input"))
+
+
+def add_layer(
+    writer: ModelWriter, layer: Layer, source: int, packed: bool, name: str = "output",
+    options: bytes | None = None,
+) -> int:  # fmt: skip
+    """Appends the layer as a packed or as a builtin operator; returns its output tensor.
+
+    options: bytes that replace the packed operator's FlexBuffer.
+    """
+    quantized = layer.dtype == "int8"
+    weights = layer.weights
+    conv = layer.op == "conv"
+    output = writer.tensor(
+        name, output_shape(layer), layer.dtype, **_activation(layer, "output")
+    )
+    scales = layer.weight_scales if quantized else None
+    if packed:
+        rows = layer.masks.reshape(*layer.masks.shape[:2], -1)
+        masks = np.packbits(rows, axis=-1, bitorder="little")
+        inputs = [
+            source,
+            writer.tensor(f"{name}/masks", masks.shape, "uint8", masks),
+            writer.tensor(
+                f"{name}/values", layer.values.shape, layer.dtype, layer.values, scale=scales
+            ),
+        ]
+    else:
+        if not conv:
+            weights = weights.reshape(weights.shape[0], -1)
+        inputs = [
+            source,
+            writer.tensor(f"{name}/weights", weights.shape, layer.dtype, weights, scale=scales),
+        ]
+    bias = layer.bias
+    if bias is None and not packed and quantized and conv:
+        bias = np.zeros(len(weights), np.int32)  # the int8 CONV_2D insists on a bias
+    if bias is None:
+        inputs += [-1] if packed else []  # CONV_2D takes no absent input
+    else:
+        bias_scale = layer.weight_scales * np.float32(layer.input_scale) if quantized else None
+        inputs.append(
+            writer.tensor(
+                f"{name}/bias", bias.shape, "int32" if quantized else "float32", bias,
+                scale=bias_scale,
+            )
+        )  # fmt: skip
+    if packed:
+        writer.operator(
+            inputs, [output], custom=CONV if conv else FULLY_CONNECTED,
+            options=bytes(flexbuffers.Dumps(layer.options)) if options is None else options,
+        )  # fmt: skip
+    else:
+        operators = schema.BuiltinOperator
+        writer.operator(
+            inputs, [output], builtin=operators.CONV_2D if conv else operators.FULLY_CONNECTED,
+            options=_conv_options(layer) if conv else _fully_connected_options(layer),
+            version=(3 if conv else 4) if quantized else (1 if conv else 5),
+        )  # fmt: skip
+    return output
+
+
+def one_layer_model(layer: Layer, *, packed: bool, options: bytes | None = None) -> bytes:
+    """A model of this layer alone."""
+    writer = ModelWriter()
+    source = add_input(writer, layer)
+    return writer.finish([source], [add_layer(writer, layer, source, packed, options=options)])
+
+
+def output_shape(layer: Layer) -> tuple[int, ...]:
+    out_channels = layer.masks.shape[1]
+    if layer.op != "conv":
+        if layer.keep_num_dims:
+            return (*layer.input_shape[:-1], out_channels)
+        return (int(np.prod(layer.input_shape)) // layer.masks.shape[-1], out_channels)
+    batch, height, width, _ = layer.input_shape
+    return (
+        batch,
+        window(height, layer.masks.shape[2], layer.stride[0], layer.dilation[0], layer.padding)[0],
+        window(width, layer.masks.shape[3], layer.stride[1], layer.dilation[1], layer.padding)[0],
+        out_channels,
+    )
+
+
+def window(size: int, kernel: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
+    """Output size and padding before the first pixel, as TensorFlow defines them."""
+    span = (kernel - 1) * dilation + 1
+    if padding == "VALID":
+        return (size - span) // stride + 1, 0
+    out = -(-size // stride)
+    return out, max((out - 1) * stride + span - size, 0) // 2
+
+
+def float64_result(layer: Layer, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The layer in float64, and the sum of the magnitudes that went into each output."""
+    weights = layer.weights.astype(np.float64)
+    if layer.op != "conv":
+        rows = x.astype(np.float64).reshape(-1, 1, 1, weights.shape[-1])
+    else:
+        rows = x.astype(np.float64)
+    result = _conv(layer, rows, weights)
+    size = _conv(layer, np.abs(rows), np.abs(weights))
+    if layer.bias is not None:
+        result, size = result + layer.bias, size + np.abs(layer.bias)
+    low, high = {
+        "NONE": (-np.inf, np.inf), "RELU": (0, np.inf), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1),
+    }[layer.activation]  # fmt: skip
+    shape = output_shape(layer)
+    return np.clip(result, low, high).reshape(shape), size.reshape(shape)
+
+
+def random_layer(rng: np.random.Generator, dtype: str, **fixed: object) -> Layer:
+    """A layer of random geometry, density, kind, values, quantization; `fixed` overrides fields.
+
+    `fixed` may also hold shape=(O, KH, KW, I), kind, regions and density.
+    """
+    op = str(fixed.pop("op", "conv" if rng.random() < 0.75 else "fc"))
+    conv = op == "conv"
+    kernel = (int(rng.integers(1, 6)), int(rng.integers(1, 6))) if conv else (1, 1)
+    if conv and rng.random() < 0.4:
+        kernel = (3, 3)
+    regions = int(fixed.pop("regions", rng.choice([1, 1, 1, 1, 2, 3])))
+    in_channels = regions * int(rng.integers(1, 1 + 40 // regions))
+    out_channels = int(rng.integers(1, 41))
+    shape = tuple(fixed.pop("shape", (out_channels, *kernel, in_channels)))
+    stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4))) if conv else (1, 1)
+    dilation = (1, 1)
+    if conv and rng.random() < 0.25:
+        stride, dilation = (1, 1), (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    stride, dilation = fixed.pop("stride", stride), fixed.pop("dilation", dilation)
+    padding = str(fixed.pop("padding", rng.choice(["SAME", "VALID"]))) if conv else "VALID"
+    if conv:
+        least = [(k - 1) * d + 1 if padding == "VALID" else 1 for k, d in zip(shape[1:3], dilation)]
+        spatial = [int(rng.integers(low, low + 12)) for low in least]
+        input_shape = (int(rng.choice([1, 1, 2, 3])), *spatial, shape[3])
+    else:
+        input_shape = (int(rng.integers(1, 7)), shape[3])
+    input_shape = tuple(fixed.pop("input_shape", input_shape))
+    masks, pattern = _random_masks(rng, shape, fixed)
+    values = _random_values(rng, dtype, masks, regions)
+    layer = Layer(
+        op, dtype, masks, values, input_shape, None, stride, dilation, padding,
+        str(rng.choice(ACTIVATIONS)), pattern,
+    )  # fmt: skip
+    layer = _quantize(rng, layer) if dtype == "int8" else _float_bias(rng, layer)
+    return dataclasses.replace(layer, **fixed)
+
+
+def random_input(rng: np.random.Generator, layer: Layer) -> np.ndarray:
+    if layer.dtype == "float32":
+        return rng.standard_normal(layer.input_shape).astype(np.float32)
+    low, high = (-128, 128) if rng.random() < 0.8 else (126, 128)  # sometimes all extreme
+    return rng.integers(low, high, layer.input_shape).astype(np.int8)
+
+
+def _random_masks(rng, shape, fixed) -> tuple[np.ndarray, tuple[int, int]]:
+    kind = fixed.pop("kind", "ternary" if rng.random() < 0.2 else "two_valued")
+    density = fixed.pop("density", rng.choice([0, 1, rng.random(), rng.random(), rng.random()]))
+    pattern = tuple(fixed.pop("pattern", (0, 0)))
+    effectual = rng.random(shape) < density
+    if kind == "two_valued" and pattern == (0, 0) and rng.random() < 0.3:
+        pattern = tuple(int(i) for i in rng.choice([(2, 10), (3, 7), (2, 7), (2, 6)]))
+    if pattern != (0, 0):
+        n, m = pattern
+        for start in range(0, shape[-1], m):
+            group = effectual[..., start : start + m]
+            group &= np.cumsum(group, axis=-1) <= n
+    if kind == "two_valued":
+        return effectual[None], pattern
+    sign = rng.random(shape) < 0.5
+    return np.stack([effectual & sign, effectual & ~sign]), pattern
+
+
+def _random_values(rng, dtype, masks, regions) -> np.ndarray:
+    """Signed-binary of either sign, binary, and any pair; magnitudes as quantization leaves them."""
+    count = (masks.shape[1], regions)
+    size = np.full(count, 127.0) if dtype == "int8" else rng.uniform(0.01, 1, count)
+    if dtype == "int8" and rng.random() < 0.3:
+        size = rng.integers(1, 128, count).astype(np.float64)
+    sign = rng.choice([-1, 1], count)
+    if len(masks) == 2:
+        return _cast(size[..., None], dtype)
+    form = rng.choice(["signed_binary", "binary", "any"], p=[0.5, 0.2, 0.3])
+    background = {"signed_binary": np.zeros(count), "binary": -size * sign,
+                  "any": size * rng.uniform(-1, 1, count)}[form]  # fmt: skip
+    return _cast(np.stack([background, size * sign], axis=-1), dtype)
+
+
+def _cast(values, dtype) -> np.ndarray:
+    return np.rint(values).astype(np.int8) if dtype == "int8" else values.astype(np.float32)
+
+
+def _float_bias(rng, layer: Layer) -> Layer:
+    if rng.random() < 0.2:
+        return layer
+    bias = rng.standard_normal(layer.masks.shape[1]).astype(np.float32)
+    return dataclasses.replace(layer, bias=bias)
+
+
+def _quantize(rng, layer: Layer) -> Layer:
+    """Scales and zero points that make good use of int8, sometimes bad use."""
+    out_channels = layer.masks.shape[1]
+    scales = rng.uniform(0.001, 0.02, out_channels if rng.random() < 0.8 else 1)
+    scales = scales.astype(np.float32)
+    input_scale = np.float32(rng.uniform(0.005, 0.05))
+    weights = layer.weights.astype(np.float64).reshape(out_channels, -1)
+    spread = 70 * np.sqrt((weights**2).sum(axis=1)) * scales * input_scale
+    output_scale = np.float32(max(float(np.median(spread)) / 60, 1e-6) * rng.choice([1, 1, 0.2, 5]))
+    bias = None
+    if rng.random() > 0.2:
+        steps = spread / (scales * input_scale)
+        bias = np.rint(rng.standard_normal(out_channels) * (steps + 10)).astype(np.int32)
+    return dataclasses.replace(
+        layer, bias=bias, input_scale=float(input_scale), output_scale=float(output_scale),
+        weight_scales=scales, input_zero_point=int(rng.integers(-128, 128)),
+        output_zero_point=int(rng.choice([-128, 0, rng.integers(-128, 128)])),
+    )  # fmt: skip
+
+
+def _activation(layer: Layer, which: str) -> dict[str, object]:
+    if layer.dtype != "int8":
+        return {}
+    return dict(
+        scale=getattr(layer, f"{which}_scale"), zero_point=getattr(layer, f"{which}_zero_point")
+    )
+
+
+def _conv_options(layer: Layer):
+    options = schema.Conv2DOptionsT()
+    options.padding = getattr(schema.Padding, layer.padding)
+    options.strideH, options.strideW = layer.stride
+    options.dilationHFactor, options.dilationWFactor = layer.dilation
+    options.fusedActivationFunction = getattr(schema.ActivationFunctionType, layer.activation)
+    return options
+
+
+def _fully_connected_options(layer: Layer):
+    options = schema.FullyConnectedOptionsT()
+    options.keepNumDims = layer.keep_num_dims
+    options.fusedActivationFunction = getattr(schema.ActivationFunctionType, layer.activation)
+    return options
+
+
+def _conv(layer: Layer, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    _, kernel_h, kernel_w, _ = weights.shape
+    sizes, pads = [], []
+    for axis, kernel in enumerate((kernel_h, kernel_w)):
+        out, before = window(
+            x.shape[1 + axis], kernel, layer.stride[axis], layer.dilation[axis], layer.padding
+        )
+        last = (out - 1) * layer.stride[axis] + (kernel - 1) * layer.dilation[axis]
+        sizes.append(out)
+        pads.append((before, max(last - before - x.shape[1 + axis] + 1, 0)))
+    x = np.pad(x, ((0, 0), *pads, (0, 0)))
+    result = np.zeros((x.shape[0], *sizes, weights.shape[0]))
+    for dy in range(kernel_h):
+        for dx in range(kernel_w):
+            rows = x[:, dy * layer.dilation[0] :: layer.stride[0]][:, : sizes[0]]
+            taps = rows[:, :, dx * layer.dilation[1] :: layer.stride[1]][:, :, : sizes[1]]
+            result += taps @ weights[:, dy, dx].T
+    return result
