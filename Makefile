@@ -1,0 +1,49 @@
+# `make demo` and `make test` set up everything they need; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY := .venv/bin/python
+JOBS := $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
+export TF_USE_LEGACY_KERAS := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export TF_SIGNBIN_BUILD_DIR := build/dev
+BUILD := $(TF_SIGNBIN_BUILD_DIR)
+
+.PHONY: help setup demo test test-all ctest pytest lint format docs wheel sdist clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup:  ## Debian packages, .venv, Python packages, delegate
+	@tools/setup.sh
+
+demo: setup  ## train, convert and measure a small network; table and PNG in out/
+	@$(PY) examples/train_resnet.py --demo
+
+test: setup ctest pytest  ## all fast tests, C++ and Python
+
+test-all: PYTEST_MARK :=
+test-all: setup ctest pytest  ## the slow tests too
+
+PYTEST_MARK := -m "not slow"
+pytest: setup
+	@$(PY) -m pytest -n $(shell n=$(JOBS); [ $$n -gt 4 ] && n=4; echo $$n) --dist loadfile -q $(PYTEST_MARK)
+
+ctest: setup
+	@cmake -S delegate -B $(BUILD) -DTF_SIGNBIN_BUILD_TESTS=ON >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+	@ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
+
+lint: setup  ## ruff, mypy, clang-format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: setup  ## let ruff and clang-format rewrite the sources
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+wheel: setup  ## dist/*.whl with the delegate inside
+	@$(PY) -m pip wheel --no-deps -w dist .
+
+clean:  ## remove build products (keeps .venv)
+	rm -rf build dist out site *.egg-info tf_signbin/runtime/*.so

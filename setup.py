@@ -1,0 +1,78 @@
+"""Builds the C++ delegate with CMake and puts it into the package; the rest is pyproject.toml.
+
+Environment:
+  TF_SIGNBIN_BUILD_DIR    CMake's build folder (default: build/delegate)
+  TF_SIGNBIN_CMAKE_ARGS   further arguments for CMake's configure step, for example a toolchain file
+  TF_SIGNBIN_PLAT_NAME    platform tag of the wheel, for example linux_aarch64 in a cross build
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+DELEGATE = Path("tf_signbin/runtime/libtf_signbin_delegate.so")
+
+
+class BuildDelegate(build_ext):
+    """`build_ext` that runs CMake; with --inplace the library lands beside the Python sources."""
+
+    def get_ext_filename(self, fullname):
+        return str(DELEGATE)
+
+    def build_extension(self, ext):
+        target = ROOT / DELEGATE if self.inplace else Path(self.build_lib).resolve() / DELEGATE
+        build_dir = ROOT / os.environ.get("TF_SIGNBIN_BUILD_DIR", "build/delegate")
+        configure = ["cmake", "-S", str(ROOT / "delegate"), "-B", str(build_dir)]
+        if not (build_dir / "CMakeCache.txt").exists():
+            configure.append("-DCMAKE_BUILD_TYPE=Release")
+            if shutil.which("ninja"):
+                configure += ["-G", "Ninja"]
+        configure += shlex.split(os.environ.get("TF_SIGNBIN_CMAKE_ARGS", ""))
+        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(min(os.cpu_count() or 1, 8))
+        build = ["cmake", "--build", str(build_dir), "--target", "tf_signbin_delegate", "-j", jobs]
+        for command in (configure, build):
+            try:
+                subprocess.run(command, check=True, cwd=ROOT)
+            except FileNotFoundError:
+                sys.exit(
+                    "building the delegate needs cmake: apt install cmake (or pip install cmake)"
+                )
+            except subprocess.CalledProcessError as error:
+                sys.exit(f"building the delegate failed ({error}); its messages are above")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A rename, so that a process that has the old library loaded keeps it.
+        partial = target.with_suffix(".partial")
+        shutil.copy2(build_dir / DELEGATE.name, partial)
+        partial.replace(target)
+
+
+class AnyPythonWheel(bdist_wheel):
+    """The library does not use Python's C API: one wheel a platform serves every Python 3."""
+
+    def finalize_options(self):
+        self.plat_name = self.plat_name or os.environ.get("TF_SIGNBIN_PLAT_NAME")
+        super().finalize_options()
+        self.root_is_pure = False
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+def build_tools():
+    """CMake from PyPI where the system has none."""
+    return [] if shutil.which("cmake") else ["cmake>=3.25,<5", "ninja"]
+
+
+setup(
+    ext_modules=[Extension("tf_signbin.runtime.libtf_signbin_delegate", sources=[])],
+    cmdclass={"build_ext": BuildDelegate, "bdist_wheel": AnyPythonWheel},
+    setup_requires=build_tools(),
+)

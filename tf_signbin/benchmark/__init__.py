@@ -1,0 +1,1 @@
+"""Measures converted models against XNNPACK, interleaved in one process."""

@@ -1,0 +1,71 @@
+"""The two sides of every comparison: the delegate, and the runtime with XNNPACK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tf_signbin.convert.rewrite import pack
+from tf_signbin.runtime import Interpreter, TfliteRuntime, find_runtime
+
+
+class BenchmarkError(RuntimeError):
+    """A comparison that would not be fair or not be one; says why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both sides share (threads, runtime), and the delegate's options."""
+
+    threads: int = 1
+    runtime: str = "ai_edge_litert"
+    delegate_options: dict[str, Any] = field(default_factory=dict)
+
+    def find_runtime(self) -> TfliteRuntime:
+        return find_runtime(self.runtime)
+
+
+def ours(model: bytes, settings: Settings) -> tuple[Interpreter, Callable[[], None]]:
+    """Packs the model's layers and prepares it with the delegate; the interpreter and its invoke."""
+    packed, reports = pack(model)
+    if not any(report.status == "packed" for report in reports):
+        raise BenchmarkError(f"no layer was packed: {[report.reason for report in reports]}")
+    interpreter = Interpreter(
+        packed,
+        num_threads=settings.threads,
+        runtime=settings.runtime,
+        on_unclaimed="error",
+        **settings.delegate_options,
+    )
+    interpreter.allocate_tensors()
+    _fill_inputs(interpreter)
+    return interpreter, interpreter.invoke
+
+
+def xnnpack(model: bytes, settings: Settings) -> Callable[[], None]:
+    """Prepares the model in the runtime's default way; its invoke.
+
+    Raises:
+      BenchmarkError: XNNPACK did not take the graph.
+    """
+    interpreter = settings.find_runtime().interpreter(
+        model_content=model, num_threads=settings.threads
+    )
+    interpreter.allocate_tensors()
+    names = {details["op_name"] for details in interpreter._get_ops_details()}
+    if not any("XNNPack" in name or name == "DELEGATE" for name in names):
+        raise BenchmarkError(f"XNNPACK took no operator of the dense model; operators: {names}")
+    _fill_inputs(interpreter)
+    return interpreter.invoke
+
+
+def _fill_inputs(interpreter: Any) -> None:
+    rng = np.random.default_rng(1)
+    for details in interpreter.get_input_details():
+        values = rng.standard_normal(details["shape"], dtype=np.float32)
+        if details["dtype"] == np.int8:
+            values = np.clip(np.rint(values * 40), -128, 127).astype(np.int8)
+        interpreter.set_tensor(details["index"], values)

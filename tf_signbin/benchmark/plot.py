@@ -1,0 +1,115 @@
+"""Pictures of benchmark results."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+COLOURS = {"ours": "#0b6e4f", "xnnpack_int8": "#c0752a", "xnnpack_fp32": "#6b7a8f"}
+LABELS = {"ours": "tf_signbin", "xnnpack_int8": "XNNPACK int8", "xnnpack_fp32": "XNNPACK fp32"}
+
+
+def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Draws the result of any benchmark; the file's suffix gives the format."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    draw = {"layers": _layers, "model": _model, "kinds": _kinds, "density": _density}
+    figure = draw[result["command"]](pyplot, result)
+    machine = result["machine"]
+    figure.text(
+        0.01, 0.005, f"{machine['cpu']}, {machine['runtime']}, {result['threads']} thread(s)",
+        fontsize=7, color="#555",
+    )  # fmt: skip
+    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _bars(pyplot: Any, rows: list[dict[str, Any]], title: str) -> Any:
+    figure, axes = pyplot.subplots(figsize=(max(6.0, 1.3 * len(rows) + 2), 4))
+    width = 0.27
+    for offset, name in enumerate(("xnnpack_fp32", "xnnpack_int8", "ours")):
+        spread = [row["spread"][name] for row in rows]
+        medians = [timing["median_ms"] for timing in spread]
+        errors = [
+            [timing["median_ms"] - timing["p10_ms"] for timing in spread],
+            [timing["p90_ms"] - timing["median_ms"] for timing in spread],
+        ]
+        axes.bar(
+            [index + (offset - 1) * width for index in range(len(rows))], medians, width,
+            yerr=errors, label=LABELS[name], color=COLOURS[name],
+            error_kw={"elinewidth": 0.8, "alpha": 0.6},
+        )  # fmt: skip
+    axes.set_xticks(range(len(rows)), [row["name"] for row in rows])
+    if len(rows) > 5:
+        axes.tick_params(axis="x", labelrotation=30)
+    axes.set_ylabel("ms an invoke (median, 10-90 %)")
+    axes.set_title(title)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _layers(pyplot: Any, result: dict[str, Any]) -> Any:
+    title = (
+        f"{result['activations']} activations: {result['geomean_ratio_int8']:.2f}x XNNPACK int8, "
+        f"{result['geomean_ratio_fp32']:.2f}x fp32 (geometric means)"
+    )
+    return _bars(pyplot, result["layers"], title)
+
+
+def _model(pyplot: Any, result: dict[str, Any]) -> Any:
+    row = {"name": result["network"], **result}
+    title = f"{result['activations']} activations: {result['ratio_int8']:.2f}x XNNPACK int8"
+    return _bars(pyplot, [row], title)
+
+
+def _kinds(pyplot: Any, result: dict[str, Any]) -> Any:
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    kinds = result["kinds"]
+    colours = [
+        COLOURS["xnnpack_" + kind["name"]] if kind["name"] in ("fp32", "int8") else COLOURS["ours"]
+        for kind in kinds
+    ]
+    names = [
+        LABELS.get("xnnpack_" + kind["name"], kind["name"].replace("_", "-")) for kind in kinds
+    ]
+    bars = axes.barh(names[::-1], [kind["ratio_to_binary"] for kind in kinds][::-1])
+    for bar, colour in zip(bars, colours[::-1], strict=True):
+        bar.set_color(colour)
+    axes.bar_label(bars, fmt="%.2fx", padding=3)
+    axes.axvline(1, color="#999", linewidth=0.8)
+    axes.set_xlabel("speed relative to binary weights in the same engine")
+    axes.set_title(f"ResNet-18 3x3 layers, {result['activations']} activations")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _density(pyplot: Any, result: dict[str, Any]) -> Any:
+    layers = result["layers"]
+    figure, grid = pyplot.subplots(1, len(layers), figsize=(4 * len(layers), 4), squeeze=False)
+    styles = {"signed_binary": ("o-", COLOURS["ours"]), "ternary": ("s-", "#8e3b8a")}
+    for axes, layer in zip(grid[0], layers, strict=True):
+        for kind, (style, colour) in styles.items():
+            points = [point for point in layer["points"] if point["kind"] == kind]
+            axes.plot(
+                [point["density"] for point in points], [point["ours_ms"] for point in points],
+                style, color=colour, markersize=4, label=kind.replace("_", "-"),
+            )  # fmt: skip
+        binary = next(point for point in layer["points"] if point["kind"] == "binary")
+        axes.axhline(binary["ours_ms"], color="#444", linestyle="--", label="binary")
+        for name in ("xnnpack_int8", "xnnpack_fp32"):
+            axes.axhline(
+                layer[f"{name}_ms"], color=COLOURS[name], linestyle=":", label=LABELS[name]
+            )
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_title(layer["name"])
+        axes.set_xlabel("density (share of effectual weights)")
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0][0].set_ylabel("ms an invoke (median)")
+    grid[0][-1].legend(frameon=False, fontsize=8)
+    return figure

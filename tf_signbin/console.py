@@ -1,0 +1,103 @@
+"""Terminal output of the commands: tables, progress bars, JSON files, exit codes.
+
+Tables go to stdout; progress and messages go to stderr, so that stdout can be piped. Colours and
+bars appear only on a terminal (rich looks at the streams, NO_COLOR and TERM).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# Exit codes of every command. 2 is argparse's own.
+OK, FAILED, USAGE = 0, 1, 2
+
+
+class CommandError(Exception):
+    """Ends a command with this message on stderr and exit code 1."""
+
+
+def rich_module(name: str) -> Any:
+    """A module of rich; CommandError when it is not installed."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"rich.{name}")
+    except ImportError:
+        raise CommandError("the command line needs rich: pip install 'tf-signbin[cli]'") from None
+
+
+class Task(NamedTuple):
+    """One bar: `advance` moves it by steps, `to` sets it to a share, `label` changes its text."""
+
+    advance: Any
+    to: Any
+    label: Any
+
+
+@contextmanager
+def progress(description: str, total: float) -> Iterator[Task]:
+    """A progress bar with elapsed and remaining time on stderr, when that is a terminal."""
+    module = rich_module("progress")
+    console = rich_module("console").Console(stderr=True)
+    columns = (
+        module.TextColumn("{task.description}"),
+        module.BarColumn(),
+        module.TaskProgressColumn(),
+        module.TimeElapsedColumn(),
+        module.TimeRemainingColumn(),
+    )
+    bar = module.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    )
+    with bar:
+        task = bar.add_task(description, total=total)
+        yield Task(
+            advance=lambda steps=1: bar.advance(task, steps),
+            to=lambda amount: bar.update(task, completed=amount),
+            label=lambda text: bar.update(task, description=text),
+        )
+
+
+def table(title: str, header: list[str], rows: list[list[str]], footer: list[str] = ()) -> None:  # type: ignore[assignment]
+    """Prints a table: the first column is left-aligned text, the others are right-aligned."""
+    module = rich_module("table")
+    console = rich_module("console").Console()
+    if not console.is_terminal:
+        console.width = 160
+    grid = module.Table(title=title, title_justify="left", box=rich_module("box").SIMPLE_HEAD)
+    for index, name in enumerate(header):
+        grid.add_column(name, justify="left" if index == 0 else "right")
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+    for line in footer:
+        console.print(line, highlight=False)
+
+
+def say(text: str) -> None:
+    """A message on stderr."""
+    print(text, file=sys.stderr)
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes to a file, or to stdout when path is '-'."""
+    text = json.dumps(value, indent=2) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        write_text(path, text)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a whole file or none: a rename at the end."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(target)
