@@ -18,8 +18,8 @@ Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int 
   g.row_lanes_ = row_lanes;
   g.vectors_ = rows * row_lanes / vector_lanes;
 
-  // Input rows of an entry: for every kernel row a run of `rows` rows, one stride apart. Runs of the
-  // same row phase that overlap are merged.
+  // Input rows of an entry: for every kernel row a run of `rows` rows, one stride apart. Runs of
+  // the same row phase that overlap are merged.
   const int stride_h = shape.stride_h, stride_w = shape.stride_w;
   std::vector<int> row_slot(shape.kernel_h);
   for (int phase = 0; phase < stride_h; ++phase) {
@@ -58,8 +58,8 @@ Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int 
       for (int dx = 0; dx < shape.kernel_w; ++dx) {
         const int column = dx * shape.dilation_w;
         if (column / stride_w != shift) continue;
-        group.taps.push_back({dy * shape.kernel_w + dx,
-                              (column % stride_w * slots + row_slot[dy]) * row_lanes});
+        group.taps.push_back(
+            {dy * shape.kernel_w + dx, (column % stride_w * slots + row_slot[dy]) * row_lanes});
       }
     }
     if (group.taps.empty()) continue;
@@ -165,8 +165,7 @@ void Geometry::InputPixels(int tile, const char* input, size_t pixel_bytes, cons
       const char* row =
           input + (static_cast<size_t>(segment.image) * s.in_h + y) * s.in_w * pixel_bytes;
       for (int phase = 0; phase < column_phases_; ++phase) {
-        const char** lanes =
-            pixels + (phase * slots + slot) * row_lanes_ + index * segment_pitch_;
+        const char** lanes = pixels + (phase * slots + slot) * row_lanes_ + index * segment_pitch_;
         int x = segment.first_column * s.stride_w + phase - s.pad_left;
         for (int lane = 0; lane < segment_pitch_ && x < s.in_w; ++lane, x += s.stride_w) {
           if (x >= 0) lanes[lane] = row + static_cast<size_t>(x) * pixel_bytes;
@@ -191,14 +190,14 @@ void Geometry::OutputPixels(int tile, char* output, size_t pixel_bytes, char** p
   for (int index = 0; index < segments_; ++index) {
     Segment segment;
     if (!SegmentOf(tile, index, &segment)) continue;
-    const int band_end =
-        std::min(s.out_h, (segment.first_row / band_rows_ + 1) * band_rows_);
+    const int band_end = std::min(s.out_h, (segment.first_row / band_rows_ + 1) * band_rows_);
     const int columns = std::min(segment_columns_, s.out_w - segment.first_column);
     for (int row = 0; row < rows_ && segment.first_row + row < band_end; ++row) {
-      char* out = output + ((static_cast<size_t>(segment.image) * s.out_h + segment.first_row + row) *
-                                s.out_w +
-                            segment.first_column) *
-                               pixel_bytes;
+      char* out =
+          output +
+          ((static_cast<size_t>(segment.image) * s.out_h + segment.first_row + row) * s.out_w +
+           segment.first_column) *
+              pixel_bytes;
       char** lanes = pixels + row * row_lanes_ + index * segment_pitch_;
       for (int lane = 0; lane < columns; ++lane) {
         lanes[lane] = out + static_cast<size_t>(lane) * pixel_bytes;

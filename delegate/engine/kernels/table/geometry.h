@@ -1,17 +1,19 @@
 // Which pixel sits in which lane: the mapping of a convolution onto vectors.
 //
 // A tile is a set of output pixels whose accumulators stay in registers: `vectors` vectors of
-// `vector_lanes` lanes. A table entry (and an input plane) is `entry_lanes` lanes: every input pixel
-// the tile needs. Two mappings exist:
+// `vector_lanes` lanes. A table entry (and an input plane) is `entry_lanes` lanes: every input
+// pixel the tile needs. Two mappings exist:
 //
-// * rows: the tile is `rows` output rows of `row_lanes` lanes. An entry holds, for each column phase
+// * rows: the tile is `rows` output rows of `row_lanes` lanes. An entry holds, for each column
+// phase
 //   (input column modulo stride), the needed input rows; the rows of consecutive output rows lie
 //   side by side, so one offset serves all of them. A tap's column is reached by shifting the
 //   accumulators one lane at a time between groups of taps (Horner's rule over columns): all table
 //   loads stay aligned. Narrow images put several segments into a row of lanes: bands of the same
 //   image, or other images of the batch. Zero columns at the right of a segment are shared with
 //   those at the left of the next.
-// * flat: the tile is any `vectors * vector_lanes` consecutive output pixels, and an entry holds one
+// * flat: the tile is any `vectors * vector_lanes` consecutive output pixels, and an entry holds
+// one
 //   copy of them per tap. No shifts and no idle lanes, at the price of larger tables.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_GEOMETRY_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_TABLE_GEOMETRY_H_
@@ -52,8 +54,8 @@ class Geometry {
   int row_lanes() const { return row_lanes_; }
   const std::vector<ShiftGroup>& shift_groups() const { return shift_groups_; }
 
-  // pixels[entry_lanes]: address of the input pixel in each lane of an entry, `zero` for padding and
-  // idle lanes. `pixel_bytes` is the size of one pixel (all channels).
+  // pixels[entry_lanes]: address of the input pixel in each lane of an entry, `zero` for padding
+  // and idle lanes. `pixel_bytes` is the size of one pixel (all channels).
   void InputPixels(int tile, const char* input, size_t pixel_bytes, const char* zero,
                    const char** pixels) const;
   // pixels[tile_lanes]: address of the output pixel in each lane, null in idle lanes.
@@ -73,10 +75,10 @@ class Geometry {
   // rows
   int rows_ = 1, row_lanes_ = 1;
   int column_phases_ = 1;
-  std::vector<int> slots_;        // input row of each row of an entry, from the tile's first
-  int segments_ = 1;              // in one row of lanes
-  int segment_pitch_ = 1;         // lanes from one segment to the next
-  int segment_columns_ = 1;       // output columns of a segment
+  std::vector<int> slots_;         // input row of each row of an entry, from the tile's first
+  int segments_ = 1;               // in one row of lanes
+  int segment_pitch_ = 1;          // lanes from one segment to the next
+  int segment_columns_ = 1;        // output columns of a segment
   int bands_ = 1, band_rows_ = 1;  // of one image
   int row_tiles_ = 1, column_tiles_ = 1;
   int lead_lanes_ = 0;

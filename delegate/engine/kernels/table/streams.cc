@@ -258,9 +258,18 @@ Streams::Streams(const PackedFilters& filters, const Geometry& geometry,
       filter_blocks_(std::max(1, std::min(options.filter_blocks, filters.out_c))),
       dictionary_(options.group, options.limit, !options.skip_zeros),
       groups_(MakeChannelGroups(filters.in_c, filters.regions, options.group)) {
-  Builder builder{*this,         filters,           geometry, options.skip_zeros,
-                  element_bytes, sum_max > sum_min, sum_min,  sum_max,
-                  {},            0,                 {},       {}};
+  Builder builder{*this,
+                  filters,
+                  geometry,
+                  options.skip_zeros,
+                  element_bytes,
+                  sum_max > sum_min,
+                  sum_min,
+                  sum_max,
+                  {},
+                  0,
+                  {},
+                  {}};
   builder.Build(options.chunk_groups);
 }
 

@@ -1,8 +1,9 @@
 // The vector work of the memory-table family in Google Highway, compiled once per instruction set
 // with static dispatch: each table_<isa>.cc includes this file and exports one TableOps.
 //
-// Included by those files only. Everything is in an unnamed namespace and nothing of the C++ library
-// is used, so that no function compiled for a newer instruction set can end up in another file.
+// Included by those files only. Everything is in an unnamed namespace and nothing of the C++
+// library is used, so that no function compiled for a newer instruction set can end up in another
+// file.
 
 #ifndef HWY_COMPILE_ONLY_EMU128
 #define HWY_COMPILE_ONLY_STATIC
@@ -103,7 +104,8 @@ void Lookup(const LookupArgs<T>& args) {
 
 // ------------------------------------------------------------------ transposition
 
-// One round of a transposition network: after log2(count) rounds count x count blocks are transposed.
+// One round of a transposition network: after log2(count) rounds count x count blocks are
+// transposed.
 template <class D, int kCount>
 HWY_INLINE void TransposeRound(D d, V<D> (&x)[kCount]) {
   V<D> y[kCount];
@@ -124,7 +126,7 @@ HWY_INLINE void Transpose16x16(D d, V<D> (&x)[16]) {
   TransposeRound(d, x);
 }
 
-void PlanesI8(const int8_t* const* pixels, int lanes, int channels, int available,
+void PlanesI8(const int8_t* const* pixels, int first, int lanes, int channels, int available,
               int32_t zero_point, int16_t* planes, size_t stride) {
   const hn::FixedTag<int8_t, 16> d8;
   const hn::FixedTag<int8_t, 8> d8h;
@@ -138,11 +140,11 @@ void PlanesI8(const int8_t* const* pixels, int lanes, int channels, int availabl
       V<decltype(d8)> x[16];
       if (available - c >= 16 && pixels_left == 16) {
 #pragma GCC unroll 16
-        for (int i = 0; i < 16; ++i) x[i] = hn::LoadU(d8, pixels[lane + i] + c);
+        for (int i = 0; i < 16; ++i) x[i] = hn::LoadU(d8, pixels[lane + i] + first + c);
       } else {
         const int bytes = available - c < 16 ? available - c : 16;
         for (int i = 0; i < pixels_left; ++i) {
-          for (int b = 0; b < bytes; ++b) copy[i * 16 + b] = pixels[lane + i][c + b];
+          for (int b = 0; b < bytes; ++b) copy[i * 16 + b] = pixels[lane + i][first + c + b];
         }
         for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8, copy + i * 16);
       }
@@ -162,8 +164,8 @@ void PlanesI8(const int8_t* const* pixels, int lanes, int channels, int availabl
   }
 }
 
-void PlanesF32(const float* const* pixels, int lanes, int channels, int available, float* planes,
-               size_t stride) {
+void PlanesF32(const float* const* pixels, int first, int lanes, int channels, int available,
+               float* planes, size_t stride) {
   const hn::FixedTag<float, 4> d;
   HWY_ALIGN float copy[16] = {};
   for (int c = 0; c < channels; c += 4) {
@@ -172,10 +174,10 @@ void PlanesF32(const float* const* pixels, int lanes, int channels, int availabl
       V<decltype(d)> x[4];
       if (available - c >= 4) {
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) x[i] = hn::LoadU(d, pixels[lane + i] + c);
+        for (int i = 0; i < 4; ++i) x[i] = hn::LoadU(d, pixels[lane + i] + first + c);
       } else {
         for (int i = 0; i < 4; ++i) {
-          for (int b = 0; b < available - c; ++b) copy[i * 4 + b] = pixels[lane + i][c + b];
+          for (int b = 0; b < available - c; ++b) copy[i * 4 + b] = pixels[lane + i][first + c + b];
         }
         for (int i = 0; i < 4; ++i) x[i] = hn::Load(d, copy + i * 4);
       }
@@ -194,8 +196,8 @@ HWY_INLINE void BuildFull(const T* HWY_RESTRICT planes, size_t stride, int group
                           int lanes, T* HWY_RESTRICT table) {
   const hn::ScalableTag<T> d;
   constexpr int kLanes = static_cast<int>(hn::MaxLanes(d));
-  // Subsets of the first three channels stay in registers; every other entry is one of them plus the
-  // sum of a subset of the remaining channels.
+  // Subsets of the first three channels stay in registers; every other entry is one of them plus
+  // the sum of a subset of the remaining channels.
   const int low_bits = group < 3 ? group : 3;
   const int low_entries = 1 << low_bits;
   const size_t entry = static_cast<size_t>(lanes);
@@ -390,6 +392,20 @@ HWY_INLINE V<D32> RoundingShiftRight(D32 d32, V<D32> x, int shift, V<D32> mask, 
   return hn::Sub(hn::ShiftRightSame(x, shift), up);
 }
 
+// round(x * multiplier), halves away from zero. Adding the number just below 0.5 before truncating
+// rounds every double below 2^52 right.
+template <class D32>
+HWY_INLINE V<D32> MultiplyByReal(D32 d32, V<D32> x, double multiplier) {
+  constexpr double kBelowHalf = 0.49999999999999994;
+  HWY_ALIGN int32_t lanes[hn::MaxLanes(d32)];
+  hn::Store(x, d32, lanes);
+  for (int32_t& lane : lanes) {
+    const double y = lane * multiplier;
+    lane = static_cast<int32_t>(y + (y < 0 ? -kBelowHalf : kBelowHalf));
+  }
+  return hn::Load(d32, lanes);
+}
+
 void OutputI8(const OutputArgsI8& args) {
   const hn::ScalableTag<int32_t> d32;
   const hn::Rebind<int16_t, decltype(d32)> d16;
@@ -403,6 +419,7 @@ void OutputI8(const OutputArgsI8& args) {
   for (int first = 0; first < args.filters; first += 16) {
     const int count = args.filters - first < 16 ? args.filters - first : 16;
     for (int lane = 0; lane < lanes; lane += 16) {
+      const int pixel_count = lanes - lane < 16 ? lanes - lane : 16;
       for (int i = 0; i < count; ++i) {
         const OutputParamsI8& p = args.params[first + i];
         const size_t at = static_cast<size_t>(first + i) * lanes + lane;
@@ -412,7 +429,7 @@ void OutputI8(const OutputArgsI8& args) {
         const int32_t mask_bits = static_cast<int32_t>((int64_t{1} << p.right_shift) - 1);
         const auto mask = hn::Set(d32, mask_bits), threshold = hn::Set(d32, mask_bits >> 1);
         const auto center = hn::Set(d16, p.center);
-        for (int part = 0; part < 16; part += kLanes) {
+        for (int part = 0; part < pixel_count; part += kLanes) {
           auto x = args.acc32 != nullptr
                        ? hn::Load(d32, args.acc32 + at + part)
                        : hn::PromoteTo(d32, hn::Sub(hn::Load(d16, args.acc16 + at + part), center));
@@ -420,9 +437,13 @@ void OutputI8(const OutputArgsI8& args) {
           if (args.box != nullptr) {
             x = hn::Add(x, hn::Mul(background, hn::Load(d32, args.box + lane + part)));
           }
-          x = hn::ShiftLeftSame(x, p.left_shift);
-          x = RoundingDoublingHighMul(d32, x, multiplier);
-          x = RoundingShiftRight(d32, x, p.right_shift, mask, threshold);
+          if (args.real) {
+            x = MultiplyByReal(d32, x, p.real_multiplier);
+          } else {
+            x = hn::ShiftLeftSame(x, p.left_shift);
+            x = RoundingDoublingHighMul(d32, x, multiplier);
+            x = RoundingShiftRight(d32, x, p.right_shift, mask, threshold);
+          }
           x = hn::Min(hn::Max(hn::Add(x, zero_point), low), high);
           hn::Store(hn::DemoteTo(d8, x), d8, block + i * 16 + part);
         }
@@ -435,13 +456,13 @@ void OutputI8(const OutputArgsI8& args) {
       if (count == 16) {
 #pragma GCC unroll 16
         for (int i = 0; i < 16; ++i) {
-          if (pixels[i] != nullptr) hn::StoreU(x[i], d8x16, pixels[i] + first);
+          if (i < pixel_count && pixels[i] != nullptr) hn::StoreU(x[i], d8x16, pixels[i] + first);
         }
       } else {
         HWY_ALIGN int8_t row[16];
 #pragma GCC unroll 16
         for (int i = 0; i < 16; ++i) {
-          if (pixels[i] == nullptr) continue;
+          if (i >= pixel_count || pixels[i] == nullptr) continue;
           hn::Store(x[i], d8x16, row);
           for (int f = 0; f < count; ++f) pixels[i][first + f] = row[f];
         }
@@ -505,14 +526,14 @@ constexpr auto LookupOf() -> void (*)(const LookupArgs<T>&) {
   }
 }
 
-#define TF_SIGNBIN_LOOKUPS(T)                                                                   \
-  {                                                                                             \
-    nullptr, LookupOf<T, 1>(), LookupOf<T, 2>(), LookupOf<T, 3>(), LookupOf<T, 4>(),            \
-        LookupOf<T, 5>(), LookupOf<T, 6>(), LookupOf<T, 7>(), LookupOf<T, 8>(),                 \
-        LookupOf<T, 9>(), LookupOf<T, 10>(), LookupOf<T, 11>(), LookupOf<T, 12>(),              \
-        LookupOf<T, 13>(), LookupOf<T, 14>(), LookupOf<T, 15>(), LookupOf<T, 16>(),             \
-        LookupOf<T, 17>(), LookupOf<T, 18>(), LookupOf<T, 19>(), LookupOf<T, 20>(),             \
-        LookupOf<T, 21>(), LookupOf<T, 22>(), LookupOf<T, 23>(), LookupOf<T, 24>(),             \
+#define TF_SIGNBIN_LOOKUPS(T)                                                                     \
+  {                                                                                               \
+    nullptr, LookupOf<T, 1>(), LookupOf<T, 2>(), LookupOf<T, 3>(), LookupOf<T, 4>(),              \
+        LookupOf<T, 5>(), LookupOf<T, 6>(), LookupOf<T, 7>(), LookupOf<T, 8>(), LookupOf<T, 9>(), \
+        LookupOf<T, 10>(), LookupOf<T, 11>(), LookupOf<T, 12>(), LookupOf<T, 13>(),               \
+        LookupOf<T, 14>(), LookupOf<T, 15>(), LookupOf<T, 16>(), LookupOf<T, 17>(),               \
+        LookupOf<T, 18>(), LookupOf<T, 19>(), LookupOf<T, 20>(), LookupOf<T, 21>(),               \
+        LookupOf<T, 22>(), LookupOf<T, 23>(), LookupOf<T, 24>(),                                  \
   }
 
 constexpr TableOps MakeTableOps(Isa isa) {

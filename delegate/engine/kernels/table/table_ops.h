@@ -42,7 +42,8 @@ struct OutputParamsI8 {
   int32_t bias;
   int32_t multiplier;  // Q31
   int32_t left_shift, right_shift;
-  int16_t center;  // subtracted from 16-bit sums before they are sign-extended
+  double real_multiplier;  // instead of the three, with OutputArgsI8::real
+  int16_t center;          // subtracted from 16-bit sums before they are sign-extended
 };
 
 struct OutputParamsF32 {
@@ -55,8 +56,9 @@ struct OutputArgsI8 {
   const int32_t* box;    // [lanes] or null
   const OutputParamsI8* params;
   int filters;
-  int lanes;  // a multiple of 16
+  int lanes;
   int32_t zero_point, clamp_min, clamp_max;
+  bool real;              // one rounding in double (OutputStage::real_multiplier)
   int8_t* const* pixels;  // [lanes] output pixel at the first filter, null where there is none
 };
 
@@ -75,11 +77,11 @@ struct TableOps {
   int vector_bytes;
   int max_vectors;  // accumulators that fit in registers
 
-  // planes[c * stride + lane] = pixels[lane][c] - zero_point for c in [0, channels).
-  // Reads nothing beyond pixels[lane][available - 1]. `lanes` is a multiple of the int16 vector.
-  void (*planes_i8)(const int8_t* const* pixels, int lanes, int channels, int available,
+  // planes[c * stride + lane] = pixels[lane][first + c] - zero_point for c in [0, channels).
+  // A pixel has `first + available` channels. `lanes` is a multiple of a vector's.
+  void (*planes_i8)(const int8_t* const* pixels, int first, int lanes, int channels, int available,
                     int32_t zero_point, int16_t* planes, size_t stride);
-  void (*planes_f32)(const float* const* pixels, int lanes, int channels, int available,
+  void (*planes_f32)(const float* const* pixels, int first, int lanes, int channels, int available,
                      float* planes, size_t stride);
 
   // table[m * lanes + lane] = sum of the planes whose bit is set in m, for m in [0, 2^group), or

@@ -1,0 +1,250 @@
+#include "engine/kernels/table/planner.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <vector>
+
+namespace tf_signbin {
+namespace table {
+namespace {
+
+// Offsets are 16-bit.
+constexpr size_t kMaxChunkBytes = 65535 * kOffsetUnit;
+
+// Measured costs in nanoseconds; "vector" is one of the instruction set's, an "element" one channel
+// of one pixel.
+struct CostConstants {
+  double load_l1, load_l2;  // add one vector of a table in L1, in L2
+  double offset;            // decode one offset
+  double filter;            // per filter and pass
+  double skip;              // per shift group of a stream that skips zeros: mispredicted loop end
+  double accumulate;        // load and store a vector of accumulators
+  double shift;             // shift one vector by one lane
+  double store;             // build one vector of a table
+  double plane;             // bring one input element into a plane
+  double output;            // turn one accumulator into an output element
+  double l1_bytes;
+};
+
+CostConstants ConstantsFor(Isa isa, bool int8) {
+  switch (isa) {
+    case Isa::kAvx512:
+    case Isa::kAvx512Vnni:
+      return {0.165, 0.28, 0.15, 1.5, 1.5, 0.5, 0.5, 0.3, 0.06, int8 ? 0.06 : 0.1, 40960};
+    case Isa::kAvx2:
+      return {0.145, 0.17, 0.15, 1.5, 1.5, 0.4, 0.4, 0.2, 0.06, int8 ? 0.08 : 0.1, 40960};
+    case Isa::kNeon:
+    case Isa::kNeonDot:
+      return {0.5, 0.7, 0.7, 3, 5, 2, 0.7, 0.7, 0.4, int8 ? 0.8 : 0.5, 28672};
+    case Isa::kPortable:
+      break;
+  }
+  return {0.5, 0.6, 0.3, 2, 2, 2, 2, 1, 1, 2, 28672};
+}
+
+// How many of the mask's groups have k members, for k in [0, group], per filter on average over a
+// sample of the filters.
+using Histogram = std::array<double, kMaxGroup + 1>;
+
+Histogram SampleHistogram(const PackedFilters& filters, int group) {
+  constexpr int kSampledRows = 8;
+  Histogram histogram{};
+  const std::vector<ChannelGroup> groups = MakeChannelGroups(filters.in_c, filters.regions, group);
+  const int taps = filters.kernel_h * filters.kernel_w;
+  const size_t bytes = filters.mask_row_bytes();
+  std::vector<uint8_t> row(bytes + 8, 0);
+  const int rows = filters.planes() * filters.out_c;
+  const int step = std::max(1, rows / kSampledRows);
+  int sampled = 0;
+  for (int r = 0; r < rows; r += step, ++sampled) {
+    std::memcpy(row.data(), &filters.masks[static_cast<size_t>(r) * bytes], bytes);
+    for (int tap = 0; tap < taps; ++tap) {
+      for (const ChannelGroup& g : groups) {
+        uint32_t subset = MaskBits(
+            row.data(), static_cast<size_t>(tap) * filters.in_c + g.first_channel, g.channels);
+        int members = 0;
+        for (; subset != 0; subset &= subset - 1) ++members;
+        histogram[members] += 1;
+      }
+    }
+  }
+  for (double& count : histogram) count *= static_cast<double>(filters.planes()) / sampled;
+  return histogram;
+}
+
+int EntriesOf(int group, int limit, bool skip_zeros) {
+  if (limit >= group) return (1 << group) - skip_zeros;
+  int entries = !skip_zeros, choose = 1;
+  for (int k = 1; k <= limit; ++k) {
+    choose = choose * (group - k + 1) / k;
+    entries += choose;
+  }
+  return entries;
+}
+
+struct Estimator {
+  const ConvProblem& problem;
+  const TableOps& ops;
+  CostConstants cost;
+  int element_bytes, vector_lanes;
+
+  Estimator(const ConvProblem& p, const TableOps& o)
+      : problem(p),
+        ops(o),
+        cost(ConstantsFor(o.isa, p.type == DataType::kInt8)),
+        element_bytes(p.type == DataType::kInt8 ? 2 : 4),
+        vector_lanes(o.vector_bytes / element_bytes) {}
+
+  int GroupCount(int group) const {
+    const int regions = problem.filters->regions;
+    return regions * ((problem.shape.in_c / regions + group - 1) / group);
+  }
+  size_t GroupBytes(const Geometry& geometry, const StreamOptions& s) const {
+    return static_cast<size_t>(EntriesOf(s.group, s.limit, s.skip_zeros)) * geometry.entry_lanes() *
+           element_bytes;
+  }
+  bool Possible(const Geometry& geometry, const StreamOptions& s) const {
+    return geometry.vectors() >= 1 && geometry.vectors() <= ops.max_vectors && s.group >= 1 &&
+           s.group <= kMaxGroup && s.limit >= 1 && s.chunk_groups >= 1 && geometry.tiles() >= 1 &&
+           GroupBytes(geometry, s) * s.chunk_groups <= kMaxChunkBytes;
+  }
+
+  double Cost(const Geometry& geometry, const StreamOptions& s, const Histogram& histogram) const {
+    const int groups = GroupCount(s.group);
+    const int filters = problem.shape.out_c;
+    const double vectors = geometry.vectors();
+    const double shift_groups = static_cast<double>(geometry.shift_groups().size());
+    int shifts = 0;
+    for (const ShiftGroup& group : geometry.shift_groups()) shifts += group.shift;
+
+    double lookups = 0;  // of one filter
+    for (int k = 0; k <= s.group; ++k) {
+      lookups += histogram[k] * (k == 0 ? !s.skip_zeros : (k + s.limit - 1) / s.limit);
+    }
+    const double chunks = std::max(1.0, static_cast<double>(groups) / s.chunk_groups);
+    const double chunk_bytes =
+        static_cast<double>(GroupBytes(geometry, s)) * std::min(groups, s.chunk_groups);
+    // Share of table reads that miss L1.
+    const double miss = chunk_bytes <= cost.l1_bytes ? 0 : 1 - cost.l1_bytes / chunk_bytes;
+    const double load = cost.load_l1 + miss * (cost.load_l2 - cost.load_l1);
+
+    const double per_filter =
+        lookups * (vectors * load + cost.offset) +
+        chunks * (cost.filter + vectors * (cost.accumulate + shifts * cost.shift) +
+                  (s.skip_zeros ? shift_groups * cost.skip : 0));
+    const double entry_vectors = static_cast<double>(geometry.entry_lanes()) / vector_lanes;
+    const bool direct = s.group == 1 && s.skip_zeros;  // the planes are the table
+    const double build = direct ? 0
+                                : static_cast<double>(groups) *
+                                      EntriesOf(s.group, s.limit, s.skip_zeros) * entry_vectors *
+                                      cost.store;
+    const double planes =
+        static_cast<double>(geometry.entry_lanes()) * problem.shape.in_c * cost.plane;
+    const double output = vectors * vector_lanes * filters * cost.output;
+    return geometry.tiles() * (filters * per_filter + build + planes + output);
+  }
+};
+
+int PatternLimit(const PackedFilters& filters, int group) {
+  return filters.pattern_m == group ? filters.pattern_n : 0;
+}
+
+}  // namespace
+
+std::string TableConfig::ToString() const {
+  std::string text = "g" + std::to_string(stream.group);
+  if (stream.limit < stream.group) text += "n" + std::to_string(stream.limit);
+  text += flat ? "_flat" + std::to_string(rows)
+               : "_r" + std::to_string(rows) + "v" + std::to_string(row_vectors);
+  text += "_c" + std::to_string(stream.chunk_groups);
+  if (stream.skip_zeros) text += "_sparse";
+  return text;
+}
+
+TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
+                        const TableConfig& config) {
+  const Estimator estimator(problem, ops);
+  TablePlan plan;
+  plan.config = config;
+  const Geometry geometry = config.MakeGeometry(problem.shape, estimator.vector_lanes);
+  plan.possible = estimator.Possible(geometry, config.stream);
+  if (plan.possible) {
+    plan.cost_ns = estimator.Cost(geometry, config.stream,
+                                  SampleHistogram(*problem.filters, config.stream.group));
+  }
+  return plan;
+}
+
+TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) {
+  const Estimator estimator(problem, ops);
+  const ConvShape& shape = problem.shape;
+  const int lanes = estimator.vector_lanes;
+
+  // Subset dictionaries worth trying.
+  struct Choice {
+    int group, limit;
+    const Histogram* histogram;
+  };
+  std::vector<Histogram> histograms(kMaxGroup + 1);
+  std::vector<Choice> choices;
+  for (int g = group > 0 ? group : 1; g <= (group > 0 ? group : kMaxGroup); ++g) {
+    if (g > shape.in_c && g > 1 && group == 0) break;
+    histograms[g] = SampleHistogram(*problem.filters, g);
+    const int promised = PatternLimit(*problem.filters, g);
+    if (g <= 8) choices.push_back({g, g, &histograms[g]});
+    for (int limit = 2; limit <= 3 && limit < g; ++limit) {
+      if (g >= 5 && (limit == 2 || g <= 8 || limit == promised)) {
+        choices.push_back({g, limit, &histograms[g]});
+      }
+    }
+  }
+
+  TablePlan best;
+  const auto try_geometry = [&](bool flat, int rows, int row_vectors) {
+    TableConfig config;
+    config.flat = flat;
+    config.rows = rows;
+    config.row_vectors = row_vectors;
+    const Geometry geometry = config.MakeGeometry(shape, lanes);
+    for (const Choice& choice : choices) {
+      for (const bool skip_zeros : {false, true}) {
+        config.stream.group = choice.group;
+        config.stream.limit = choice.limit;
+        config.stream.skip_zeros = skip_zeros;
+        const size_t group_bytes = estimator.GroupBytes(geometry, config.stream);
+        const int groups = estimator.GroupCount(choice.group);
+        for (const size_t budget : {static_cast<size_t>(estimator.cost.l1_bytes),
+                                    static_cast<size_t>(4 * estimator.cost.l1_bytes)}) {
+          config.stream.chunk_groups = std::clamp(
+              static_cast<int>(std::min(budget, kMaxChunkBytes) / group_bytes), 1, groups);
+          if (!estimator.Possible(geometry, config.stream)) continue;
+          const double cost = estimator.Cost(geometry, config.stream, *choice.histogram);
+          if (!best.possible || cost < best.cost_ns) best = {true, cost, config};
+        }
+      }
+    }
+  };
+
+  const int span = shape.dilation_w * (shape.kernel_w - 1) / shape.stride_w;
+  for (int row_vectors = 1; row_vectors <= ops.max_vectors; ++row_vectors) {
+    // Wider than every segment the layer has, or too narrow for one column.
+    if (row_vectors * lanes <= span) continue;
+    if (row_vectors > 1 && (row_vectors - 1) * lanes >=
+                               (shape.out_w + span) * std::max(1, shape.batch * shape.out_h)) {
+      break;
+    }
+    for (int rows = 1; rows * row_vectors <= ops.max_vectors && rows <= shape.out_h; ++rows) {
+      try_geometry(false, rows, row_vectors);
+    }
+  }
+  const int64_t pixels = static_cast<int64_t>(shape.batch) * shape.out_h * shape.out_w;
+  for (int vectors = 1; vectors <= ops.max_vectors; ++vectors) {
+    if (vectors > 1 && (vectors - 1) * lanes >= pixels) break;
+    try_geometry(true, vectors, 1);
+  }
+  return best;
+}
+
+}  // namespace table
+}  // namespace tf_signbin

@@ -1,0 +1,45 @@
+// Chooses how a layer is mapped onto the memory-table kernels, from a cost model.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_PLANNER_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_TABLE_PLANNER_H_
+
+#include <string>
+
+#include "engine/kernel.h"
+#include "engine/kernels/table/geometry.h"
+#include "engine/kernels/table/streams.h"
+#include "engine/kernels/table/table_ops.h"
+
+namespace tf_signbin {
+namespace table {
+
+// Everything that can be varied.
+struct TableConfig {
+  bool flat = false;  // Geometry::Flat with `rows` vectors, else Geometry::Rows
+  int rows = 1;
+  int row_vectors = 1;  // vectors in one row of lanes
+  StreamOptions stream;
+
+  Geometry MakeGeometry(const ConvShape& shape, int vector_lanes) const {
+    return flat ? Geometry::Flat(shape, vector_lanes, rows)
+                : Geometry::Rows(shape, vector_lanes, rows, row_vectors * vector_lanes);
+  }
+  std::string ToString() const;  // for example "g5_r4v2_c3"
+};
+
+struct TablePlan {
+  bool possible = false;
+  double cost_ns = 0;  // one Run on one thread
+  TableConfig config;
+};
+
+constexpr int kMaxGroup = 12;
+
+// The cheapest configuration; `group` 0 lets the planner choose it. Filter blocks are left at 1.
+TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group);
+// Whether tables of this configuration can be addressed and held in registers, and its cost.
+TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops, const TableConfig& config);
+
+}  // namespace table
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_TABLE_PLANNER_H_
