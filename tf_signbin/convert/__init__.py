@@ -2,15 +2,23 @@
 
 from tf_signbin.convert.converter import UnpackedLayersError, convert
 from tf_signbin.convert.files import read_file, write_file
+from tf_signbin.convert.inspect import LayerInfo, ModelInfo, inspect_model
 from tf_signbin.convert.report import ConversionReport, LayerReport
 from tf_signbin.convert.rewrite import unpack
+from tf_signbin.convert.verify import VerificationError, VerifyReport, verify
 
 __all__ = [
     "ConversionReport",
+    "LayerInfo",
     "LayerReport",
+    "ModelInfo",
     "UnpackedLayersError",
+    "VerificationError",
+    "VerifyReport",
     "convert",
+    "inspect_model",
     "read_file",
     "unpack",
+    "verify",
     "write_file",
 ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from tf_signbin.convert import rewrite
 from tf_signbin.convert.report import DENSE, ConversionReport, LayerReport
 from tf_signbin.convert.stock import RepresentativeDataset, stock_model
+from tf_signbin.convert.verify import VerificationError
+from tf_signbin.convert.verify import verify as verify_models
 
 LAYOUTS = ("custom_op", "builtin")
 
@@ -34,6 +37,8 @@ def convert(
     output_type: str | None = None,
     layout: str = "custom_op",
     strict: bool = False,
+    verify: bool = False,
+    verify_data: Iterable[Any] | None = None,
     report: ConversionReport | None = None,
 ) -> bytes:
     """Converts a model to TensorFlow Lite and packs its two-valued and ternary layers.
@@ -53,6 +58,9 @@ def convert(
       layout: 'custom_op' for packed operators, which need the delegate; 'builtin' for stock
         operators: the file runs anywhere and the delegate recognises the filters by value.
       strict: raise when a layer that was meant to be signed-binary stays dense.
+      verify: run the stock and the packed model side by side (`tf_signbin.convert.verify`) and
+        raise unless they are equal.
+      verify_data: samples for it, as a representative_dataset yields them; default random ones.
       report: filled in with what happened to each layer.
 
     Returns:
@@ -61,6 +69,7 @@ def convert(
     Raises:
       ModelError: the source is a damaged .tflite file.
       UnpackedLayersError: see `strict`.
+      VerificationError: see `verify`.
       TypeError, ValueError, FileNotFoundError: an argument is not usable; the message says why.
     """
     if layout not in LAYOUTS:
@@ -76,6 +85,10 @@ def convert(
     report.stock_file_bytes, report.file_bytes = len(stock), len(data)
     if strict:
         _check_strict(source, report)
+    if verify and layout == "custom_op":
+        report.verification = verify_models(stock, data, verify_data)
+        if not report.verification.ok:
+            raise VerificationError(report.verification)
     return data
 
 

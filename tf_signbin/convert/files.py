@@ -18,6 +18,13 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     return Path(path).read_bytes()
 
 
+def read_source(source: bytes | str | os.PathLike[str]) -> tuple[bytes, str]:
+    """The bytes of a .tflite file given as bytes or as a path, and its name for messages."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), "model"
+    return read_file(source), os.fspath(source)
+
+
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes `data` so that `path` holds either its old content or all of the new one.
 

@@ -19,7 +19,7 @@ class Buffers:
 
     def add(self, array: np.ndarray) -> int:
         data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-        digest = hashlib.sha256(data).digest()
+        digest = hashlib.sha256(data.tobytes()).digest()
         if digest not in self._known:
             self._known[digest] = len(self._model.buffers)
             self._model.buffers.append(schema().BufferT(data=data))

@@ -64,6 +64,22 @@ class GraphReader:
         inputs = indices(operator.inputs)
         return shape_of(self.graph.tensors[inputs[1]]) if len(inputs) > 1 and inputs[1] >= 0 else ()
 
+    def filter_bytes(self, operator: Any) -> int:
+        """Stored bytes of an operator's weights, as the file holds them."""
+        inputs = indices(operator.inputs)
+        if len(inputs) < 2 or inputs[1] < 0:
+            return 0
+        index = inputs[1]
+        if index in self._writers:  # DEQUANTIZE of a stored constant
+            source = indices(self._writers[index].inputs)
+            index = source[0] if source and source[0] >= 0 else index
+        data = self.model.buffers[self.graph.tensors[index].buffer].data
+        return 0 if data is None else len(data)
+
+    def activation_type(self, operator: Any) -> str:
+        inputs = indices(operator.inputs)
+        return _type_name(self.graph.tensors[inputs[0]].type) if inputs else ""
+
     def read(self, operator: Any) -> Layer:
         """The layer of an operator, or CannotPackError with the reason."""
         name = operator_name(self.model, operator)

@@ -38,7 +38,7 @@ class LayerReport:
 
 @dataclass
 class ConversionReport:
-    """Filled in by `convert(report=...)`; `str(report)` is the text that the command line prints."""
+    """Filled in by `convert(report=...)`; `str(report)` is what the command line prints."""
 
     layers: list[LayerReport] = field(default_factory=list)
     stock_file_bytes: int = 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tf_signbin.convert.files import read_source
 from tf_signbin.convert.graph import (
     Buffers,
     References,
@@ -60,12 +62,15 @@ def pack(
     return write_model(model), reports
 
 
-def unpack(data: bytes, *, name: str = "model") -> bytes:
-    """Turns every packed operator of a .tflite file back into its builtin operator.
+def unpack(source: bytes | str | os.PathLike[str]) -> bytes:
+    """Turns every packed operator of a .tflite file (bytes or path) back into a builtin operator.
+
+    The result runs on any TFLite runtime and gives the same numbers.
 
     Raises:
       ModelError: the file is damaged, or a packed operator disagrees with docs/format.md.
     """
+    data, name = read_source(source)
     model = read_model(data, name)
     found = False
     for index in range(len(model.subgraphs)):
@@ -149,11 +154,8 @@ class _Packer:
             return None
         tensor = reader.graph.tensors[layer.filter_tensor]
         # Filters that several operators share are examined once.
-        key = (
-            tensor.buffer,
-            layer.filter_tensor if tensor.buffer == 0 else -1,
-            *layer.weights.shape,
-        )
+        where = (report.subgraph, layer.filter_tensor) if tensor.buffer == 0 else (tensor.buffer,)
+        key = (*where, *layer.weights.shape)
         detection = self._detections.get(key) or detect(layer.weights)
         self._detections[key] = detection
         report.reason, report.nearly = detection.reason, detection.nearly
@@ -170,11 +172,9 @@ class _Packer:
         for operator, _, _ in chosen:
             references.add(indices(operator.inputs)[1:], -1)
         free = self._drop_idle_dequantize(graph, references, chosen)
-        written: dict[int, tuple[int, int]] = {}
+        written = self._add_filters(graph, chosen, free)
         biases: dict[int, int] = {}
         for operator, layer, filters in chosen:
-            if layer.filter_tensor not in written:
-                written[layer.filter_tensor] = self._add_filters(graph, layer, filters, free)
             bias = layer.bias_tensor
             if layer.bias_values is not None:
                 if bias not in biases:
@@ -199,13 +199,8 @@ class _Packer:
 
         Returns the tensors that nothing refers to any more; their numbers are used again.
         """
-        candidates = []
-        for _, layer, _ in chosen:
-            candidates += (
-                [layer.filter_tensor, layer.bias_tensor]
-                if layer.bias_values is not None
-                else [layer.filter_tensor]
-            )
+        candidates = [layer.filter_tensor for _, layer, _ in chosen]
+        candidates += [layer.bias_tensor for _, layer, _ in chosen if layer.bias_values is not None]
         kept = []
         for operator in graph.operators:
             outputs = indices(operator.outputs)
@@ -221,17 +216,28 @@ class _Packer:
         return list(dict.fromkeys(tensor for tensor in candidates if not references.used(tensor)))
 
     def _add_filters(
-        self, graph: Any, layer: Layer, filters: PackedFilters, free: list[int]
-    ) -> tuple[int, int]:
-        tensor = graph.tensors[layer.filter_tensor]
-        name = text(tensor.name)
-        masks = self._add_tensor(graph, filters.masks, name, free, layer.filter_tensor)
-        values = self._add_tensor(graph, filters.values, f"{name}/values", free)
-        if layer.filter_scales is not None:
-            graph.tensors[values].quantization = schema().QuantizationParametersT(
-                scale=layer.filter_scales, zeroPoint=np.zeros(layer.filter_scales.size, np.int64)
-            )
-        return masks, values
+        self, graph: Any, chosen: list[tuple[Any, Layer, PackedFilters]], free: list[int]
+    ) -> dict[int, tuple[int, int]]:
+        """Stores masks and values; filter tensor to the numbers of its masks and values tensors.
+
+        Masks take the filter's own place and name where it is free, so they all go first.
+        """
+        unique = {layer.filter_tensor: (layer, filters) for _, layer, filters in chosen}
+        names = {index: text(graph.tensors[index].name) for index in unique}
+        masks = {
+            index: self._add_tensor(graph, filters.masks, names[index], free, index)
+            for index, (_, filters) in unique.items()
+        }
+        written = {}
+        for index, (layer, filters) in unique.items():
+            values = self._add_tensor(graph, filters.values, f"{names[index]}/values", free)
+            if layer.filter_scales is not None:
+                zero_points = np.zeros(layer.filter_scales.size, np.int64)
+                graph.tensors[values].quantization = schema().QuantizationParametersT(
+                    scale=layer.filter_scales, zeroPoint=zero_points
+                )
+            written[index] = masks[index], values
+        return written
 
     def _add_tensor(
         self, graph: Any, array: np.ndarray, name: str, free: list[int], preferred: int = -1
@@ -285,9 +291,9 @@ def _unpack_graph(model: Any, number: int, name: str) -> bool:
             tensor.type = types.INT8 if dense.dtype == np.int8 else types.FLOAT32
             tensor.buffer = buffers.add(dense)
             tensor.quantization = graph.tensors[values].quantization
-        operator.inputs = np.array(
-            [x, masks] + ([bias] if bias >= 0 or fully_connected else []), np.int32
-        )
+        if bias < 0 and not fully_connected:
+            bias = _add_zero_bias(graph, buffers, op)  # TFLite runs no convolution without one
+        operator.inputs = np.array([x, masks, bias], np.int32)
         operator.customOptions = None
         _set_builtin(model, operator, op, fully_connected)
     references = References(model, number)
@@ -296,6 +302,21 @@ def _unpack_graph(model: Any, number: int, name: str) -> bool:
             break
         graph.tensors.pop()
     return bool(packed)
+
+
+def _add_zero_bias(graph: Any, buffers: Buffers, op: PackedOp) -> int:
+    int8 = op.filters.values.dtype == np.int8
+    zeros = np.zeros(op.options.out_channels, np.int32 if int8 else np.float32)
+    types = schema().TensorType
+    graph.tensors.append(
+        schema().TensorT(
+            shape=np.array(zeros.shape, np.int32),
+            type=types.INT32 if int8 else types.FLOAT32,
+            buffer=buffers.add(zeros),
+            name=b"zero_bias",
+        )
+    )
+    return len(graph.tensors) - 1
 
 
 def _set_builtin(model: Any, operator: Any, op: PackedOp, fully_connected: bool) -> None:

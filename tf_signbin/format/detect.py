@@ -76,7 +76,7 @@ def detect(weights: np.ndarray) -> Detection:
 
 
 def find_pattern(mask: np.ndarray, activation_type: str) -> tuple[int, int]:
-    """The first of the engine's patterns (n, m) that a mask [O, KH, KW, I] keeps to, else (0, 0)."""
+    """The first engine pattern (n, m) that a mask [O, KH, KW, I] keeps to, else (0, 0)."""
     for n, m in ENGINE_PATTERNS[activation_type]:
         if max_effectual(mask, m).max(initial=0) <= n:
             return n, m
@@ -84,7 +84,7 @@ def find_pattern(mask: np.ndarray, activation_type: str) -> tuple[int, int]:
 
 
 def max_effectual(mask: np.ndarray, m: int) -> np.ndarray:
-    """Per filter, the most effectual weights in any `m` consecutive input channels of a tap: [O]."""
+    """Per filter, the most effectual weights in a group of `m` channels of a tap: [O]."""
     starts = np.arange(0, mask.shape[-1], m)
     return np.add.reduceat(mask.astype(np.int32), starts, axis=-1).max(axis=(1, 2, 3))
 
@@ -158,7 +158,7 @@ def _two_valued(split: np.ndarray, tolerance: float) -> _Found | None:
 
 
 def _means(split: np.ndarray, member: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Mean of each region's members; exactly `exact` where they all equal it (or there are none)."""
+    """Mean of each region's members; exactly `exact` where all equal it (or none exist)."""
     count = np.maximum(np.count_nonzero(member, axis=-1, keepdims=True), 1)
     offset = np.where(member, split - exact, 0.0).sum(axis=-1, keepdims=True) / count
     return (exact + offset).astype(np.float32).astype(np.float64)
@@ -166,7 +166,7 @@ def _means(split: np.ndarray, member: np.ndarray, exact: np.ndarray) -> np.ndarr
 
 def _ternary(split: np.ndarray, tolerance: float) -> _Found | None:
     """Masks [2][O, R, K] (plus, minus), values [O, R, 1] and the snapped error, or None."""
-    wide = split.astype(np.float64 if tolerance else np.int32)
+    wide = split.astype(np.float64)
     magnitude = np.abs(wide)
     scale = magnitude.max(axis=-1, keepdims=True)
     limit = tolerance * scale

@@ -54,11 +54,11 @@ def check_flatbuffer(data: bytes, name: str) -> None:
         )
     try:
         _Walker(data).walk()
-    except (_Malformed, struct.error) as error:
+    except (_MalformedError, struct.error) as error:
         raise ModelError(f"{name}: damaged or truncated .tflite file: {error}") from error
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     pass
 
 
@@ -97,12 +97,12 @@ class _Walker:
 
     def _range(self, start: int, length: int) -> None:
         if start < 0 or length < 0 or start + length > self._size:
-            raise _Malformed(f"bytes {start} to {start + length} of {self._size}")
+            raise _MalformedError(f"bytes {start} to {start + length} of {self._size}")
 
     def _spend(self, amount: int) -> None:
         self._budget -= amount
         if self._budget < 0:
-            raise _Malformed("its tables overlap")
+            raise _MalformedError("its tables overlap")
 
     def _offset(self, at: int) -> int:
         """Follows the 32-bit offset stored at `at`."""
@@ -124,18 +124,18 @@ class _Walker:
         self._range(vtable, 4)
         vtable_size, table_size = struct.unpack_from("<HH", self._data, vtable)
         if vtable_size < 4 or vtable_size % 2 or table_size < 4:
-            raise _Malformed(f"table at {position} has a bad header")
+            raise _MalformedError(f"table at {position} has a bad header")
         self._range(vtable, vtable_size)
         self._range(position, table_size)
         self._spend(table_size)
         slots = struct.unpack_from(f"<{(vtable_size - 4) // 2}H", self._data, vtable + 4)
         if any(slot >= table_size for slot in slots):
-            raise _Malformed(f"table at {position} has a field outside itself")
+            raise _MalformedError(f"table at {position} has a field outside itself")
         return {index: position + slot for index, slot in enumerate(slots) if slot}
 
     def _union(self, position: int) -> None:
         """Options tables: their fields are unknown here, so none may be read twice."""
         self._fields(position)
         if position in self._unions:
-            raise _Malformed("two operators share one options table")
+            raise _MalformedError("two operators share one options table")
         self._unions.add(position)

@@ -147,8 +147,9 @@ class _AlignedBuilder(flatbuffers.Builder):
         if x.dtype != np.uint8:
             return int(super().CreateNumpyVector(x))
         self.StartVector(1, x.size, _BUFFER_ALIGNMENT)
-        self.head = self.head - x.size
-        self.Bytes[self.head : self.head + x.size] = x.tobytes()
+        start: int = self.head - x.size  # type: ignore[has-type]
+        self.head = start
+        self.Bytes[start : start + x.size] = x.tobytes()
         self.vectorNumElems = x.size
         return int(self.EndVector())
 

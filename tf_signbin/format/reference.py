@@ -1,8 +1,9 @@
 """The packed operators in NumPy: their executable specification.
 
 Float: every sum is made in float64, then rounded to float32 once.
-int8: TensorFlow Lite's builtin reference kernels bit for bit (32-bit accumulation, fixed-point
-multiplier with two roundings, as in gemmlowp).
+int8: TensorFlow Lite's builtin reference kernels bit for bit: 32-bit accumulation, then for
+convolutions a fixed-point multiplier with two roundings (as in gemmlowp), for fully connected
+layers one rounding of the product in double precision.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 @dataclass(frozen=True)
 class Int8Quantization:
-    """Scales and zero points of an int8 operator; `filter_scales` has one entry, or one a filter."""
+    """Scales and zero points of an int8 operator; `filter_scales`: one, or one a filter."""
 
     input_scale: float
     input_zero_point: int
@@ -40,13 +41,12 @@ def conv_2d(
 
     Returns [N, OH, OW, Co] in the type of x.
     """
-    sums = _window_sums(x, unpack_filters(packed), options, _zero_point(quantization))
+    sums = window_sums(x, unpack_filters(packed), options, _zero_point(quantization))
     if quantization is None:
         return _float_output(sums, bias, options.activation)
     # TFLite multiplies the three scales in double precision.
-    scales = np.float64(np.float32(quantization.input_scale)) * np.float32(
-        quantization.filter_scales
-    ).astype(np.float64)
+    filter_scales = quantization.filter_scales.astype(np.float32)
+    scales = np.float64(np.float32(quantization.input_scale)) * filter_scales.astype(np.float64)
     return _int8_output(sums, bias, scales, quantization, options.activation)
 
 
@@ -56,21 +56,28 @@ def fully_connected(
     options: OpOptions,
     bias: np.ndarray | None = None,
     quantization: Int8Quantization | None = None,
+    old_kernel: bool = False,
 ) -> np.ndarray:
-    """TfSignBinFullyConnected. x: [..., Ci]; returns [rows, Co], or [..., Co] with keep_num_dims."""
+    """TfSignBinFullyConnected. x: [..., Ci], float32 or (with `quantization`) int8.
+
+    `old_kernel` is not part of the operator: it rescales int8 sums as the reference kernels up to
+    TensorFlow 2.16 did (twice rounded, as in convolutions), to compare with such runtimes.
+
+    Returns [rows, Co], or [..., Co] with keep_num_dims.
+    """
     rows = x.reshape(-1, 1, 1, options.in_channels)
-    sums = _window_sums(rows, unpack_filters(packed), options, _zero_point(quantization))
+    sums = window_sums(rows, unpack_filters(packed), options, _zero_point(quantization))
     if quantization is None:
         out = _float_output(sums, bias, options.activation)
     else:
-        filter_scales = np.float32(quantization.filter_scales)
+        filter_scales = quantization.filter_scales.astype(np.float32)
         input_scale = np.float32(quantization.input_scale)
-        if filter_scales.size == 1:
-            # With one scale, TFLite's fully connected kernel rounds this product to float32.
-            scales = (input_scale * filter_scales).astype(np.float64)
-        else:
-            scales = np.float64(input_scale) * filter_scales.astype(np.float64)
-        out = _int8_output(sums, bias, scales, quantization, options.activation)
+        scales = np.float64(input_scale) * filter_scales.astype(np.float64)
+        if old_kernel and filter_scales.size == 1:
+            scales = (input_scale * filter_scales).astype(np.float64)  # rounded to float32
+        out = _int8_output(
+            sums, bias, scales, quantization, options.activation, round_once=not old_kernel
+        )
     leading = x.shape[:-1] if options.keep_num_dims else (-1,)
     return out.reshape(*leading, options.out_channels)
 
@@ -122,8 +129,8 @@ def _zero_point(quantization: Int8Quantization | None) -> int:
     return 0 if quantization is None else quantization.input_zero_point
 
 
-def _window_sums(
-    x: np.ndarray, filters: np.ndarray, options: OpOptions, zero_point: int
+def window_sums(
+    x: np.ndarray, filters: np.ndarray, options: OpOptions, zero_point: int = 0
 ) -> np.ndarray:
     """Sum of weight * (x - zero_point) over each window, in float64 (exact for int8 operands).
 
@@ -151,7 +158,8 @@ def _window_sums(
             top, left = dy * dilation[0], dx * dilation[1]
             rows = slice(top, top + (out[0] - 1) * stride[0] + 1, stride[0])
             columns = slice(left, left + (out[1] - 1) * stride[1] + 1, stride[1])
-            sums += padded[:, rows, columns] @ weights[:, dy, dx].T
+            pixels = padded[:, rows, columns].reshape(-1, x.shape[3])  # one large product: BLAS
+            sums += (pixels @ weights[:, dy, dx].T).reshape(sums.shape)
     return sums
 
 
@@ -173,15 +181,21 @@ def _int8_output(
     product_scales: np.ndarray,
     quantization: Int8Quantization,
     activation: str,
+    round_once: bool = False,
 ) -> np.ndarray:
     accumulator = sums.astype(np.int64)
     if bias is not None:
         accumulator = accumulator + bias.astype(np.int64)
     accumulator = _wrap_int32(accumulator)
     output_scale = float(np.float32(quantization.output_scale))
-    pairs = [quantize_multiplier(float(scale) / output_scale) for scale in product_scales.flat]
-    multiplier, shift = np.array(pairs, dtype=np.int64).T
-    scaled = multiply_by_quantized_multiplier(accumulator, multiplier, shift)
+    scaled: np.ndarray
+    if round_once:
+        real = accumulator * (product_scales / output_scale)
+        scaled = np.copysign(np.floor(np.abs(real) + 0.5), real).astype(np.int64)
+    else:
+        pairs = [quantize_multiplier(float(scale) / output_scale) for scale in product_scales.flat]
+        multiplier, shift = np.array(pairs, dtype=np.int64).T
+        scaled = multiply_by_quantized_multiplier(accumulator, multiplier, shift)
     low, high = _int8_range(activation, quantization)
     return np.clip(scaled + quantization.output_zero_point, low, high).astype(np.int8)
 

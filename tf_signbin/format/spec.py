@@ -1,4 +1,4 @@
-"""The packed operators, version 1: names, options, tensors (docs/format.md is the specification)."""
+"""The packed operators, version 1: names, options and tensors, as docs/format.md specifies."""
 
 from __future__ import annotations
 

@@ -1,0 +1,131 @@
+"""Runs a .tflite file in-process on TFLite's builtin reference kernels."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tf_signbin.format.model import NUMPY_TYPES, indices, shape_of, text
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One way to call a model: `key` is '' for the main subgraph of a model without signatures;
+    inputs and outputs map names to tensor numbers of `subgraph`."""
+
+    key: str
+    subgraph: int
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+
+
+def signatures(model: Any) -> list[Signature]:
+    """The signatures of a `ModelT`, in the file's order."""
+    found = []
+    for signature in model.signatureDefs:
+        maps = [
+            {text(entry.name): entry.tensorIndex for entry in entries}
+            for entries in (signature.inputs, signature.outputs)
+        ]
+        found.append(Signature(text(signature.signatureKey), signature.subgraphIndex, *maps))
+    if found:
+        return found
+    graph = model.subgraphs[0]
+    names = [
+        {f"{text(graph.tensors[index].name)}#{index}": index for index in indices(tensors)}
+        for tensors in (graph.inputs, graph.outputs)
+    ]
+    return [Signature("", 0, *names)]
+
+
+class Runner:
+    """An interpreter for one signature; keeps every tensor readable after a run.
+
+    Raises:
+      ImportError: neither ai-edge-litert nor TensorFlow is installed.
+      ValueError, RuntimeError: the runtime refuses the model.
+    """
+
+    def __init__(self, data: bytes, signature: Signature, delegate: Any = None) -> None:
+        interpreter_class, resolvers = _runtime()
+        self._signature = signature
+        self._interpreter = interpreter_class(
+            model_content=data,
+            experimental_op_resolver_type=resolvers.BUILTIN_REF,
+            experimental_preserve_all_tensors=delegate is None,
+            experimental_delegates=None if delegate is None else [delegate],
+        )
+
+    def run(self, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs on inputs by name; returns the outputs by name."""
+        signature, interpreter = self._signature, self._interpreter
+        if signature.key:
+            return dict(interpreter.get_signature_runner(signature.key)(**sample))
+        for name, index in signature.inputs.items():
+            interpreter.resize_tensor_input(index, sample[name].shape)
+        interpreter.allocate_tensors()
+        for name, index in signature.inputs.items():
+            interpreter.set_tensor(index, sample[name])
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(i) for name, i in signature.outputs.items()}
+
+    def tensor(self, index: int) -> np.ndarray:
+        """A tensor of the signature's subgraph after a run."""
+        return np.asarray(self._interpreter.get_tensor(index, self._signature.subgraph))
+
+
+def named_sample(signature: Signature, sample: Any) -> dict[str, np.ndarray]:
+    """A sample of a representative_dataset (dictionary, or list in input order) by input name."""
+    if isinstance(sample, Mapping):
+        named = {str(name): np.asarray(value) for name, value in sample.items()}
+    else:
+        values = list(sample) if isinstance(sample, list | tuple) else [sample]
+        if len(values) != len(signature.inputs):
+            raise ValueError(f"sample has {len(values)} arrays for {len(signature.inputs)} inputs")
+        named = {name: np.asarray(v) for name, v in zip(signature.inputs, values, strict=True)}
+    if set(named) != set(signature.inputs):
+        raise ValueError(
+            f"sample has inputs {sorted(named)}; the model has {sorted(signature.inputs)}"
+        )
+    return named
+
+
+def random_sample(
+    model: Any, signature: Signature, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Random inputs: normal floats, uniform 8-bit integers, 0 or 1 for other integers."""
+    tensors = model.subgraphs[signature.subgraph].tensors
+    return {name: random_tensor(tensors[i], name, rng) for name, i in signature.inputs.items()}
+
+
+def random_tensor(tensor: Any, name: str, rng: np.random.Generator) -> np.ndarray:
+    """Random contents for a tensor of the schema; unknown sizes count as 1."""
+    shape = [max(size, 1) for size in shape_of(tensor)]
+    numpy_type = NUMPY_TYPES.get(tensor.type)
+    if numpy_type is None:
+        raise ValueError(f"input {name!r}: no random data for tensor type {tensor.type}; give data")
+    dtype = np.dtype(numpy_type)
+    if dtype.kind == "f":
+        return rng.normal(size=shape).astype(dtype)
+    if dtype.name in ("int8", "uint8"):
+        return rng.integers(0, 256, shape).astype(np.uint8).view(dtype)
+    return rng.integers(0, 2, shape).astype(dtype)
+
+
+def _runtime() -> tuple[Any, Any]:
+    try:
+        module = importlib.import_module("ai_edge_litert.interpreter")
+        return module.Interpreter, module.OpResolverType
+    except ImportError:
+        pass
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise ImportError(
+            "verification runs the model: pip install ai-edge-litert (or tensorflow)"
+        ) from error
+    return tf.lite.Interpreter, tf.lite.experimental.OpResolverType
