@@ -29,7 +29,7 @@ class Settings:
 
 
 def ours(model: bytes, settings: Settings) -> tuple[Interpreter, Callable[[], None]]:
-    """Packs the model's layers and prepares it with the delegate; the interpreter and its invoke."""
+    """Packs and prepares the model with the delegate; the interpreter and its invoke."""
     packed, reports = pack(model)
     if not any(report.status == "packed" for report in reports):
         raise BenchmarkError(f"no layer was packed: {[report.reason for report in reports]}")

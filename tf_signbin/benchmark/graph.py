@@ -121,7 +121,7 @@ class GraphBuilder:
                 metadata=[],
                 signatureDefs=[],
                 description=b"tf_signbin benchmark",
-            )  # fmt: skip
+            )
         )
 
     def _pool(self, op: str, x: Value, size: int, stride: int, padding: str) -> Value:
@@ -182,7 +182,7 @@ class GraphBuilder:
                 name=name.encode(),
                 quantization=quantization,
                 hasRank=True,
-            )  # fmt: skip
+            )
         )
         return len(self._tensors) - 1
 
@@ -197,7 +197,7 @@ class GraphBuilder:
                 outputs=np.array([y.index], np.int32),
                 builtinOptionsType=getattr(self._fb.BuiltinOptions, kind),
                 builtinOptions=options,
-            )  # fmt: skip
+            )
         )
 
     def _fused(self, activation: str) -> int:
