@@ -1,0 +1,122 @@
+// Every kernel family, ISA, group size and thread count against the reference kernel (which the
+// Python tests hold against TensorFlow Lite). A failure prints its seed; replay it with
+// TF_SIGNBIN_SEED=<seed>.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/conv.h"
+#include "engine/cpu.h"
+#include "engine/planner.h"
+#include "tests/random_layer.h"
+
+namespace tf_signbin {
+namespace {
+
+template <typename T>
+std::vector<T> RunKernel(const RandomLayer& layer, const PlanOptions& options, ThreadPool* pool,
+                         std::string* kernel_name = nullptr) {
+  Status status;
+  auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, options, &status);
+  EXPECT_TRUE(conv) << status.message();
+  if (conv == nullptr) return {};
+  status = conv->Resize(layer.shape, pool->threads());
+  EXPECT_TRUE(status.ok()) << status.message();
+  if (kernel_name != nullptr && conv->kernel() != nullptr) *kernel_name = conv->kernel()->name();
+  // Values no kernel writes: a pixel that is left out shows.
+  std::vector<T> output(layer.outputs() + 64, static_cast<T>(77));
+  for (int run = 0; run < 2; ++run) {  // twice: nothing may be left over from the first
+    status = conv->Run(layer.input(), output.data(), *pool);
+    EXPECT_TRUE(status.ok()) << status.message();
+  }
+  for (size_t i = layer.outputs(); i < output.size(); ++i) {
+    EXPECT_EQ(output[i], static_cast<T>(77)) << "wrote beyond the output";
+  }
+  output.resize(layer.outputs());
+  return output;
+}
+
+// Sum of |weight * input| of each output: what a float result's error is relative to.
+std::vector<float> Magnitudes(RandomLayer layer, ThreadPool* pool) {
+  for (float& value : layer.filters.values_f32) value = std::abs(value);
+  for (float& value : layer.input_f32) value = std::abs(value);
+  if (layer.filters.kind == WeightKind::kTernary) {  // -s becomes +s
+    PackedFilters& f = layer.filters;
+    const size_t plane = f.masks.size() / 2;
+    for (size_t i = 0; i < plane; ++i) f.masks[i] |= f.masks[plane + i], f.masks[plane + i] = 0;
+  }
+  for (float& value : layer.output.bias_f32) value = std::abs(value);
+  layer.output.clamp_min_f32 = -INFINITY;
+  layer.output.clamp_max_f32 = INFINITY;
+  PlanOptions reference;
+  reference.family = "reference";
+  return RunKernel<float>(layer, reference, pool);
+}
+
+void ExpectSame(const std::vector<int8_t>& actual, const std::vector<int8_t>& expected,
+                const std::vector<float>&) {
+  EXPECT_EQ(actual, expected);
+}
+
+void ExpectSame(const std::vector<float>& actual, const std::vector<float>& expected,
+                const std::vector<float>& magnitudes) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    ASSERT_LE(std::abs(actual[i] - expected[i]), 1e-5f * magnitudes[i] + 1e-30f)
+        << "output " << i << ": " << actual[i] << ", not " << expected[i];
+  }
+}
+
+template <typename T>
+void CompareAll(const RandomLayer& layer, ThreadPool* one, ThreadPool* three) {
+  PlanOptions reference;
+  reference.family = "reference";
+  const std::vector<T> expected = RunKernel<T>(layer, reference, one);
+  std::vector<float> magnitudes;
+  if (layer.type == DataType::kFloat32) magnitudes = Magnitudes(layer, one);
+  const ConvProblem problem{layer.type, layer.shape, &layer.filters, &layer.output};
+  for (int group = 0; group <= 10; ++group) {
+    PlanOptions any;
+    any.group = group;
+    for (const Candidate& candidate : Candidates(problem, any)) {
+      PlanOptions options = any;
+      options.family = candidate.family->name;
+      options.isa = IsaName(candidate.isa);
+      if (options.family == reference.family) continue;
+      std::string name;
+      SCOPED_TRACE("kernel " + options.family + ", isa " + options.isa + ", group " +
+                   std::to_string(group));
+      const std::vector<T> actual = RunKernel<T>(layer, options, one, &name);
+      ExpectSame(actual, expected, magnitudes);
+      EXPECT_EQ(RunKernel<T>(layer, options, three), actual) << "three threads, " << name;
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+class AllKernels : public testing::TestWithParam<DataType> {};
+
+TEST_P(AllKernels, EqualReference) {
+  ThreadPool one(1), three(3);
+  for (const uint64_t seed : Seeds(150)) {
+    const RandomLayer layer = MakeRandomLayer(GetParam(), seed);
+    SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
+    if (GetParam() == DataType::kFloat32) {
+      CompareAll<float>(layer, &one, &three);
+    } else {
+      CompareAll<int8_t>(layer, &one, &three);
+    }
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, AllKernels, testing::Values(DataType::kFloat32, DataType::kInt8),
+                         [](const auto& info) {
+                           return info.param == DataType::kFloat32 ? "Float32" : "Int8";
+                         });
+
+}  // namespace
+}  // namespace tf_signbin
