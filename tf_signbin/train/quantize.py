@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tf_signbin.train import graph, patterns
+from tf_signbin.train import graph, layers, patterns, wrapper
 from tf_signbin.train.configs import WeightQuantizeConfig, check_activations, why_unsupported
 from tf_signbin.train.legacy_keras import keras, tfmot_keras
 from tf_signbin.train.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
@@ -26,7 +26,12 @@ def quantize_scope(*custom_objects: dict[str, Any]) -> Any:
     Args:
       *custom_objects: further dictionaries of name: class, for example of own quantizers.
     """
-    ours = {**QUANTIZERS, WeightQuantizeConfig.__name__: WeightQuantizeConfig}
+    ours = {
+        **QUANTIZERS,
+        **wrapper.CLASSES,
+        **layers.CLASSES,
+        WeightQuantizeConfig.__name__: WeightQuantizeConfig,
+    }
     return tfmot_keras.quantize_scope(ours, *custom_objects)
 
 
@@ -114,7 +119,7 @@ def quantize_apply(model: Any, activations: str = "float32", prefix: str = PREFI
     graph.check_model(model, "quantize_apply")
     scheme = SignedBinaryQuantizeScheme(activations)
     with quantize_scope():
-        return tfmot_keras.quantize_apply(model, scheme, prefix)
+        return wrapper.stabilize(tfmot_keras.quantize_apply(model, scheme, prefix))
 
 
 def quantize_model(

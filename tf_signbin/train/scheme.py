@@ -27,20 +27,22 @@ from tensorflow_model_optimization.python.core.quantization.keras.graph_transfor
     transforms,
 )
 
+from tf_signbin.train import layers
 from tf_signbin.train.configs import WeightQuantizeConfig, check_activations
+from tf_signbin.train.layers import ExpandAxis, SqueezeAxis
 from tf_signbin.train.legacy_keras import keras
-
-_SEPARABLE = ("SeparableConv1D", "SeparableConv2D")
 
 
 def _wider(pattern: transforms.LayerPattern) -> transforms.LayerPattern:
-    """The pattern, with Conv1D wherever it has Conv2D and relu6 wherever it has relu."""
+    """The pattern, with Conv1D where it has Conv2D, relu6 where relu, SqueezeAxis where Lambda."""
     config = dict(pattern.config)
     if config.get("activation") == "relu":
         config["activation"] = "relu|relu6"
     class_name = pattern.class_name
     if "Conv2D" in class_name.split("|"):
         class_name = f"Conv1D|{class_name}"
+    if class_name == "Lambda":
+        class_name = SqueezeAxis.__name__
     return transforms.LayerPattern(class_name, config, [_wider(p) for p in pattern.inputs])
 
 
@@ -68,12 +70,32 @@ class _SplitSeparableConv(default_8bit_transforms.SeparableConvQuantize):
         return pointwise
 
 
+class _SeparableConv1DAs2D(default_8bit_transforms.SeparableConv1DQuantize):
+    """tfmot's transform with layers in place of its Lambdas, which files cannot hold safely."""
+
+    def replacement(self, match_layer: Any) -> Any:
+        data_format = match_layer.layer["config"]["data_format"]
+        squeeze = super().replacement(match_layer)
+        if squeeze is not match_layer:
+            expand = squeeze.input_layers[0].input_layers[0]
+            for node, layer in ((squeeze, SqueezeAxis), (expand, ExpandAxis)):
+                name = node.layer["config"]["name"]
+                axis = 1 if data_format == "channels_last" else 2
+                node.layer.update(
+                    class_name=layer.__name__, config={"name": name, "axis": axis}
+                )
+        return squeeze
+
+    def custom_objects(self) -> dict[str, Any]:
+        return {**super().custom_objects(), **layers.CLASSES}
+
+
 def _int8_transforms() -> list[Any]:
     """tfmot's default transforms in tfmot's order, widened where they name Conv2D."""
     tfm = default_8bit_transforms
     return [
         tfm.InputLayerQuantize(),
-        tfm.SeparableConv1DQuantize(),
+        _SeparableConv1DAs2D(),
         _SplitSeparableConv(),
         _widened(tfm.Conv2DReshapeBatchNormReLUQuantize),
         _widened(tfm.Conv2DReshapeBatchNormActivationQuantize),
@@ -94,10 +116,10 @@ def _int8_transforms() -> list[Any]:
     ]
 
 
-def _part_with_weights(name: str, layers: dict[str, Any]) -> str:
+def _part_with_weights(name: str, names: set[str]) -> str:
     """The layer that holds the quantized kernel after a separable convolution was split."""
     for candidate in (name, f"{name}_pointwise", f"{name}_QAT_SepConv2D_pointwise"):
-        if candidate in layers:
+        if candidate in names:
             return candidate
     raise RuntimeError(f"Layer {name!r} has vanished in the layout transforms.")
 
@@ -116,9 +138,9 @@ class Int8LayoutTransform(quantize_layout_transform.QuantizeLayoutTransform):
         model, metadata = model_transformer.ModelTransformer(
             model, _int8_transforms(), set(metadata), metadata
         ).transform()
-        layers = {layer.name: layer for layer in model.layers}
+        names = {layer.name for layer in model.layers}
         for name, config in ours.items():
-            part = _part_with_weights(name, layers)
+            part = _part_with_weights(name, names)
             replaced = metadata.get(part, {}).get("quantize_config")
             metadata[part] = {"quantize_config": _without_output(config, replaced)}
         return model, metadata
@@ -153,14 +175,13 @@ class Int8Registry(default_8bit_quantize_registry.Default8BitQuantizeRegistry):
     def __init__(self) -> None:
         super().__init__()
         info = default_8bit_quantize_registry._QuantizeInfo
-        layers = keras.layers
         for layer, weights, activations, output in (
-            (layers.PReLU, [], [], True),
-            (layers.Conv1D, ["kernel"], ["activation"], False),
-            (layers.MaxPooling1D, [], [], False),
-            (layers.GaussianNoise, [], [], False),
+            (keras.layers.PReLU, [], [], True),
+            (keras.layers.Conv1D, ["kernel"], ["activation"], False),
+            (keras.layers.MaxPooling1D, [], [], False),
+            (keras.layers.GaussianNoise, [], [], False),
             # Without a convolution before it there is nothing to fold into.
-            (layers.BatchNormalization, [], [], True),
+            (keras.layers.BatchNormalization, [], [], True),
         ):
             self._layer_quantize_map[layer] = info(layer, weights, activations, output)
 

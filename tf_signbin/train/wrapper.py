@@ -1,0 +1,122 @@
+"""tfmot's quantization wrappers, made safe to save, load and inspect.
+
+tfmot's QuantizeWrapperV2 leaves the quantized kernel, a tensor of some graph, on the wrapped layer
+in place of its variable, and orders its variables differently when the layer was built before it
+was wrapped. Files in the .keras and .h5 formats then do not load again, and SavedModel export fails
+for some layers. QuantizeLayer does not record that it was built. The classes here repair that and
+change nothing else; they stay subclasses, so other tfmot tools recognise them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorflow_model_optimization.python.core.quantization.keras import (
+    quantize_layer,
+    quantize_wrapper,
+)
+
+from tf_signbin.train.legacy_keras import keras
+
+
+class StableQuantizeWrapper(quantize_wrapper.QuantizeWrapperV2):
+    """QuantizeWrapperV2 with one order of variables, which gives the wrapped layer back unchanged.
+
+    Between calls `wrapper.layer.kernel` is the latent variable and `wrapper.layer.activation` the
+    original activation.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        if not self.layer.built:
+            self.layer.build(input_shape)
+            self.layer.built = True
+        super().build(input_shape)
+
+    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+        # Keras would drop the variable from the layer's weights when the kernel is replaced.
+        self.layer._self_setattr_tracking = False
+        try:
+            return super().call(inputs, training=training, **kwargs)
+        finally:
+            # Again: another replica's thread may have restored the layer in between.
+            self.layer._self_setattr_tracking = False
+            latent = [variable for variable, _, _ in self._weight_vars]
+            self.quantize_config.set_quantize_weights(self.layer, latent)
+            originals = [quantized.activation for quantized in self._quantize_activations]
+            self.quantize_config.set_quantize_activations(self.layer, originals)
+            self.layer._self_setattr_tracking = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.layer.compute_output_shape(input_shape)
+
+    def own_variables(self) -> list[Any]:
+        """The wrapper's variables without those of the wrapped layer."""
+        inner = {id(v) for v in self.layer.weights}
+        own = self._trainable_weights + self._non_trainable_weights
+        return [v for v in own if id(v) not in inner]
+
+    def save_own_variables(self, store: Any) -> None:
+        for i, variable in enumerate(self.own_variables()):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        variables = self.own_variables()
+        if len(store.keys()) != len(variables):
+            raise ValueError(
+                f"Layer {self.name!r} has {len(variables)} quantization variables, the file "
+                f"{len(store.keys())}. Was it written with another quantizer configuration?"
+            )
+        for i, variable in enumerate(variables):
+            variable.assign(store[str(i)])
+
+
+class StableQuantizeLayer(quantize_layer.QuantizeLayer):
+    """QuantizeLayer that is built once."""
+
+    def build(self, input_shape: Any) -> None:
+        if not self.built:
+            super().build(input_shape)
+            self.built = True
+
+
+CLASSES: dict[str, type] = {
+    cls.__name__: cls for cls in (StableQuantizeWrapper, StableQuantizeLayer)
+}
+
+
+def stabilize(model: Any) -> Any:
+    """A copy of a model from tfmot's quantize_apply with the wrappers of this module.
+
+    Call it inside quantize_scope.
+    """
+
+    def replace(layer: Any) -> Any:
+        if isinstance(layer, quantize_wrapper.QuantizeWrapper):
+            return StableQuantizeWrapper.from_config(layer.get_config())
+        if isinstance(layer, quantize_layer.QuantizeLayer):
+            return StableQuantizeLayer.from_config(layer.get_config())
+        return type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=replace)
+    for old, new in zip(model.layers, copy.layers, strict=True):
+        if isinstance(new, StableQuantizeWrapper):
+            _copy_by_name(old, new)
+        else:
+            new.set_weights(old.get_weights())
+    return copy
+
+
+def _copy_by_name(old: Any, new: Any) -> None:
+    def by_name(layer: Any) -> dict[str, Any]:
+        named = {variable.name.split("/")[-1]: variable for variable in layer.weights}
+        if len(named) != len(layer.weights):
+            raise RuntimeError(f"Layer {layer.name!r} has two variables of the same name.")
+        return named
+
+    sources, targets = by_name(old), by_name(new)
+    if sources.keys() != targets.keys():
+        raise RuntimeError(
+            f"Layer {old.name!r}: variables {sorted(sources)} became {sorted(targets)}."
+        )
+    for name, variable in targets.items():
+        variable.assign(sources[name])
