@@ -94,9 +94,10 @@ class GraphBuilder:
         """[N, H, W, C] to [N, C]."""
         pooled = self._pool("AVERAGE_POOL_2D", x, x.shape[1], 1, "VALID")
         y = self._activation((x.shape[0], x.shape[3]), x.scale)
-        options = self._fb.ReshapeOptionsT(newShape=np.array(y.shape, np.int32))
-        shape = self._constant(np.array(y.shape, np.int32), "shape")
-        self._operator("RESHAPE", 1, [pooled, shape], y, options)
+        # -1: the batch may be resized.
+        shape = np.array([-1, x.shape[3]], np.int32)
+        options = self._fb.ReshapeOptionsT(newShape=shape)
+        self._operator("RESHAPE", 1, [pooled, self._constant(shape, "shape")], y, options)
         return y
 
     def finish(self, output: Value) -> bytes:

@@ -57,7 +57,7 @@ def interleave(
             contenders[name]()
             samples[name].append(time.perf_counter() - begin)
         spent = time.perf_counter() - start
-        tick(min(1.0, max(done / most, min(spent / seconds, done / least))))
+        tick(max(done / most, min(spent / max(seconds, 1e-9), done / least, 1.0)))
         if done >= least and spent >= seconds:
             break
     return {name: _summarise(values) for name, values in samples.items()}

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tf_signbin.runtime.elf import elf_target, process_target
+from tf_signbin.runtime.elf import elf_target, is_truncated, process_target
 from tf_signbin.runtime.errors import DelegateError
 from tf_signbin.runtime.runtimes import TfliteRuntime, find_runtime
 
@@ -39,6 +39,8 @@ def delegate_path() -> Path:
             f"{path} is built for {target}, but this Python is {process}: "
             "install the wheel of this platform, or build the delegate on this machine"
         )
+    if is_truncated(path):
+        raise DelegateError(f"{path} is truncated; copy it again, or build it with `make setup`")
     return path
 
 
@@ -63,5 +65,8 @@ def load_delegate(*, runtime: str | TfliteRuntime = "auto", **options: Any) -> A
     path = delegate_path()
     try:
         return found.load_delegate(str(path), {key: str(value) for key, value in options.items()})
-    except (ValueError, OSError) as error:  # the runtime's wrapping of the delegate's message
-        raise DelegateError(f"{path}: {error}") from error
+    except ValueError as error:
+        # The runtime puts a line of its own before the delegate's message.
+        raise DelegateError(str(error).partition("\n")[2] or f"{path}: {error}") from error
+    except OSError as error:  # dlopen
+        raise DelegateError(f"{path} cannot be loaded: {error}") from error
