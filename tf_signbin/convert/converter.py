@@ -9,6 +9,7 @@ from typing import Any
 
 from tf_signbin.convert import rewrite
 from tf_signbin.convert.report import DENSE, ConversionReport, LayerReport
+from tf_signbin.convert.requested import requested_layers
 from tf_signbin.convert.stock import RepresentativeDataset, stock_model
 from tf_signbin.convert.verify import VerificationError
 from tf_signbin.convert.verify import verify as verify_models
@@ -17,13 +18,14 @@ LAYOUTS = ("custom_op", "builtin")
 
 
 class UnpackedLayersError(ValueError):
-    """strict=True: layers that were meant to be packed stayed dense. `layers` are their reports."""
+    """strict=True: layers that were meant to be packed stayed dense. `layers` maps their names to
+    the reasons."""
 
-    def __init__(self, layers: list[LayerReport]) -> None:
+    def __init__(self, layers: dict[str, str]) -> None:
         self.layers = layers
-        listing = "\n".join(f"  {layer.op} {layer.name}: {layer.reason}" for layer in layers)
+        listing = "\n".join(f"  {name}: {reason}" for name, reason in layers.items())
         super().__init__(
-            f"{len(layers)} layers are quantized but were not packed:\n{listing}\n"
+            f"{len(layers)} layers are meant to be signed-binary but were not packed:\n{listing}\n"
             "Convert with strict=False to leave them dense."
         )
 
@@ -57,7 +59,8 @@ def convert(
       input_type, output_type: 'float32' (default), 'int8' or 'uint8' model inputs and outputs.
       layout: 'custom_op' for packed operators, which need the delegate; 'builtin' for stock
         operators: the file runs anywhere and the delegate recognises the filters by value.
-      strict: raise when a layer that was meant to be signed-binary stays dense.
+      strict: raise when a layer that was meant to be packed stays dense: one with a quantizer of
+        this package (Keras sources), or whose weights look quantized.
       verify: run the stock and the packed model side by side (`tf_signbin.convert.verify`) and
         raise unless they are equal.
       verify_data: samples for it, as a representative_dataset yields them; default random ones.
@@ -84,7 +87,7 @@ def convert(
     report.pack_seconds = time.perf_counter() - start
     report.stock_file_bytes, report.file_bytes = len(stock), len(data)
     if strict:
-        _check_strict(source, report)
+        _check_strict(source, report.layers)
     if verify and layout == "custom_op":
         report.verification = verify_models(stock, data, verify_data)
         if not report.verification.ok:
@@ -92,7 +95,16 @@ def convert(
     return data
 
 
-def _check_strict(source: Any, report: ConversionReport) -> None:
-    left = [layer for layer in report.layers if layer.status == DENSE and layer.nearly]
+def _check_strict(source: Any, layers: list[LayerReport]) -> None:
+    """Raises for layers that stayed dense although the model's author quantized them: by one of our
+    quantizers (Keras sources), or, as far as their values show, by any means."""
+    requested = set(requested_layers(source))
+    left = {
+        layer.name: layer.reason
+        for layer in layers
+        if layer.status == DENSE and (layer.nearly or layer.name in requested)
+    }
+    for name in sorted(requested - {layer.name for layer in layers}):
+        left[name] = "the converted model has no operator of this name"
     if left:
         raise UnpackedLayersError(left)

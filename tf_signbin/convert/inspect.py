@@ -41,6 +41,7 @@ class LayerInfo:
     """
 
     name: str
+    tensor: str
     op: str
     subgraph: int
     operator: int
@@ -151,7 +152,7 @@ def _describe(
     outputs = indices(operator.outputs)
     output_shape = shape_of(reader.graph.tensors[outputs[0]]) if outputs else ()
     info = LayerInfo(
-        reader.name_of(operator), op, subgraph, position, status,
+        reader.name_of(operator), reader.output_name(operator), op, subgraph, position, status,
         reader.activation_type(operator), filter_shape, output_shape,
         _macs(op, filter_shape, output_shape), weight_bytes, reason,
     )  # fmt: skip

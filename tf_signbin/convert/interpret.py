@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tf_signbin.format.model import NUMPY_TYPES, indices, shape_of, text
+from tf_signbin.runtime import find_runtime, load_delegate
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,22 @@ def signatures(model: Any) -> list[Signature]:
 
 
 class Runner:
-    """An interpreter for one signature; keeps every tensor readable after a run.
+    """An interpreter for one signature; without the delegate, it keeps every tensor readable.
 
     Raises:
-      ImportError: neither ai-edge-litert nor TensorFlow is installed.
+      RuntimeNotFoundError: no TFLite runtime is installed.
+      DelegateError: the delegate cannot be loaded.
       ValueError, RuntimeError: the runtime refuses the model.
     """
 
-    def __init__(self, data: bytes, signature: Signature, delegate: Any = None) -> None:
-        interpreter_class, resolvers = _runtime()
+    def __init__(self, data: bytes, signature: Signature, delegate: bool = False) -> None:
+        runtime = find_runtime()
         self._signature = signature
-        self._interpreter = interpreter_class(
+        self._interpreter = runtime.interpreter(
             model_content=data,
-            experimental_op_resolver_type=resolvers.BUILTIN_REF,
-            experimental_preserve_all_tensors=delegate is None,
-            experimental_delegates=None if delegate is None else [delegate],
+            experimental_op_resolver_type=runtime.resolver_type.BUILTIN_REF,
+            experimental_preserve_all_tensors=not delegate,
+            experimental_delegates=[load_delegate(runtime=runtime)] if delegate else None,
         )
 
     def run(self, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -114,18 +115,3 @@ def random_tensor(tensor: Any, name: str, rng: np.random.Generator) -> np.ndarra
     if dtype.name in ("int8", "uint8"):
         return rng.integers(0, 256, shape).astype(np.uint8).view(dtype)
     return rng.integers(0, 2, shape).astype(dtype)
-
-
-def _runtime() -> tuple[Any, Any]:
-    try:
-        module = importlib.import_module("ai_edge_litert.interpreter")
-        return module.Interpreter, module.OpResolverType
-    except ImportError:
-        pass
-    try:
-        import tensorflow as tf
-    except ImportError as error:
-        raise ImportError(
-            "verification runs the model: pip install ai-edge-litert (or tensorflow)"
-        ) from error
-    return tf.lite.Interpreter, tf.lite.experimental.OpResolverType

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_signbin.convert.names import layer_name
 from tf_signbin.format.model import constant, indices, operator_name, schema, shape_of, text
 from tf_signbin.format.spec import CONV_2D, FULLY_CONNECTED
 
@@ -56,9 +57,16 @@ class GraphReader:
         name = operator_name(self.model, operator)
         return name in ("CONV_2D", "FULLY_CONNECTED") or name in _OTHER_KINDS
 
-    def name_of(self, operator: Any) -> str:
+    def output_name(self, operator: Any) -> str:
         outputs = indices(operator.outputs)
         return text(self.graph.tensors[outputs[0]].name) if outputs else ""
+
+    def name_of(self, operator: Any) -> str:
+        """The layer's name, as far as the tensors' names tell."""
+        inputs = indices(operator.inputs)
+        has_filter = len(inputs) > 1 and inputs[1] >= 0
+        filter_name = text(self.graph.tensors[inputs[1]].name) if has_filter else ""
+        return layer_name(filter_name, self.output_name(operator))
 
     def filter_shape(self, operator: Any) -> tuple[int, ...]:
         inputs = indices(operator.inputs)

@@ -13,14 +13,15 @@ PACKED, DENSE, ALREADY_PACKED, KEPT_BUILTIN = "packed", "dense", "already packed
 class LayerReport:
     """One operator with weights.
 
-    `name` is the operator's output tensor; `status` one of packed, dense, already packed and kept
-    builtin (layout='builtin': a stock operator that the delegate will claim). `nearly`: the weights
-    look quantized although the layer stayed dense. `dense_bytes` and `packed_bytes` count the
-    weights only (masks and values); `snapped` is the largest change of a weight relative to its
-    filter's largest magnitude (0: exact).
+    `name` is the layer's, `tensor` that of the operator's output. `status` is one of packed, dense,
+    already packed and kept builtin (layout='builtin': a stock operator that the delegate will
+    claim). `nearly`: the weights look quantized although the layer stayed dense. `dense_bytes` and
+    `packed_bytes` count the weights only (masks and values); `snapped` is the largest change of a
+    weight relative to its filter's largest magnitude (0: exact).
     """
 
     name: str
+    tensor: str
     op: str
     subgraph: int
     operator: int

@@ -125,7 +125,8 @@ class _Packer:
             chosen: list[tuple[Any, Layer, PackedFilters]] = []
             for position, operator in enumerate(graph.operators):
                 op = operator_name(self._model, operator)
-                report = LayerReport(reader.name_of(operator), op, number, position)
+                name, tensor = reader.name_of(operator), reader.output_name(operator)
+                report = LayerReport(name, tensor, op, number, position)
                 if op in PACKED_OPS:
                     report.status = ALREADY_PACKED
                     packed_op = read_packed_op(self._model, graph, operator)

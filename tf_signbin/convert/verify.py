@@ -2,8 +2,8 @@
 
 Every packed layer is computed by the NumPy specification on the input that the stock model feeds
 it, and compared with the stock layer's output by TFLite's builtin reference kernels. Then the whole
-packed file runs (in the delegate if one is given, else unpacked into builtin operators again) and
-its outputs are compared.
+packed file runs (in the delegate if it can be loaded, else unpacked into builtin operators again)
+and its outputs are compared.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tf_signbin.convert.interpret import (
     random_tensor,
     signatures,
 )
+from tf_signbin.convert.names import layer_name
 from tf_signbin.convert.rewrite import PACKED_OPS, PackedOp, read_packed_op, unpack
 from tf_signbin.convert.single_layer import extract_operator
 from tf_signbin.format import reference
@@ -30,6 +31,7 @@ from tf_signbin.format.errors import ModelError
 from tf_signbin.format.model import constant, indices, operator_name, read_model, text
 from tf_signbin.format.pack import unpack_filters
 from tf_signbin.format.spec import FULLY_CONNECTED
+from tf_signbin.runtime import DelegateError, delegate_path
 
 # Float layers: error relative to the sum of |weight * x| + |bias| of that output.
 LAYER_TOLERANCE = 1e-5
@@ -104,7 +106,7 @@ def verify(
     *,
     samples: int = 2,
     seed: int = 0,
-    delegate: Any = None,
+    delegate: bool | None = None,
 ) -> VerifyReport:
     """Compares a packed model with the stock model that it was made from.
 
@@ -112,17 +114,20 @@ def verify(
       stock, packed: the two .tflite files.
       data: samples as a representative_dataset yields them: lists of input arrays in order, or
         dictionaries by input name. Default: `samples` random ones from `seed`.
-      delegate: a loaded delegate to run the packed file; None: it is unpacked and run by builtin
-        kernels.
+      delegate: whether the delegate runs the packed file; without it, it is unpacked and run by
+        builtin kernels. None: if it can be loaded.
 
     Raises:
       ModelError: a file is damaged, or the two do not belong together.
       ValueError: `data` does not fit the model's inputs.
+      DelegateError: delegate=True, and it cannot be loaded.
     """
     stock_model = read_model(stock, "stock model")
     layers = _packed_layers(read_model(packed, "packed model"), stock_model)
-    executed = packed if delegate is not None else unpack(packed)
-    report = VerifyReport("unpacked" if delegate is None else "delegate")
+    if delegate is None:
+        delegate = _delegate_available()
+    executed = packed if delegate else unpack(packed)
+    report = VerifyReport("delegate" if delegate else "unpacked")
     rng = np.random.default_rng(seed)
     given = None if data is None else list(data)
     for signature in signatures(stock_model):
@@ -147,6 +152,14 @@ def verify(
             layer.compare_alone(stock, stock_model, rng)
     report.layers = [layer.check for layer in layers]
     return report
+
+
+def _delegate_available() -> bool:
+    try:
+        delegate_path()
+    except DelegateError:
+        return False
+    return True
 
 
 def _compare_output(check: Check, expected: np.ndarray, actual: np.ndarray) -> None:
@@ -200,7 +213,10 @@ class _PackedLayer:
         self._bias = None if inputs[3] < 0 else constant(model, graph.tensors[inputs[3]])
         self._quantization = _quantization(graph, self.x, self.y, self._op)
         limit = LAYER_TOLERANCE if self._quantization is None else 0.0
-        self.check = Check(text(graph.tensors[self.y].name), limit=limit)
+        output_name = text(graph.tensors[self.y].name)
+        self.check = Check(
+            layer_name(text(graph.tensors[inputs[1]].name), output_name), limit=limit
+        )
 
     def compare(self, x: np.ndarray, expected: np.ndarray) -> None:
         """Runs the specification on the stock layer's input, against the stock layer's output."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +15,6 @@ from tf_signbin.format.spec import (
     PackedFilters,
     packed_bytes,
 )
-
-# A region must hold at least one full byte of mask bits; smaller ones save nothing.
-MIN_REGION_WEIGHTS = 8
 
 # Float weights that went through `w + stop_gradient(q - w)` come back from constant folding within
 # a few units in the last place of q. Values this close, relative to the filter's largest magnitude,
@@ -51,20 +49,14 @@ def detect(weights: np.ndarray) -> Detection:
     if not np.all(np.isfinite(weights)):
         return Detection(None, "filter has a value that is not finite")
     tolerance = 0.0 if weights.dtype == np.int8 else FLOAT_TOLERANCE
+    filter_shape = _shape4(weights)
     for kind, find in ((TWO_VALUED, _two_valued), (TERNARY, _ternary)):
         for regions in _region_counts(weights, kind, tolerance):
             found = find(_by_region(weights, regions), tolerance)
             if found is None:
                 continue
             masks, values, snapped = found
-            out_channels, kernel_h, kernel_w, in_channels = weights.shape
-            filter_shape = (out_channels, kernel_h, kernel_w, in_channels)
-            size = packed_bytes(kind, filter_shape, regions, weights.itemsize)
-            if size >= weights.nbytes:
-                return Detection(
-                    None, f"packing would not save space ({size} bytes for {weights.nbytes})"
-                )
-            dense_masks = np.stack([_from_region(mask, weights.shape) for mask in masks])
+            dense_masks = np.stack([_from_region(mask, filter_shape) for mask in masks])
             pattern = (0, 0)
             if kind == TWO_VALUED:
                 pattern = _choose_pattern(dense_masks[0], values, weights.dtype.name)
@@ -104,20 +96,46 @@ def _from_region(split: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _region_counts(weights: np.ndarray, kind: str, tolerance: float) -> list[int]:
-    """Region counts to try, smallest first; empty when the first filter rules all of them out."""
-    _, kernel_h, kernel_w, in_channels = weights.shape
+    """Region counts to try, smallest first.
+
+    Each divides the input channels, makes the packed form smaller than the dense one (so a few
+    arbitrary weights are never taken for a two-valued region), and suits the first filter.
+    """
     find = _two_valued if kind == TWO_VALUED else _ternary
+    shape = _shape4(weights)
     counts = [
         regions
-        for regions in range(1, in_channels + 1)
-        if in_channels % regions == 0
-        and (regions == 1 or kernel_h * kernel_w * in_channels // regions >= MIN_REGION_WEIGHTS)
+        for regions in _divisors(shape[3])
+        if packed_bytes(kind, shape, regions, weights.itemsize) < weights.nbytes
     ]
     first = weights[:1]
     return [regions for regions in counts if find(_by_region(first, regions), tolerance)]
 
 
+def _divisors(number: int) -> list[int]:
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return sorted({*small, *(number // d for d in small)})
+
+
+def _shape4(weights: np.ndarray) -> tuple[int, int, int, int]:
+    out_channels, kernel_h, kernel_w, in_channels = weights.shape
+    return out_channels, kernel_h, kernel_w, in_channels
+
+
 _Found = tuple[list[np.ndarray], np.ndarray, float]
+
+
+def _is_high(split: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which weights [O, R, K] are their region's largest value, and which regions [O, R] hold
+    nothing else than their smallest and largest value."""
+    low, high = split.min(axis=-1, keepdims=True), split.max(axis=-1, keepdims=True)
+    if not tolerance:
+        is_high = split == high
+        return is_high, np.all(is_high | (split == low), axis=-1)
+    wide = split.astype(np.float64)
+    limit = tolerance * np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
+    is_high = high - wide <= limit
+    return is_high, np.all(is_high | (wide - low <= limit), axis=-1)
 
 
 def _two_valued(split: np.ndarray, tolerance: float) -> _Found | None:
@@ -126,23 +144,18 @@ def _two_valued(split: np.ndarray, tolerance: float) -> _Found | None:
     A region with a zero has background 0. Otherwise the rarer value is the effectual one, at equal
     counts the one of larger magnitude, then the positive one.
     """
+    is_high, fits = _is_high(split, tolerance)
+    if not np.all(fits):
+        return None
     low, high = split.min(axis=-1, keepdims=True), split.max(axis=-1, keepdims=True)
+    snapped = 0.0
     if tolerance:
-        split = split.astype(np.float64)
-        limit = tolerance * np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
-        is_high = high - split <= limit
-        if not np.all(is_high | (split - low <= limit)):
-            return None
-        snapped_low, snapped_high = _means(split, ~is_high, low), _means(split, is_high, high)
-        error = np.abs(split - np.where(is_high, snapped_high, snapped_low))
+        wide = split.astype(np.float64)
         largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float64)
+        low, high = _means(wide, ~is_high, low), _means(wide, is_high, high)
+        low, high = (_zero_if_tiny(values, tolerance * largest) for values in (low, high))
+        error = np.abs(wide - np.where(is_high, high, low))
         snapped = float(np.max(error / np.where(largest == 0, 1, largest)))
-        low, high = _zero_if_tiny(snapped_low, limit), _zero_if_tiny(snapped_high, limit)
-    else:
-        is_high = split == high
-        if not np.all(is_high | (split == low)):
-            return None
-        snapped = 0.0
     low, high = low[..., 0], high[..., 0]
     count_high = np.count_nonzero(is_high, axis=-1)
     count_low = split.shape[-1] - count_high
@@ -208,8 +221,10 @@ def _describe_dense(weights: np.ndarray) -> Detection:
     """Why the filters are neither two-valued nor ternary."""
     tolerance = 0.0 if weights.dtype == np.int8 else FLOAT_TOLERANCE
     rows = weights.reshape(len(weights), 1, -1)
-    fits = [_two_valued(row[None], tolerance) is not None for row in rows]
-    bad = fits.index(False) if False in fits else 0
+    fits = _is_high(rows, tolerance)[1][:, 0]
+    if np.all(fits):
+        return Detection(None, "so few weights a filter that packing would not save space")
+    bad = int(np.argmin(fits))
     distinct = len(np.unique(rows[bad]))
     if tolerance and (_two_valued(rows, NEAR_TOLERANCE) or _ternary(rows, NEAR_TOLERANCE)):
         return Detection(
@@ -220,6 +235,6 @@ def _describe_dense(weights: np.ndarray) -> Detection:
             nearly=True,
         )
     reason = f"filter {bad} has {distinct} distinct values"
-    if any(fits):
-        reason = f"only {sum(fits)} of {len(fits)} filters are two-valued; {reason}"
-    return Detection(None, reason, nearly=2 * sum(fits) > len(fits))
+    if np.any(fits):
+        reason = f"only {fits.sum()} of {len(fits)} filters are two-valued; {reason}"
+    return Detection(None, reason, nearly=bool(2 * fits.sum() > len(fits)))
