@@ -109,7 +109,7 @@ def signed_binary_mask(
 
 
 def mean_scale(w: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """α = mean |W| over the effectual weights of a region, 0 where a region has none."""
+    """alpha = mean |W| over the effectual weights of a region, 0 where a region has none."""
     total = tf.reduce_sum(tf.abs(w) * mask, REGION_AXES, keepdims=True)
     return tf.math.divide_no_nan(total, tf.reduce_sum(mask, REGION_AXES, keepdims=True))
 
@@ -124,12 +124,13 @@ def round_ste(x: tf.Tensor) -> tf.Tensor:
     return x + tf.stop_gradient(tf.round(x) - x)
 
 
-def on_int8_grid(*values: tf.Tensor) -> list[tf.Tensor]:
+def on_int8_grid(*values: Any) -> list[tf.Tensor]:
     """Rounds the values of a filter to multiples of s/127, s the filter's largest |value|.
 
     TFLite quantizes a convolution's weights per output channel with scale max|w|/127 and zero
     point 0. Values on this grid become exactly the integers round(127 v / s), and stay those when
-    BatchNorm is folded in, which multiplies a filter by one number.
+    BatchNorm is folded in, which multiplies a filter by one number. The quotient is formed in this
+    order because it is then exact for integer values, so that ties round alike everywhere.
 
     Args:
       *values: tensors [1, regions, 1, filters] which together hold all values of each filter.
@@ -137,8 +138,8 @@ def on_int8_grid(*values: tf.Tensor) -> list[tf.Tensor]:
     largest = tf.abs(values[0])
     for value in values[1:]:
         largest = tf.maximum(largest, tf.abs(value))
-    step = tf.stop_gradient(tf.reduce_max(largest, axis=1, keepdims=True)) / 127.0
-    return [round_ste(tf.math.divide_no_nan(v, step)) * step for v in values]
+    s = tf.stop_gradient(tf.reduce_max(largest, axis=1, keepdims=True))
+    return [round_ste(tf.math.divide_no_nan(127.0 * v, s)) * (s / 127.0) for v in values]
 
 
 def surrogate_gradient(kind: str, x: tf.Tensor, w: tf.Tensor, t: Any, k: Any) -> tf.Tensor:

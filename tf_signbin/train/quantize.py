@@ -12,6 +12,7 @@ from tf_signbin.train.legacy_keras import keras, tfmot_keras
 from tf_signbin.train.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
 from tf_signbin.train.scheme import SignedBinaryQuantizeScheme
 
+QuantizerChoice = WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None
 KeepDense = Iterable[str] | Callable[[Any], bool] | None
 PREFIX = "quant_"
 _QUANTIZE_ANNOTATE = "QuantizeAnnotate"
@@ -54,7 +55,7 @@ def quantize_annotate_layer(layer: Any, quantizer: WeightQuantizer | None = None
 
 def quantize_annotate_model(
     model: Any,
-    quantizer: WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None = None,
+    quantizer: QuantizerChoice = None,
     keep_dense: KeepDense = None,
     activations: str = "float32",
 ) -> Any:
@@ -80,7 +81,7 @@ def quantize_annotate_model(
     if graph.is_nested(model):
         model = graph.flatten(model)
     is_kept = _keep_rule(model, keep_dense)
-    choose = quantizer if _is_function(quantizer) else lambda layer: quantizer
+    choose = _chooser(quantizer)
     annotated = []
 
     def annotate(layer: Any) -> Any:
@@ -89,7 +90,7 @@ def quantize_annotate_model(
             return layer
         chosen = None
         if why_unsupported(layer) is None and not is_kept(layer):
-            chosen = choose(layer) if quantizer is not None else SignedBinaryQuantizer()
+            chosen = choose(layer)
         if chosen is not None:
             annotated.append(layer.name)
             return quantize_annotate_layer(layer, chosen)
@@ -129,7 +130,7 @@ def quantize_model(
     background: str = "centered",
     delta: float = 0.05,
     keep_dense: KeepDense = None,
-    quantizer: WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None = None,
+    quantizer: QuantizerChoice = None,
     scale: str | None = None,
 ) -> Any:
     """Makes a model's convolutions and dense layers signed-binary, ready for training.
@@ -177,9 +178,13 @@ def quantize_model(
     return quantize_apply(annotated, activations)
 
 
-def _is_function(quantizer: Any) -> bool:
-    # A quantizer is callable too.
-    return callable(quantizer) and not isinstance(quantizer, WeightQuantizer)
+def _chooser(quantizer: QuantizerChoice) -> Callable[[Any], WeightQuantizer | None]:
+    """The function from layer to quantizer that the argument stands for."""
+    if quantizer is None:
+        return lambda layer: SignedBinaryQuantizer()
+    if isinstance(quantizer, WeightQuantizer):
+        return lambda layer: quantizer
+    return quantizer
 
 
 def _keep_rule(model: Any, keep_dense: KeepDense) -> Callable[[Any], bool]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+import numpy as np
+
 from tf_signbin.train import functional, patterns
 from tf_signbin.train.legacy_keras import keras, tf, tfmot_keras
 
@@ -29,9 +31,9 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
     """Base of the quantizers: variables, estimator, latent standardisation, regions.
 
     Args:
-      scale: 'none' (α = 1: a BatchNormalization after the layer absorbs it), 'mean' (α = mean |W|
-        over the effectual weights, a constant for the gradient) or 'learned' (γ times that mean,
-        γ a trainable variable per region that starts at 1).
+      scale: 'none': alpha = 1, a BatchNormalization after the layer absorbs it. 'mean': alpha =
+        mean |W| over the effectual weights, a constant for the gradient. 'learned': gamma times
+        that mean, gamma a trainable variable per region that starts at 1.
       estimator: how the gradient passes the step; see `functional.surrogate_gradient`.
       standardize: standardise latent weights per filter first (IR-Net).
       region_channels: Ct, or None for whole filters.
@@ -81,7 +83,7 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
         )
 
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """Quantized kernel, same shape and dtype as `inputs`; the same in training and inference."""
+        """Quantized kernel, of the shape and dtype of `inputs`; training makes no difference."""
         del training, kwargs
         kernel = tf.convert_to_tensor(inputs)
         w = self.latent(kernel)
@@ -108,14 +110,14 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
         """W minus the position of its nearest step: the argument of the shifted estimators."""
 
     def _alpha(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor | None:
-        """α [1, regions, 1, filters], or None for 1."""
+        """alpha [1, regions, 1, filters], or None for 1."""
         if self.scale == "none":
             return None
         alpha = tf.stop_gradient(functional.mean_scale(w, mask))
         return alpha * weights["gamma"] if self.scale == "learned" else alpha
 
     def _derivative(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> Any:
-        """dq/dW = α * surrogate, as a function called when the gradient is built."""
+        """dq/dW = alpha * surrogate, as a function called when the gradient is built."""
         alpha = self._alpha(w, mask, weights)
         distance = None if self.estimator == "ste" else self._step_distance(w, weights)
 
@@ -156,11 +158,11 @@ class SignedBinaryQuantizer(WeightQuantizer):
 
     A filter (or region) has one fixed sign factor β. With Δ = delta * max|W| over the filter,
 
-        m = 1 where βW >= Δ, else 0;    q = β α (m - c)
+        m = 1 where βW >= Δ, else 0;    q = β alpha (m - c)
 
-    * Paper (ICLR 2024 submission 7206, "signed binarization"): c = 0, so q is 0 or βα; the
+    * Paper (ICLR 2024 submission 7206, "signed binarization"): c = 0, so q is 0 or βalpha; the
       defaults of this class are the paper's: delta 0.05, first half of the filters positive,
-      α = 1, clipped straight-through estimator.
+      alpha = 1, clipped straight-through estimator.
     * `background='centered'` (ours): c = mean(m), a constant for the gradient, so that a filter's
       weights sum to 0. A filter of one sign can only average its non-negative inputs; a centered
       one can subtract. Costs one window sum a pixel at run time, shared by all filters.
@@ -168,7 +170,7 @@ class SignedBinaryQuantizer(WeightQuantizer):
     * `pattern=(n, m)` (ours): of those weights, at most the n largest βW in each m consecutive
       input channels of a tap.
 
-    Gradient: dL/dW = α g * surrogate(W - βΔ); for 'ste' g where |W| <= 1 (times α), else 0.
+    Gradient: dL/dW = alpha g * surrogate(W - βΔ); for 'ste' g where |W| <= 1 (times alpha), else 0.
 
     Args:
       delta: threshold factor; a variable of the layer, so a schedule can change it.
@@ -218,19 +220,28 @@ class SignedBinaryQuantizer(WeightQuantizer):
         return functional.signed_binary_mask(w, self._beta(w), threshold, self.pattern, tightness)
 
     def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        beta = self._beta(w)
+        _, regions, ct, _ = w.shape
         alpha = self._alpha(w, mask, weights)
-        step = beta if alpha is None else beta * alpha
+        # The two values as multiples of step = beta * alpha / parts; counts keep them exact.
+        parts = w.shape[0] * ct if self.background == "centered" else 1
         if self.background == "none":
-            return mask * step
-        if self.background == "centered":
-            c = tf.reduce_mean(mask, functional.REGION_AXES, keepdims=True)
+            low, high = tf.constant(0.0, w.dtype), tf.ones([1, 1, 1, 1], w.dtype)
+        elif self.background == "centered":
+            effectual = tf.reduce_sum(mask, functional.REGION_AXES, keepdims=True)
+            low, high = -effectual, parts - effectual
         else:
-            c = weights["background"]
-        low, high = -c * step, (1.0 - c) * step
+            low, high = -weights["background"], 1.0 - weights["background"]
+        step = self._beta(w) / np.float32(parts)
+        if alpha is not None and regions == 1:
+            step = step * alpha
+        elif alpha is not None:
+            # Regions with different alpha share one grid.
+            low, high = low * alpha, high * alpha
         if self.int8_grid:
             low, high = functional.on_int8_grid(low, high)
-        return functional.two_values(mask, low, high)
+        if self.background == "none":
+            return mask * (high * step)
+        return functional.two_values(mask, low * step, high * step)
 
     def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
         return w - self._beta(w) * functional.max_threshold(w, weights["delta"])
@@ -246,14 +257,14 @@ class SignedBinaryQuantizer(WeightQuantizer):
 
 
 class BinaryQuantizer(WeightQuantizer):
-    """Binary weights: q = α sign(W), with sign(0) = +1.
+    """Binary weights: q = alpha sign(W), with sign(0) = +1.
 
-    `scale='mean'` is XNOR-Net's α = mean |W| per filter (Rastegari et al., ECCV 2016, eq. 6);
+    `scale='mean'` is XNOR-Net's alpha = mean |W| per filter (Rastegari et al., ECCV 2016, eq. 6);
     'none' is BinaryConnect's (Courbariaux et al., 2015). The estimators act around W = 0.
     """
 
     def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        """1.0 where q = +α, else 0.0."""
+        """1.0 where q = +alpha, else 0.0."""
         del weights
         return functional.at_least(w, 0.0)
 
@@ -271,10 +282,10 @@ class BinaryQuantizer(WeightQuantizer):
 
 
 class TernaryQuantizer(WeightQuantizer):
-    """Ternary weights: q = α sign(W) where |W| > Δ, else 0.
+    """Ternary weights: q = alpha sign(W) where |W| > Δ, else 0.
 
     `scale='mean'` with `threshold='mean'`, delta 0.7 is TWN (Li et al., 2016, eqs. 5 and 6):
-    Δ = 0.7 mean|W|, α = mean |W| over |W| > Δ, both per filter. `threshold='max'` is TTQ's
+    Δ = 0.7 mean|W|, alpha = mean |W| over |W| > Δ, both per filter. `threshold='max'` is TTQ's
     Δ = delta * max|W| (Zhu et al., ICLR 2017: 0.05); 'fixed' is Δ = delta itself.
     The estimators act around the step nearest to W, ±Δ.
 

@@ -81,9 +81,7 @@ class _SeparableConv1DAs2D(default_8bit_transforms.SeparableConv1DQuantize):
             for node, layer in ((squeeze, SqueezeAxis), (expand, ExpandAxis)):
                 name = node.layer["config"]["name"]
                 axis = 1 if data_format == "channels_last" else 2
-                node.layer.update(
-                    class_name=layer.__name__, config={"name": name, "axis": axis}
-                )
+                node.layer.update(class_name=layer.__name__, config={"name": name, "axis": axis})
         return squeeze
 
     def custom_objects(self) -> dict[str, Any]:

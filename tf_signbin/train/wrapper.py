@@ -76,7 +76,7 @@ class StableQuantizeLayer(quantize_layer.QuantizeLayer):
     def build(self, input_shape: Any) -> None:
         if not self.built:
             super().build(input_shape)
-            self.built = True
+            self.built: bool = True
 
 
 CLASSES: dict[str, type] = {
