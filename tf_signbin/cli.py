@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from typing import NamedTuple
 
 from tf_signbin import console
@@ -18,7 +19,13 @@ class _Command(NamedTuple):
 
 
 COMMANDS = {
+    "train": _Command("tf_signbin.commands.train", "train a network with the example program"),
+    "convert": _Command("tf_signbin.commands.convert", "make a packed .tflite file of a model"),
+    "inspect": _Command("tf_signbin.commands.inspect", "show what a .tflite file holds"),
+    "verify": _Command("tf_signbin.commands.verify", "compare a packed with a stock .tflite file"),
     "benchmark": _Command("tf_signbin.benchmark.command", "measure against XNNPACK"),
+    "doctor": _Command("tf_signbin.commands.doctor", "check the installation"),
+    "completion": _Command("tf_signbin.commands.completion", "print a shell completion script"),
 }
 
 
@@ -29,6 +36,7 @@ def make_parser(commands: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentP
         description="Signed-binary neural networks: train, convert, run, measure.",
         epilog="`tf-signbin COMMAND --help` describes a command and shows examples.",
     )
+    parser.add_argument("--version", action="version", version=f"tf-signbin {_version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         if name not in commands:
@@ -47,13 +55,25 @@ def make_parser(commands: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentP
     return parser
 
 
+def _version() -> str:
+    try:
+        return metadata.version("tf-signbin")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = [word for word in arguments if word in COMMANDS][:1]
-    args = make_parser(chosen).parse_args(arguments)
+    if arguments[:1] == ["train"]:
+        # Its options, --help included, are those of the example program.
+        train = importlib.import_module(COMMANDS["train"].module)
+        args = argparse.Namespace(command="train", arguments=arguments[1:], run=train.run)
+    else:
+        args = make_parser(chosen).parse_args(arguments)
     try:
         return int(args.run(args))
     except console.CommandError as error:

@@ -6,13 +6,14 @@ bars appear only on a terminal (rich looks at the streams, NO_COLOR and TERM).
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from tf_signbin.convert.files import write_file
 
 # Exit codes of every command. 2 is argparse's own.
 OK, FAILED, USAGE = 0, 1, 2
@@ -24,8 +25,6 @@ class CommandError(Exception):
 
 def rich_module(name: str) -> Any:
     """A module of rich; CommandError when it is not installed."""
-    import importlib
-
     try:
         return importlib.import_module(f"rich.{name}")
     except ImportError:
@@ -64,7 +63,18 @@ def progress(description: str, total: float) -> Iterator[Task]:
         )
 
 
-def table(title: str, header: list[str], rows: list[list[str]], footer: list[str] = ()) -> None:  # type: ignore[assignment]
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """A spinner on stderr while work of unknown length goes on, when that is a terminal."""
+    console = rich_module("console").Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(text):
+        yield
+
+
+def table(title: str, header: list[str], rows: list[list[str]], footer: Sequence[str] = ()) -> None:
     """Prints a table: the first column is left-aligned text, the others are right-aligned."""
     module = rich_module("table")
     console = rich_module("console").Console()
@@ -91,13 +101,4 @@ def write_json(path: str, value: Any) -> None:
     if path == "-":
         sys.stdout.write(text)
     else:
-        write_text(path, text)
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a whole file or none: a rename at the end."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
+        write_file(path, text.encode())

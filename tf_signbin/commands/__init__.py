@@ -1,0 +1,1 @@
+"""The smaller commands of `tf-signbin`: each module has add_arguments, run and EXAMPLES."""

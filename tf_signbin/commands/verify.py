@@ -1,0 +1,52 @@
+"""Run a stock .tflite file and its packed form side by side and compare layers and outputs."""
+
+from __future__ import annotations
+
+import argparse
+
+from tf_signbin import console
+from tf_signbin.commands.samples import HELP, load_samples
+
+EXAMPLES = """examples:
+  tf-signbin verify stock.tflite packed.tflite
+  tf-signbin verify stock.tflite packed.tflite --samples images.npy --json verify.json
+
+The exit code is 1 when they differ. Without stock.tflite, compare with the unpacked file:
+  tf-signbin verify packed.tflite
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stock", help="the file before packing, or the packed file alone")
+    parser.add_argument("packed", nargs="?", help="the packed file")
+    parser.add_argument("--samples", metavar="FILE", help=f"inputs to compare on: {HELP}")
+    parser.add_argument(
+        "--random", type=int, default=2, metavar="N", help="without --samples: random inputs (2)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random inputs")
+    parser.add_argument("--json", metavar="FILE", help="write the report; - for stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tf_signbin.convert import read_file, unpack, verify
+    from tf_signbin.runtime import DelegateError
+
+    samples = load_samples(args.samples) if args.samples else None
+    with console.status("comparing"):
+        try:
+            packed = read_file(args.packed or args.stock)
+            stock = read_file(args.stock) if args.packed else unpack(packed, name=args.stock)
+            report = verify(
+                stock,
+                packed,
+                samples() if samples else None,
+                samples=args.random,
+                seed=args.seed,
+            )
+        except (DelegateError, ImportError, OSError, ValueError) as error:
+            raise console.CommandError(str(error)) from error
+    if args.json:
+        console.write_json(args.json, report.to_dict())
+    if args.json != "-":
+        print(report)
+    return console.OK if report.ok else console.FAILED
