@@ -126,22 +126,20 @@ Pattern PatternOf(const PackedFilters& filters, int filter, int tap, const Chann
 
 Dictionary ChooseDictionary(const PackedFilters& filters, int limit, int group) {
   const bool ternary = filters.kind == WeightKind::kTernary;
-  const int full_channels = ternary ? 3 : (limit == 64 ? 6 : 5);
-  const int region_channels = filters.in_c / filters.regions;
-  if (group == 0 || group > full_channels) {
-    const int most = ternary ? kMaxTernaryChannels : kMaxChannels;
-    if (group > most) return {};
-    const int widest = group ? group : std::min(most, region_channels);
-    const int narrowest = group ? group : full_channels + 1;
-    for (int channels = widest; channels >= narrowest; --channels) {
-      Dictionary dictionary;
-      if (!Collect(filters, channels, limit, &dictionary)) continue;
-      dictionary.channels = channels;
-      dictionary.BuildIndex();
-      return dictionary;
-    }
-    if (group) return {};
+  const int most = ternary ? kMaxTernaryChannels : kMaxChannels;
+  if (group > most) return {};
+  int full_channels = 0;  // channels whose every pattern fits
+  for (int entries = ternary ? 3 : 2; entries <= limit; entries *= ternary ? 3 : 2) ++full_channels;
+  const int widest = group ? group : std::min(most, filters.in_c / filters.regions);
+  const int narrowest = group ? group : full_channels + 1;
+  for (int channels = widest; channels >= narrowest && channels > full_channels; --channels) {
+    Dictionary dictionary;
+    if (!Collect(filters, channels, limit, &dictionary)) continue;
+    dictionary.channels = channels;
+    dictionary.BuildIndex();
+    return dictionary;
   }
+  if (group > full_channels) return {};
   const int channels = group ? group : full_channels;
   return ternary ? FullTernary(channels) : Full(channels);
 }

@@ -20,6 +20,7 @@ std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa, const PlanOpti
 
 }  // namespace
 
-const KernelFamily kPermuteFamily = {"permute", Supports, CostNs, Make};
+const KernelFamily kPermuteFamily = {"permute", Supports, CostNs, Make,
+                                      /*real_multipliers=*/true};
 
 }  // namespace tf_signbin

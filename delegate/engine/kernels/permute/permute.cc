@@ -55,15 +55,35 @@ class Aligned {
   size_t bytes_ = 0;
 };
 
-PermuteKernelFn FindKernel(DataType type, int shared_taps, int pixels, int vectors) {
-#define TF_SIGNBIN_CASE(taps, width, count)                                                 \
-  if (shared_taps == taps && pixels == width && vectors == count) {                        \
-    return type == DataType::kInt8 ? tf_signbin_permute_i8_t##taps##_p##width##f##count    \
-                                   : tf_signbin_permute_f32_t##taps##_p##width##f##count;  \
+PermuteKernelFn FindPermuteKernel(DataType type, int registers, int shared_taps, int pixels,
+                                  int vectors) {
+#define TF_SIGNBIN_CASE(regs, taps, width, count)                                               \
+  if (registers == regs && shared_taps == taps && pixels == width && vectors == count) {        \
+    return type == DataType::kInt8 ? tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count \
+                                   : tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count; \
   }
   TF_SIGNBIN_PERMUTE_KERNELS(TF_SIGNBIN_CASE)
 #undef TF_SIGNBIN_CASE
   return nullptr;
+}
+
+// The two steps of a full int8 table of `channels` channels (TableRecipe).
+void FillSubsetSteps(int channels, TableRecipe* recipe) {
+  for (int lane = 0; lane < 32; ++lane) {
+    const int group = lane / 16, triple = lane / 8 % 2, subset = lane % 8;
+    for (int c = 0; c < 3; ++c) {
+      const int channel = triple * 3 + c;
+      const bool used = (subset >> c & 1) && channel < channels;
+      recipe->triple_channel[c][lane] =
+          static_cast<uint16_t>(used ? group * channels + channel : kZeroLaneI8);
+    }
+    for (int g = 0; g < kUnitGroupsI8; ++g) {
+      recipe->low[g][lane] = static_cast<uint16_t>(g * 16 + lane % 8);
+      for (int half = 0; half < 2; ++half) {
+        recipe->high[g][half][lane] = static_cast<uint16_t>(g * 16 + 8 + half * 4 + lane / 8);
+      }
+    }
+  }
 }
 
 TableRecipe MakeRecipe(const PermutePlan& plan) {
@@ -71,14 +91,16 @@ TableRecipe MakeRecipe(const PermutePlan& plan) {
   const bool int8 = plan.type == DataType::kInt8;
   TableRecipe recipe;
   recipe.full = dictionary.full;
-  recipe.channels = dictionary.channels;
-  if (dictionary.full) return recipe;
+  recipe.registers = plan.table_registers;
+  if (dictionary.full) {
+    FillSubsetSteps(dictionary.channels, &recipe);
+    return recipe;
+  }
   const int half_entries = int8 ? 32 : 16;
   const int zero_lane = int8 ? kZeroLaneI8 : kZeroLaneF32;
   const int negative_lane = int8 ? kNegativeLaneI8 : kNegativeLaneF32;
   const int groups = int8 ? kUnitGroupsI8 : kUnitGroupsF32;
   recipe.terms = dictionary.terms;
-  recipe.halves = static_cast<int>(dictionary.entries.size()) > half_entries ? 2 : 1;
   for (int group = 0; group < groups; ++group) {
     for (int entry = 0; entry < 2 * half_entries; ++entry) {
       int lanes[kMaxTableTerms];
@@ -123,64 +145,82 @@ std::vector<TableUnit> MakeUnits(const PermutePlan& plan) {
   return units;
 }
 
-// Per-filter parameters, padded to whole vectors. T is int32_t or float.
+// Per-filter parameters, padded to whole vectors, in lane order. T is int32_t or float.
 template <typename T>
 struct Parameters {
   Aligned<T> difference;  // b - a, [region][padded]
-  Aligned<T> background;  // a, [region][padded]; empty when no filter has one
+  Aligned<T> background;  // a, [region][padded]
   Aligned<T> bias;
   Aligned<int32_t> multiplier, left_shift, right_shift, rounding, rounds;  // int8
+  Aligned<double> real_multiplier;  // int8, instead of the above (OutputStage)
   bool has_background = false;
   bool has_left_shift = false;
 };
 
-template <typename T, typename Value>
-void FillValues(const PackedFilters& filters, const Value* values, int padded, Parameters<T>* out) {
-  const int regions = filters.regions, per_region = filters.values_per_region();
-  out->difference = Aligned<T>(static_cast<size_t>(regions) * padded);
-  out->background = Aligned<T>(static_cast<size_t>(regions) * padded);
-  for (int f = 0; f < filters.out_c; ++f) {
-    for (int r = 0; r < regions; ++r) {
-      const Value* v = values + (static_cast<size_t>(f) * regions + r) * per_region;
-      const T a = per_region == 2 ? static_cast<T>(v[0]) : T(0);
-      const T b = static_cast<T>(v[per_region - 1]);
-      out->difference[static_cast<size_t>(r) * padded + f] = b - a;
-      out->background[static_cast<size_t>(r) * padded + f] = a;
-      out->has_background |= a != T(0);
-    }
-  }
+struct FilterValues {
+  float a, b;  // exact for int8 too
+};
+
+FilterValues ValuesOf(const PackedFilters& filters, int filter, int region) {
+  const int per_region = filters.values_per_region();
+  const size_t first = (static_cast<size_t>(filter) * filters.regions + region) * per_region;
+  const auto value = [&](size_t i) {
+    return filters.values_i8.empty() ? filters.values_f32[i]
+                                     : static_cast<float>(filters.values_i8[i]);
+  };
+  return {per_region == 2 ? value(first) : 0.0f, value(first + per_region - 1)};
 }
 
 Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputStage& output,
                                    int padded, int32_t) {
   Parameters<int32_t> p;
-  FillValues(filters, filters.values_i8.data(), padded, &p);
+  const int regions = filters.regions;
+  p.difference = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
+  p.background = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
   p.bias = Aligned<int32_t>(padded);
   p.multiplier = Aligned<int32_t>(padded);
   p.left_shift = Aligned<int32_t>(padded);
   p.right_shift = Aligned<int32_t>(padded);
   p.rounding = Aligned<int32_t>(padded);
   p.rounds = Aligned<int32_t>(padded);
+  if (!output.real_multiplier.empty()) p.real_multiplier = Aligned<double>(padded);
   const size_t weights = filters.weights_per_filter();
-  const int region_channels = filters.in_c / filters.regions;
+  const int region_channels = filters.in_c / regions;
   for (int f = 0; f < filters.out_c; ++f) {
+    const int index = f / 32 * 32 + ParameterIndexI8(f % 32);
     // Tables hold raw activations; padding holds the zero point, so the correction is constant.
     int64_t weight_sum = 0;
     for (size_t k = 0; k < weights; ++k) {
-      const int region = static_cast<int>(k % filters.in_c) / region_channels;
-      const int32_t b_minus_a = p.difference[static_cast<size_t>(region) * padded + f];
-      weight_sum += p.background[static_cast<size_t>(region) * padded + f];
-      if (filters.bit(0, f, k)) weight_sum += b_minus_a;
-      if (filters.planes() == 2 && filters.bit(1, f, k)) weight_sum -= b_minus_a;
+      const FilterValues v =
+          ValuesOf(filters, f, static_cast<int>(k % filters.in_c) / region_channels);
+      if (filters.bit(0, f, k)) {
+        weight_sum += static_cast<int>(v.b);
+      } else if (filters.planes() == 2 && filters.bit(1, f, k)) {
+        weight_sum -= static_cast<int>(v.b);
+      } else {
+        weight_sum += static_cast<int>(v.a);
+      }
+    }
+    for (int r = 0; r < regions; ++r) {
+      const FilterValues v = ValuesOf(filters, f, r);
+      const uint32_t difference = static_cast<uint16_t>(static_cast<int>(v.b - v.a));
+      const size_t at = static_cast<size_t>(r) * padded + index;
+      p.difference[at] = static_cast<int32_t>(f % 8 < 4 ? difference : difference << 16);
+      p.background[at] = static_cast<int32_t>(v.a);
+      p.has_background |= v.a != 0;
     }
     const int64_t bias = output.bias_i32.empty() ? 0 : output.bias_i32[f];
-    p.bias[f] = static_cast<int32_t>(bias - output.input_zero_point * weight_sum);
-    p.multiplier[f] = output.multiplier[f];
+    p.bias[index] = static_cast<int32_t>(bias - output.input_zero_point * weight_sum);
+    if (!output.real_multiplier.empty()) {
+      p.real_multiplier[index] = output.real_multiplier[f];
+      continue;
+    }
+    p.multiplier[index] = output.multiplier[f];
     const int32_t shift = output.shift[f];
-    p.left_shift[f] = std::max(shift, 0);
-    p.right_shift[f] = std::max(-shift, 0);
-    p.rounding[f] = shift < 0 ? 1 << (-shift - 1) : 0;
-    p.rounds[f] = shift < 0 ? -1 : 0;
+    p.left_shift[index] = std::max(shift, 0);
+    p.right_shift[index] = std::max(-shift, 0);
+    p.rounding[index] = shift < 0 ? 1 << (-shift - 1) : 0;
+    p.rounds[index] = shift < 0 ? -1 : 0;
     p.has_left_shift |= shift > 0;
   }
   return p;
@@ -189,9 +229,16 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
 Parameters<float> MakeParameters(const PackedFilters& filters, const OutputStage& output,
                                  int padded, float) {
   Parameters<float> p;
-  FillValues(filters, filters.values_f32.data(), padded, &p);
+  p.difference = Aligned<float>(static_cast<size_t>(filters.regions) * padded);
+  p.background = Aligned<float>(static_cast<size_t>(filters.regions) * padded);
   p.bias = Aligned<float>(padded);
   for (int f = 0; f < filters.out_c; ++f) {
+    for (int r = 0; r < filters.regions; ++r) {
+      const FilterValues v = ValuesOf(filters, f, r);
+      p.difference[static_cast<size_t>(r) * padded + f] = v.b - v.a;
+      p.background[static_cast<size_t>(r) * padded + f] = v.a;
+      p.has_background |= v.a != 0;
+    }
     p.bias[f] = output.bias_f32.empty() ? 0.0f : output.bias_f32[f];
   }
   return p;
@@ -204,73 +251,52 @@ class PermuteConv : public ConvKernel {
   PermuteConv(const ConvProblem& problem, PermutePlan plan, const PlanOptions& options,
               int threads)
       : plan_(std::move(plan)),
-        output_(*problem.output),
         recipe_(MakeRecipe(plan_)),
         units_(MakeUnits(plan_)),
         padded_(plan_.vectors * plan_.lanes),
-        parameters_(MakeParameters(*problem.filters, output_, padded_, Sum())),
-        indices_(plan_.indices.size()),
+        parameters_(MakeParameters(*problem.filters, *problem.output, padded_, Sum())),
+        // The last groups' loads reach a few bytes further than their vectors.
+        indices_(plan_.indices.size() + 64),
         padding_(plan_.shape.in_c + 64),
         ops_(plan_.type == DataType::kInt8 ? PermuteOpsI8() : PermuteOpsF32()),
         profile_(options.profile) {
     std::copy(plan_.indices.begin(), plan_.indices.end(), indices_.get());
     plan_.indices = {};
-    const Activation pad =
-        plan_.type == DataType::kInt8 ? static_cast<Activation>(output_.input_zero_point) : 0;
-    std::fill_n(padding_.get(), plan_.shape.in_c, pad);
-    for (const FilterBlock& block : plan_.blocks) {
-      std::vector<Call> calls[2];
-      for (int last = 0; last < 2; ++last) {
-        const int width = last ? LastStrip() : plan_.strip;
-        for (const PixelRun& run : SplitPixels(block, width)) {
-          calls[last].push_back({run, FindKernel(plan_.type, block.shared_taps, run.width,
-                                                 block.vectors)});
+    const bool int8 = plan_.type == DataType::kInt8;
+    const int zero_point = int8 ? problem.output->input_zero_point : 0;
+    std::fill_n(padding_.get(), plan_.shape.in_c, static_cast<Activation>(zero_point));
+    for (const bool last : {false, true}) {
+      for (const BlockRange& range : BlockRanges()) {
+        const FilterBlock& block = plan_.blocks[range.first];
+        for (const PixelRun& run : SplitPixels(block, last ? LastStrip() : plan_.strip)) {
+          calls_[last].push_back({range, run, FindKernel(plan_, block, run.width)});
         }
       }
-      full_calls_.push_back(calls[0]);
-      last_calls_.push_back(calls[1]);
     }
-    // Units of each segment, for tables built segment by segment.
     for (const Segment& segment : plan_.segments) {
-      const auto begin =
-          std::find_if(units_.begin(), units_.end(), [&](const TableUnit& unit) {
-            return unit.first_group >= segment.first_group;
-          });
-      const auto end = std::find_if(begin, units_.end(), [&](const TableUnit& unit) {
-        return unit.first_group >= segment.first_group + segment.groups;
-      });
-      segment_units_.push_back({static_cast<int>(begin - units_.begin()),
-                                static_cast<int>(end - begin)});
+      segments_.push_back(PrepareSegment(segment, *problem.output));
     }
     MakeTasks(threads);
     for (int t = 0; t < threads; ++t) workspaces_.push_back(MakeWorkspace());
   }
 
   void Run(const void* input, void* output, ThreadPool& pool) override {
-    times_ = StageTimes();
     for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
     pool.ParallelFor(static_cast<int>(tasks_.size()), [&](int task, int thread) {
       RunTask(tasks_[task], static_cast<const Activation*>(input),
               static_cast<Activation*>(output), &workspaces_[thread]);
     });
-    for (const Workspace& workspace : workspaces_) {
-      times_.tables_ns += workspace.times.tables_ns;
-      times_.lookup_ns += workspace.times.lookup_ns;
-      times_.output_ns += workspace.times.output_ns;
-    }
   }
 
   std::string name() const override {
     const FilterBlock& block = plan_.blocks.front();
     return std::string("permute_avx512_") + (plan_.type == DataType::kInt8 ? "i8" : "f32") + "_m" +
-           std::to_string(plan_.dictionary.channels) + "_t" + std::to_string(block.shared_taps) +
-           "p" + std::to_string(full_calls_.front().front().run.width) + "f" +
-           std::to_string(block.vectors);
+           std::to_string(plan_.dictionary.channels) + "r" +
+           std::to_string(plan_.table_registers) + "_t" + std::to_string(block.shared_taps) + "p" +
+           std::to_string(calls_[0].front().run.width) + "f" + std::to_string(block.vectors);
   }
 
-  size_t prepared_weight_bytes() const override {
-    return indices_.bytes();
-  }
+  size_t prepared_weight_bytes() const override { return indices_.bytes(); }
 
   size_t workspace_bytes(int threads) const override {
     const Workspace& w = workspaces_.front();
@@ -278,15 +304,37 @@ class PermuteConv : public ConvKernel {
                       w.box.bytes() + w.sums.bytes());
   }
 
-  StageTimes stage_times() const override { return times_; }
+  StageTimes stage_times() const override {
+    StageTimes times;
+    for (const Workspace& workspace : workspaces_) {
+      times.tables_ns += workspace.times.tables_ns;
+      times.lookup_ns += workspace.times.lookup_ns;
+      times.output_ns += workspace.times.output_ns;
+    }
+    return times;
+  }
 
  private:
+  // Adjacent filter blocks [first, end) of one shape: they see the same pixel runs, and the tables
+  // of a run stay in cache for all of them.
+  struct BlockRange {
+    int first, end;
+  };
   struct Call {
+    BlockRange blocks;
     PixelRun run;
     PermuteKernelFn kernel;
   };
-  struct UnitRange {
-    int first, count;
+  struct Tap {
+    int kernel_row;
+    size_t offset;  // bytes from the row's first column to the tap's table
+  };
+  // What is the same for every call of a segment.
+  struct SegmentCalls {
+    PermuteTask task{};
+    Flush flush{};
+    int first_unit = 0, units = 0;      // tables of the segment
+    std::vector<Tap> single, shared;    // taps for microkernels that share none or three
   };
   // Output rows [first_row, end_row) of one strip of one image, filter blocks [first, end).
   struct Task {
@@ -299,11 +347,86 @@ class PermuteConv : public ConvKernel {
     Aligned<Sum> box;           // [strip pixel][region]
     Aligned<char> sums;         // registers of one microkernel call
     std::vector<const char*> taps;
+    std::vector<int> slots;     // ring row of each kernel row
     StageTimes times;
   };
 
+  static PermuteKernelFn FindKernel(const PermutePlan& plan, const FilterBlock& block, int pixels) {
+    return FindPermuteKernel(plan.type, plan.table_registers, block.shared_taps, pixels,
+                             block.vectors);
+  }
+
+  std::vector<BlockRange> BlockRanges() const {
+    std::vector<BlockRange> ranges;
+    const auto same = [&](int a, int b) {
+      return plan_.blocks[a].vectors == plan_.blocks[b].vectors &&
+             plan_.blocks[a].shared_taps == plan_.blocks[b].shared_taps;
+    };
+    const int blocks = static_cast<int>(plan_.blocks.size());
+    for (int first = 0, end; first < blocks; first = end) {
+      for (end = first + 1; end < blocks && same(first, end);) ++end;
+      ranges.push_back({first, end});
+    }
+    return ranges;
+  }
+
   int StripCount() const { return (plan_.shape.out_w + plan_.strip - 1) / plan_.strip; }
   int LastStrip() const { return plan_.shape.out_w - (StripCount() - 1) * plan_.strip; }
+  size_t RowBytes() const { return plan_.columns * plan_.column_bytes(); }
+
+  SegmentCalls PrepareSegment(const Segment& segment, const OutputStage& output) const {
+    const ConvShape& s = plan_.shape;
+    SegmentCalls calls;
+    const int table_group = plan_.tables_per_segment ? 0 : segment.first_group;
+    for (const int shared : {1, 3}) {
+      std::vector<Tap>& taps = shared == 1 ? calls.single : calls.shared;
+      for (int row = segment.first_row; row < segment.first_row + segment.rows; ++row) {
+        for (int dx = 0; dx < s.kernel_w; dx += shared) {
+          taps.push_back({row, dx * plan_.tap_step() * plan_.column_bytes() +
+                                   static_cast<size_t>(table_group) * plan_.table_bytes()});
+        }
+      }
+    }
+    PermuteTask& task = calls.task;
+    task.blocks = segment.groups / plan_.word_groups;
+    task.tail_groups = segment.groups % plan_.word_groups;
+    task.column_bytes = static_cast<int64_t>(plan_.pixel_step() * plan_.column_bytes());
+
+    Flush& flush = calls.flush;
+    flush.filters = s.out_c;
+    flush.first = &segment == &plan_.segments.front();
+    flush.last = &segment == &plan_.segments.back();
+    flush.padded_filters = padded_;
+    flush.difference = &parameters_.difference[static_cast<size_t>(segment.region) * padded_];
+    flush.regions = parameters_.has_background ? plan_.regions : 0;
+    flush.background = parameters_.background.get();
+    flush.bias = parameters_.bias.get();
+    flush.multiplier = parameters_.multiplier.get();
+    flush.left_shift = parameters_.has_left_shift ? parameters_.left_shift.get() : nullptr;
+    flush.right_shift = parameters_.right_shift.get();
+    flush.rounding = parameters_.rounding.get();
+    flush.rounds = parameters_.rounds.get();
+    flush.real_multiplier = parameters_.real_multiplier.get();
+    flush.zero_point = output.output_zero_point;
+    flush.clamp_min = output.clamp_min_i8;
+    flush.clamp_max = output.clamp_max_i8;
+    flush.clamp_min_f32 = output.clamp_min_f32;
+    flush.clamp_max_f32 = output.clamp_max_f32;
+    flush.out_pixel = s.out_c;
+
+    calls.units = static_cast<int>(units_.size());
+    if (plan_.tables_per_segment) {
+      const auto first_at = [&](int group) {
+        return static_cast<int>(std::find_if(units_.begin(), units_.end(),
+                                             [&](const TableUnit& unit) {
+                                               return unit.first_group >= group;
+                                             }) - units_.begin());
+      };
+      calls.first_unit = first_at(segment.first_group);
+      calls.units = first_at(segment.first_group + segment.groups) - calls.first_unit;
+    }
+    return calls;
+  }
 
   Workspace MakeWorkspace() const {
     Workspace w;
@@ -315,26 +438,22 @@ class PermuteConv : public ConvKernel {
     w.box = Aligned<Sum>(static_cast<size_t>(max_width) * plan_.regions);
     w.sums = Aligned<char>(kMaxCallVectors * 64);
     w.taps.resize(static_cast<size_t>(plan_.shape.kernel_h) * plan_.shape.kernel_w);
+    w.slots.resize(plan_.shape.kernel_h);
     return w;
   }
 
-  // Splits the work evenly: by image, strip and rows first, by filters where there are too few.
+  // Splits the work evenly: by image and strip first, then by rows, or by filters where rows are too
+  // few to divide well.
   void MakeTasks(int threads) {
     const ConvShape& s = plan_.shape;
     const int strips = StripCount(), blocks = static_cast<int>(plan_.blocks.size());
-    const int units = s.batch * strips;
     int row_parts = 1, block_parts = 1;
-    if (threads > 1 && units % threads != 0) {
-      // Rows when they divide well enough, filters otherwise.
-      const int parts = std::min(threads, s.out_h);
-      const int largest = (s.out_h + parts - 1) / parts;
-      const double row_balance = static_cast<double>(s.out_h) / (static_cast<double>(largest) * threads);
-      if (blocks >= threads && (row_balance < 0.95 && blocks % threads == 0)) {
-        block_parts = threads;
-      } else if (blocks >= threads && s.out_h < threads) {
+    if (s.batch * strips % threads != 0) {
+      const bool even_rows = s.out_h >= 10 * threads || s.out_h % threads == 0;
+      if (!even_rows && blocks >= threads) {
         block_parts = threads;
       } else {
-        row_parts = parts;
+        row_parts = std::min(threads, s.out_h);
       }
     }
     for (int image = 0; image < s.batch; ++image) {
@@ -350,9 +469,9 @@ class PermuteConv : public ConvKernel {
     }
   }
 
-  char* RingRow(const Workspace& w, int y) const {
-    const int slot = (y % plan_.ring_rows + plan_.ring_rows) % plan_.ring_rows;
-    return w.ring.get() + slot * (plan_.columns * plan_.column_bytes());
+  int Slot(int in_y) const {
+    const int slot = in_y % plan_.ring_rows;
+    return slot < 0 ? slot + plan_.ring_rows : slot;
   }
 
   void RunTask(const Task& task, const Activation* input, Activation* output,
@@ -361,179 +480,155 @@ class PermuteConv : public ConvKernel {
     const int x0 = task.strip * plan_.strip;
     const bool last_strip = task.strip == StripCount() - 1;
     const int width = last_strip ? LastStrip() : plan_.strip;
-    const auto& calls = last_strip ? last_calls_ : full_calls_;
-    input += static_cast<size_t>(task.image) * s.in_h * s.in_w * s.in_c;
+    const Activation* image = input + static_cast<size_t>(task.image) * s.in_h * s.in_w * s.in_c;
     output += (static_cast<size_t>(task.image) * s.out_h * s.out_w + x0) * s.out_c;
 
     TableRow row{};
     row.recipe = &recipe_;
+    row.units = units_.data();
+    row.unit_count = static_cast<int>(units_.size());
     row.padding = padding_.get();
+    row.input_end = input + static_cast<size_t>(s.batch) * s.in_h * s.in_w * s.in_c;
     row.first_x = x0 * s.stride_w - s.pad_left;
     row.step = plan_.column_step;
     row.in_w = s.in_w;
     row.in_c = s.in_c;
-    row.columns =
-        (width - 1) * plan_.pixel_step() + (s.kernel_w - 1) * plan_.tap_step() + 1;
+    row.columns = plan_.ColumnsFor(width);
     row.column_bytes = plan_.column_bytes();
 
     int next_row = std::numeric_limits<int>::min();  // first input row not yet in the ring
     for (int y = task.first_row; y < task.end_row; ++y) {
+      const double start = profile_ ? NowNs() : 0;
       const int top = y * s.stride_h - s.pad_top;
-      double start = profile_ ? NowNs() : 0;
-      const int bottom = top + (s.kernel_h - 1) * s.dilation_h;
-      for (int in_y = std::max(top, next_row); in_y <= bottom; ++in_y) {
-        if ((in_y - top) % s.dilation_h != 0 && s.stride_h % s.dilation_h == 0) continue;
+      for (int dy = 0; dy < s.kernel_h; ++dy) {
+        const int in_y = top + dy * s.dilation_h;
+        w->slots[dy] = Slot(in_y);
+        if (in_y < next_row && !NewToRing(in_y, y, task.first_row)) continue;
         const bool inside = in_y >= 0 && in_y < s.in_h;
-        row.row = inside ? input + static_cast<size_t>(in_y) * s.in_w * s.in_c : nullptr;
+        row.row = inside ? image + static_cast<size_t>(in_y) * s.in_w * s.in_c : nullptr;
         if (!plan_.tables_per_segment) {
-          row.tables = RingRow(*w, in_y);
-          row.units = units_.data();
-          row.unit_count = static_cast<int>(units_.size());
+          row.tables = w->ring.get() + w->slots[dy] * RowBytes();
           ops_.build_tables(row);
         }
         if (parameters_.has_background) {
-          const int slot = (in_y % plan_.ring_rows + plan_.ring_rows) % plan_.ring_rows;
           ops_.column_sums({row.row, padding_.get(), row.first_x, row.step, s.in_w, s.in_c,
-                            row.columns, plan_.regions,
-                            &w->column_sums[static_cast<size_t>(slot) * plan_.columns *
-                                            plan_.regions]});
+                            row.columns, plan_.regions, ColumnSumsOf(*w, w->slots[dy])});
         }
       }
-      next_row = std::max(next_row, bottom + 1);
-      if (parameters_.has_background) WindowSums(top, width, w);
+      next_row = top + (s.kernel_h - 1) * s.dilation_h + 1;
+      if (parameters_.has_background) WindowSums(width, w);
       if (profile_) w->times.tables_ns += NowNs() - start;
       Activation* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
-      for (size_t segment = 0; segment < plan_.segments.size(); ++segment) {
+      for (size_t i = 0; i < segments_.size(); ++i) {
         if (plan_.tables_per_segment) {
-          if (profile_) start = NowNs();
+          const double build_start = profile_ ? NowNs() : 0;
           row.tables = w->ring.get();
-          row.units = units_.data() + segment_units_[segment].first;
-          row.unit_count = segment_units_[segment].count;
+          row.units = units_.data() + segments_[i].first_unit;
+          row.unit_count = segments_[i].units;
           ops_.build_tables(row);
-          if (profile_) w->times.tables_ns += NowNs() - start;
+          if (profile_) w->times.tables_ns += NowNs() - build_start;
         }
-        RunSegment(task, segment, top, calls, out_row, w);
+        RunSegment(task, i, calls_[last_strip], out_row, w);
       }
     }
+  }
+
+  // Whether input row `in_y`, above the last row's window end, was in no window of this task's
+  // earlier output rows (a dilated kernel leaves gaps).
+  bool NewToRing(int in_y, int y, int first_row) const {
+    const ConvShape& s = plan_.shape;
+    for (int earlier = y - 1; earlier >= first_row; --earlier) {
+      const int distance = in_y - (earlier * s.stride_h - s.pad_top);
+      if (distance >= plan_.ring_rows) break;
+      if (distance % s.dilation_h == 0) return false;
+    }
+    return true;
+  }
+
+  Sum* ColumnSumsOf(const Workspace& w, int slot) const {
+    return &w.column_sums[static_cast<size_t>(slot) * plan_.columns * plan_.regions];
   }
 
   // box[pixel][region]: the window's sum over all channels of the region.
-  void WindowSums(int top, int width, Workspace* w) const {
+  void WindowSums(int width, Workspace* w) const {
     const ConvShape& s = plan_.shape;
-    for (int x = 0; x < width; ++x) {
-      for (int region = 0; region < plan_.regions; ++region) {
-        Sum sum = 0;
-        for (int dy = 0; dy < s.kernel_h; ++dy) {
-          const int in_y = top + dy * s.dilation_h;
-          const int slot = (in_y % plan_.ring_rows + plan_.ring_rows) % plan_.ring_rows;
-          const Sum* sums =
-              &w->column_sums[static_cast<size_t>(slot) * plan_.columns * plan_.regions];
-          for (int dx = 0; dx < s.kernel_w; ++dx) {
-            sum += sums[static_cast<size_t>(x * plan_.pixel_step() + dx * plan_.tap_step()) *
-                            plan_.regions + region];
+    const int regions = plan_.regions;
+    std::fill_n(w->box.get(), width * regions, Sum(0));
+    for (int dy = 0; dy < s.kernel_h; ++dy) {
+      const Sum* sums = ColumnSumsOf(*w, w->slots[dy]);
+      for (int dx = 0; dx < s.kernel_w; ++dx) {
+        const Sum* column = sums + static_cast<size_t>(dx) * plan_.tap_step() * regions;
+        const int step = plan_.pixel_step() * regions;
+        for (int x = 0; x < width; ++x, column += step) {
+          for (int region = 0; region < regions; ++region) {
+            w->box[x * regions + region] += column[region];
           }
         }
-        w->box[static_cast<size_t>(x) * plan_.regions + region] = sum;
       }
     }
   }
 
-  void RunSegment(const Task& task, size_t segment_index, int top,
-                  const std::vector<std::vector<Call>>& calls, Activation* out_row,
-                  Workspace* w) const {
-    const ConvShape& s = plan_.shape;
-    const Segment& segment = plan_.segments[segment_index];
-    const size_t column_bytes = plan_.column_bytes();
-    const int group = plan_.tables_per_segment ? 0 : segment.first_group;
-
-    PermuteTask call{};
-    call.taps = w->taps.data();
-    call.blocks = segment.groups / plan_.word_groups;
-    call.tail_groups = segment.groups % plan_.word_groups;
-    call.column_bytes = static_cast<int64_t>(plan_.pixel_step() * column_bytes);
-    call.out = w->sums.get();
-
-    Flush flush{};
+  void RunSegment(const Task& task, size_t index, const std::vector<Call>& calls,
+                  Activation* out_row, Workspace* w) const {
+    const SegmentCalls& segment = segments_[index];
+    PermuteTask kernel_task = segment.task;
+    kernel_task.taps = w->taps.data();
+    kernel_task.out = w->sums.get();
+    Flush flush = segment.flush;
     flush.sums = w->sums.get();
-    flush.filters = s.out_c;
-    flush.first = segment_index == 0;
-    flush.last = segment_index + 1 == plan_.segments.size();
-    flush.padded_filters = padded_;
-    flush.difference = &parameters_.difference[static_cast<size_t>(segment.region) * padded_];
-    flush.regions = parameters_.has_background ? plan_.regions : 0;
-    flush.background = parameters_.background.get();
-    flush.bias = parameters_.bias.get();
-    flush.multiplier = parameters_.multiplier.get();
-    flush.left_shift = parameters_.has_left_shift ? parameters_.left_shift.get() : nullptr;
-    flush.right_shift = parameters_.right_shift.get();
-    flush.rounding = parameters_.rounding.get();
-    flush.rounds = parameters_.rounds.get();
-    flush.zero_point = output_.output_zero_point;
-    flush.clamp_min = output_.clamp_min_i8;
-    flush.clamp_max = output_.clamp_max_i8;
-    flush.clamp_min_f32 = output_.clamp_min_f32;
-    flush.clamp_max_f32 = output_.clamp_max_f32;
-    flush.out_pixel = s.out_c;
-
-    // Blocks of one width see the same pixel runs; tables of a run stay in cache for all of them.
-    for (int first = task.first_block; first < task.end_block;) {
-      int end = first + 1;
-      while (end < task.end_block && SameRuns(plan_.blocks[first], plan_.blocks[end])) ++end;
+    const size_t row_bytes = RowBytes();
+    for (const Call& call : calls) {
+      const int first = std::max(call.blocks.first, task.first_block);
+      const int end = std::min(call.blocks.end, task.end_block);
+      if (first >= end) continue;
       const FilterBlock& shape = plan_.blocks[first];
-      const int taps_per_row = s.kernel_w / shape.shared_taps;
-      call.tap_count = segment.rows * taps_per_row;
+      const std::vector<Tap>& taps = shape.shared_taps == 1 ? segment.single : segment.shared;
+      const char* run_tables = w->ring.get() + call.run.first * segment.task.column_bytes;
+      for (size_t t = 0; t < taps.size(); ++t) {
+        w->taps[t] = run_tables + w->slots[taps[t].kernel_row] * row_bytes + taps[t].offset;
+      }
+      kernel_task.tap_count = static_cast<int64_t>(taps.size());
       flush.vectors = shape.vectors;
-      for (size_t r = 0; r < calls[first].size(); ++r) {
-        const PixelRun& run = calls[first][r].run;
-        const PermuteKernelFn kernel = calls[first][r].kernel;
-        for (int tap = 0; tap < call.tap_count; ++tap) {
-          const int dy = segment.first_row + tap / taps_per_row;
-          const int dx = tap % taps_per_row * shape.shared_taps;
-          const int column = run.first * plan_.pixel_step() + dx * plan_.tap_step();
-          w->taps[tap] = RingRow(*w, top + dy * s.dilation_h) + column * column_bytes +
-                         static_cast<size_t>(group) * kTableBytes;
-        }
-        flush.pixels = run.pixels;
-        flush.accumulators = &w->accumulators[static_cast<size_t>(run.first) * padded_];
-        flush.box = &w->box[static_cast<size_t>(run.first) * plan_.regions];
-        flush.out = out_row + static_cast<size_t>(run.first) * s.out_c;
-        for (int b = first; b < end; ++b) {
-          call.indices =
-              &indices_[plan_.index_offset[b * plan_.segments.size() + segment_index]];
-          const double start = profile_ ? NowNs() : 0;
-          kernel(&call);
-          const double middle = profile_ ? NowNs() : 0;
-          flush.first_filter = plan_.blocks[b].first_vector * plan_.lanes;
+      flush.pixels = call.run.pixels;
+      flush.accumulators = &w->accumulators[static_cast<size_t>(call.run.first) * padded_];
+      flush.box = &w->box[static_cast<size_t>(call.run.first) * plan_.regions];
+      flush.out = out_row + static_cast<size_t>(call.run.first) * plan_.shape.out_c;
+      for (int b = first; b < end; ++b) {
+        kernel_task.indices = &indices_[plan_.index_offset[b * segments_.size() + index]];
+        flush.first_filter = plan_.blocks[b].first_vector * plan_.lanes;
+        if (profile_) {
+          TimedCall(call.kernel, kernel_task, flush, w);
+        } else {
+          call.kernel(&kernel_task);
           ops_.flush(flush);
-          if (profile_) {
-            w->times.lookup_ns += middle - start;
-            w->times.output_ns += NowNs() - middle;
-          }
         }
       }
-      first = end;
     }
   }
 
-  static bool SameRuns(const FilterBlock& a, const FilterBlock& b) {
-    return a.vectors == b.vectors && a.shared_taps == b.shared_taps;
+  void TimedCall(PermuteKernelFn kernel, const PermuteTask& task, const Flush& flush,
+                 Workspace* w) const {
+    const double start = NowNs();
+    kernel(&task);
+    const double middle = NowNs();
+    ops_.flush(flush);
+    w->times.lookup_ns += middle - start;
+    w->times.output_ns += NowNs() - middle;
   }
 
   PermutePlan plan_;
-  const OutputStage& output_;
   const TableRecipe recipe_;
   const std::vector<TableUnit> units_;
   const int padded_;  // filters, rounded up to whole vectors
   const Parameters<Sum> parameters_;
-  const Aligned<uint16_t> indices_;    // the plan's, aligned for vector loads
+  const Aligned<uint8_t> indices_;     // the plan's, aligned for vector loads
   const Aligned<Activation> padding_;  // one pixel
   const PermuteOps& ops_;
   const bool profile_;
-  std::vector<std::vector<Call>> full_calls_, last_calls_;  // [block][run]
-  std::vector<UnitRange> segment_units_;
+  std::vector<Call> calls_[2];  // of a strip, of the last strip
+  std::vector<SegmentCalls> segments_;
   std::vector<Task> tasks_;
   std::vector<Workspace> workspaces_;
-  StageTimes times_;
 };
 
 }  // namespace

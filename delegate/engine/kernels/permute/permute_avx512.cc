@@ -1,7 +1,6 @@
 // Register-permute family, vector parts (AVX-512 F, BW, DQ, VL). See permute_ops.h.
 #include <immintrin.h>
 
-#include "engine/kernels/permute/permute_kernels.h"
 #include "engine/kernels/permute/permute_ops.h"
 
 namespace tf_signbin {
@@ -15,63 +14,75 @@ const T* Pixel(const void* row, const void* padding, int x, int in_w, int in_c) 
 
 // ---------------------------------------------------------------- tables, int8 activations
 
-// The `count` channels at x as 16-bit lanes; the other lanes are 0 and their memory is not read.
-inline __m512i LoadChannels(const int8_t* x, __mmask32 mask) {
-  return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, x));
-}
-
-inline void StoreHalf(char* table, int half, __m512i entries) {
-  _mm512_store_si512(table + half * 64, entries);
-}
-
-// All subsets of up to 6 channels: entry = low[subset of channels 0-2] + high[subset of channels 3-5],
-// and the eight low and eight high sums of both groups fill one register.
-void BuildFullI8(const TableRow& r) {
-  alignas(64) uint16_t source[3][32];
-  alignas(64) uint16_t low[2][32];
-  alignas(64) uint16_t high[2][2][32];
-  for (int lane = 0; lane < 32; ++lane) {
-    const int group = lane / 16, triple = lane / 8 % 2, subset = lane % 8;
-    for (int c = 0; c < 3; ++c) {
-      const int channel = triple * 3 + c;
-      const bool used = (subset >> c & 1) && channel < r.recipe->channels;
-      source[c][lane] =
-          static_cast<uint16_t>(used ? group * r.recipe->channels + channel : kZeroLaneI8);
-    }
-    for (int g = 0; g < 2; ++g) {
-      low[g][lane] = static_cast<uint16_t>(g * 16 + lane % 8);
-      for (int half = 0; half < 2; ++half) {
-        high[g][half][lane] = static_cast<uint16_t>(g * 16 + 8 + half * 4 + lane / 8);
-      }
-    }
+// A unit's channels as 16-bit lanes. Lanes beyond `count` are arbitrary, except that kZeroLaneI8
+// is 0 (and lane 15 where negatives are made of lanes 0-15). A masked load costs more than a plain
+// one, so it only serves pixels so near the end of the input that the plain one would leave it.
+inline __m512i LoadChannels(const int8_t* x, int count, bool masked, bool negatives) {
+  if (masked) {
+    return _mm512_cvtepi8_epi16(
+        _mm256_maskz_loadu_epi8(static_cast<__mmask32>((1u << count) - 1), x));
   }
-  const __m512i source0 = _mm512_load_si512(source[0]), source1 = _mm512_load_si512(source[1]),
-                source2 = _mm512_load_si512(source[2]);
-  const __m512i low0 = _mm512_load_si512(low[0]), low1 = _mm512_load_si512(low[1]);
-  const __m512i high00 = _mm512_load_si512(high[0][0]), high01 = _mm512_load_si512(high[0][1]),
-                high10 = _mm512_load_si512(high[1][0]), high11 = _mm512_load_si512(high[1][1]);
+  if (negatives) {
+    return _mm512_maskz_cvtepi8_epi16(
+        0x7fff, _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
+  }
+  if (count <= 16) {
+    return _mm512_cvtepi8_epi16(
+        _mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
+  }
+  return _mm512_maskz_cvtepi8_epi16(0x7fffffff,
+                                    _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
+}
+
+// Whether 32-byte loads from any channel of a pixel could leave the input.
+inline bool NearEnd(const TableRow& r, const int8_t* pixel) {
+  const int8_t* end = static_cast<const int8_t*>(r.input_end);
+  return pixel != r.padding && end - pixel < r.in_c + 32;
+}
+
+// All subsets of up to 6 channels, in two steps (TableRecipe).
+template <int kRegisters>
+void BuildFullI8(const TableRow& r) {
+  const TableRecipe& recipe = *r.recipe;
+  const __m512i source0 = _mm512_load_si512(recipe.triple_channel[0]),
+                source1 = _mm512_load_si512(recipe.triple_channel[1]),
+                source2 = _mm512_load_si512(recipe.triple_channel[2]);
+  const __m512i low0 = _mm512_load_si512(recipe.low[0]),
+                low1 = _mm512_load_si512(recipe.low[1]);
+  const __m512i high00 = _mm512_load_si512(recipe.high[0][0]),
+                high01 = _mm512_load_si512(recipe.high[0][1]),
+                high10 = _mm512_load_si512(recipe.high[1][0]),
+                high11 = _mm512_load_si512(recipe.high[1][1]);
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
     const int8_t* pixel =
         Pixel<int8_t>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
+    const bool masked = NearEnd(r, pixel);
     char* table = column_tables;
     for (int u = 0; u < r.unit_count; ++u) {
       const TableUnit& unit = r.units[u];
-      const __m512i x =
-          LoadChannels(pixel + unit.channel, static_cast<__mmask32>((1u << unit.count) - 1));
+      const __m512i x = LoadChannels(pixel + unit.channel, unit.count, masked, false);
       const __m512i sums = _mm512_add_epi16(
           _mm512_add_epi16(_mm512_permutexvar_epi16(source0, x),
                            _mm512_permutexvar_epi16(source1, x)),
           _mm512_permutexvar_epi16(source2, x));
       const __m512i sums_low0 = _mm512_permutexvar_epi16(low0, sums);
-      StoreHalf(table, 0, _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high00, sums)));
-      StoreHalf(table, 1, _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high01, sums)));
-      table += kTableBytes;
-      if (unit.groups == 1) continue;
       const __m512i sums_low1 = _mm512_permutexvar_epi16(low1, sums);
-      StoreHalf(table, 0, _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high10, sums)));
-      StoreHalf(table, 1, _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high11, sums)));
-      table += kTableBytes;
+      _mm512_store_si512(
+          table, _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high00, sums)));
+      if (kRegisters == 2) {
+        _mm512_store_si512(
+            table + 64, _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high01, sums)));
+      }
+      table += kRegisters * 64;
+      if (unit.groups == 1) continue;
+      _mm512_store_si512(
+          table, _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high10, sums)));
+      if (kRegisters == 2) {
+        _mm512_store_si512(
+            table + 64, _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high11, sums)));
+      }
+      table += kRegisters * 64;
     }
   }
 }
@@ -86,30 +97,27 @@ void BuildTermsI8(const TableRow& r) {
       }
     }
   }
-  alignas(64) uint16_t twice[32];
-  for (int lane = 0; lane < 32; ++lane) twice[lane] = static_cast<uint16_t>(lane % 16);
-  const __m512i twice_lanes = _mm512_load_si512(twice);
-  const bool second_half = r.recipe->halves == 2;
+  const int registers = r.recipe->registers;
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
     const int8_t* pixel =
         Pixel<int8_t>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
+    const bool masked = NearEnd(r, pixel);
     char* table = column_tables;
     for (int u = 0; u < r.unit_count; ++u) {
       const TableUnit& unit = r.units[u];
-      __m512i x =
-          LoadChannels(pixel + unit.channel, static_cast<__mmask32>((1u << unit.count) - 1));
+      __m512i x = LoadChannels(pixel + unit.channel, unit.count, masked, kNegatives);
       if (kNegatives) {
-        x = _mm512_permutexvar_epi16(twice_lanes, x);
+        x = _mm512_broadcast_i64x4(_mm512_castsi512_si256(x));
         x = _mm512_mask_sub_epi16(x, 0xffff0000u, _mm512_setzero_si512(), x);
       }
-      for (int g = 0; g < unit.groups; ++g, table += kTableBytes) {
-        for (int half = 0; half < (second_half ? 2 : 1); ++half) {
+      for (int g = 0; g < unit.groups; ++g) {
+        for (int half = 0; half < registers; ++half, table += 64) {
           __m512i sum = _mm512_permutexvar_epi16(lanes[g][half][0], x);
           for (int t = 1; t < kTerms; ++t) {
             sum = _mm512_add_epi16(sum, _mm512_permutexvar_epi16(lanes[g][half][t], x));
           }
-          StoreHalf(table, half, sum);
+          _mm512_store_si512(table, sum);
         }
       }
     }
@@ -117,7 +125,9 @@ void BuildTermsI8(const TableRow& r) {
 }
 
 void BuildTablesI8(const TableRow& r) {
-  if (r.recipe->full) return BuildFullI8(r);
+  if (r.recipe->full) {
+    return r.recipe->registers == 2 ? BuildFullI8<2>(r) : BuildFullI8<1>(r);
+  }
   switch (r.recipe->terms * 2 + r.recipe->negatives) {
     case 0: case 2: return BuildTermsI8<1, false>(r);
     case 4: return BuildTermsI8<2, false>(r);
@@ -132,12 +142,13 @@ void BuildTablesI8(const TableRow& r) {
 
 void BuildFullF32(const TableRow& r) {
   // Lane l of the first register holds the subset of channels 0-3 whose bits are l.
+  const int registers = r.recipe->registers;
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
     const float* pixel =
         Pixel<float>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
     char* table = column_tables;
-    for (int u = 0; u < r.unit_count; ++u, table += kTableBytes) {
+    for (int u = 0; u < r.unit_count; ++u, table += registers * 64) {
       const TableUnit& unit = r.units[u];
       const float* x = pixel + unit.channel;
       __m512 low = _mm512_maskz_mov_ps(0xaaaa, _mm512_set1_ps(x[0]));
@@ -160,28 +171,26 @@ void BuildTermsF32(const TableRow& r) {
       lanes[half][t] = _mm512_load_si512(r.recipe->lanes_f32[half][t]);
     }
   }
-  const __m512i twice =
-      _mm512_set_epi32(7, 6, 5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0);
-  const bool second_half = r.recipe->halves == 2;
+  const int registers = r.recipe->registers;
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
     const float* pixel =
         Pixel<float>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
     char* table = column_tables;
-    for (int u = 0; u < r.unit_count; ++u, table += kTableBytes) {
+    for (int u = 0; u < r.unit_count; ++u) {
       const TableUnit& unit = r.units[u];
       __m512 x = _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << unit.count) - 1),
                                        pixel + unit.channel);
       if (kNegatives) {
-        x = _mm512_permutexvar_ps(twice, x);
+        x = _mm512_broadcast_f32x8(_mm512_castps512_ps256(x));
         x = _mm512_mask_sub_ps(x, 0xff00, _mm512_setzero_ps(), x);
       }
-      for (int half = 0; half < (second_half ? 2 : 1); ++half) {
+      for (int half = 0; half < registers; ++half, table += 64) {
         __m512 sum = _mm512_permutexvar_ps(lanes[half][0], x);
         for (int t = 1; t < kTerms; ++t) {
           sum = _mm512_add_ps(sum, _mm512_permutexvar_ps(lanes[half][t], x));
         }
-        _mm512_store_ps(table + half * 64, sum);
+        _mm512_store_ps(table, sum);
       }
     }
   }
@@ -213,7 +222,8 @@ void ColumnSumsI8(const ColumnSums& s) {
       for (int c = 0; c < channels; c += 32) {
         const int left = channels - c;
         const __mmask32 mask = left >= 32 ? ~0u : (1u << left) - 1;
-        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(LoadChannels(x + c, mask), ones));
+        const __m512i wide = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, x + c));
+        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(wide, ones));
       }
       *out++ = _mm512_reduce_add_epi32(sum);
     }
@@ -246,8 +256,15 @@ inline __m512i LoadParam(const void* params, int filter) {
 // TFLite's MultiplyByQuantizedMultiplier: a rounding doubling high multiply, then a rounding shift.
 // floor((x * m + 2^30) / 2^31) equals its nudge-and-truncate for either sign of the product.
 struct Rescale {
-  __m512i multiplier, multiplier_odd, left, right, rounding, rounds;
+  __m512i multiplier, left, right, rounding, rounds;
 };
+
+inline Rescale LoadRescale(const Flush& f, int filter, bool left_shift) {
+  return {LoadParam(f.multiplier, filter),
+          left_shift ? LoadParam(f.left_shift, filter) : _mm512_setzero_si512(),
+          LoadParam(f.right_shift, filter), LoadParam(f.rounding, filter),
+          LoadParam(f.rounds, filter)};
+}
 
 template <bool kLeftShift>
 inline __m512i ApplyRescale(__m512i x, const Rescale& r) {
@@ -256,75 +273,115 @@ inline __m512i ApplyRescale(__m512i x, const Rescale& r) {
   const __m512i even =
       _mm512_srli_epi64(_mm512_add_epi64(_mm512_mul_epi32(x, r.multiplier), nudge), 31);
   const __m512i odd = _mm512_slli_epi64(
-      _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(x, 32), r.multiplier_odd), nudge), 1);
+      _mm512_add_epi64(
+          _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(r.multiplier, 32)), nudge),
+      1);
   x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
   const __m512i sign = _mm512_and_si512(_mm512_srai_epi32(x, 31), r.rounds);
   return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, r.rounding), sign), r.right);
 }
 
-template <bool kLeftShift>
+// round(x * multiplier) in double, halves away from zero: x * m truncated after adding a half of its
+// sign would round 0.49999999999999994 up, so the half is added by the comparison of the remainder.
+inline __m256i RescaleReal8(__m256i x, const double* multiplier) {
+  const __m512d product = _mm512_mul_pd(_mm512_cvtepi32_pd(x), _mm512_load_pd(multiplier));
+  const __m512d whole =
+      _mm512_roundscale_pd(product, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+  const __m512d remainder = _mm512_sub_pd(product, whole);  // exact
+  const __mmask8 up = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(0.5), _CMP_GE_OQ);
+  const __mmask8 down = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(-0.5), _CMP_LE_OQ);
+  __m512d rounded = _mm512_mask_add_pd(whole, up, whole, _mm512_set1_pd(1));
+  rounded = _mm512_mask_sub_pd(rounded, down, rounded, _mm512_set1_pd(1));
+  return _mm512_cvtpd_epi32(rounded);
+}
+
+inline __m512i RescaleReal(__m512i x, const double* multiplier) {
+  const __m256i low = RescaleReal8(_mm512_castsi512_si256(x), multiplier);
+  const __m256i high = RescaleReal8(_mm512_extracti64x4_epi64(x, 1), multiplier + 8);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+enum class Rounding { kFixedPoint, kFixedPointLeftShift, kReal };
+
+template <Rounding kRounding>
+inline __m512i ToOutputScale(__m512i x, const Rescale& rescale, const double* multiplier) {
+  if (kRounding == Rounding::kReal) return RescaleReal(x, multiplier);
+  return ApplyRescale<kRounding == Rounding::kFixedPointLeftShift>(x, rescale);
+}
+
+// The even and odd 16-bit sums of a vector times b - a, widened: multiply-add against (b - a, 0)
+// and (0, b - a). Filters sit in the lanes such that the final pack puts them in order (LaneFilter).
+template <Rounding kRounding>
 void FlushLastI8(const Flush& f) {
-  const __m512i zero_point = _mm512_set1_epi32(f.zero_point);
-  const __m512i clamp_min = _mm512_set1_epi32(f.clamp_min);
-  const __m512i clamp_max = _mm512_set1_epi32(f.clamp_max);
+  const __m512i zero_point = _mm512_set1_epi16(static_cast<short>(f.zero_point));
+  const __m512i clamp_min = _mm512_set1_epi16(static_cast<short>(f.clamp_min));
+  const __m512i clamp_max = _mm512_set1_epi16(static_cast<short>(f.clamp_max));
   const int32_t* box = static_cast<const int32_t*>(f.box);
-  for (int vector = 0; vector < f.vectors * 2; ++vector) {
-    const int filter = f.first_filter + vector * 16;
-    if (filter >= f.filters) break;
+  for (int vector = 0; vector < f.vectors; ++vector) {
+    const int filter = f.first_filter + vector * 32;
     const int left = f.filters - filter;
-    const __mmask16 mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1u << left) - 1);
-    Rescale rescale;
-    rescale.multiplier = LoadParam(f.multiplier, filter);
-    rescale.multiplier_odd = _mm512_srli_epi64(rescale.multiplier, 32);
-    rescale.left = kLeftShift ? LoadParam(f.left_shift, filter) : _mm512_setzero_si512();
-    rescale.right = LoadParam(f.right_shift, filter);
-    rescale.rounding = LoadParam(f.rounding, filter);
-    rescale.rounds = LoadParam(f.rounds, filter);
-    const __m512i difference = LoadParam(f.difference, filter);
-    const __m512i bias = LoadParam(f.bias, filter);
-    const char* sums = f.sums + vector * 32;
+    const __mmask32 mask = left >= 32 ? ~0u : (1u << left) - 1;
+    constexpr bool kLeftShift = kRounding == Rounding::kFixedPointLeftShift;
+    const Rescale rescale0 = LoadRescale(f, filter, kLeftShift);
+    const Rescale rescale1 = LoadRescale(f, filter + 16, kLeftShift);
+    const double* real = kRounding == Rounding::kReal ? f.real_multiplier + filter : nullptr;
+    const __m512i difference0 = LoadParam(f.difference, filter);
+    const __m512i difference1 = LoadParam(f.difference, filter + 16);
+    const __m512i bias0 = LoadParam(f.bias, filter), bias1 = LoadParam(f.bias, filter + 16);
+    const char* sums = f.sums + vector * 64;
     int8_t* out = static_cast<int8_t*>(f.out) + filter;
     const int32_t* accumulators = static_cast<const int32_t*>(f.accumulators) + filter;
-    for (int p = 0; p < f.pixels; ++p) {
-      __m512i x = _mm512_cvtepi16_epi32(
-          _mm256_load_si256(reinterpret_cast<const __m256i*>(sums + p * f.vectors * 64)));
-      x = _mm512_add_epi32(_mm512_mullo_epi32(x, difference), bias);
+    for (int p = 0; p < f.pixels; ++p, accumulators += f.padded_filters) {
+      const __m512i x = _mm512_load_si512(sums + p * f.vectors * 64);
+      __m512i x0 = _mm512_add_epi32(_mm512_madd_epi16(x, difference0), bias0);
+      __m512i x1 = _mm512_add_epi32(_mm512_madd_epi16(x, difference1), bias1);
       if (!f.first) {
-        x = _mm512_add_epi32(
-            x, _mm512_load_si512(accumulators + static_cast<ptrdiff_t>(p) * f.padded_filters));
+        x0 = _mm512_add_epi32(x0, _mm512_load_si512(accumulators));
+        x1 = _mm512_add_epi32(x1, _mm512_load_si512(accumulators + 16));
       }
       for (int region = 0; region < f.regions; ++region) {
-        const __m512i background = LoadParam(
-            static_cast<const int32_t*>(f.background) +
-                static_cast<ptrdiff_t>(region) * f.padded_filters, filter);
-        x = _mm512_add_epi32(
-            x, _mm512_mullo_epi32(background, _mm512_set1_epi32(box[p * f.regions + region])));
+        const int32_t* background = static_cast<const int32_t*>(f.background) +
+                                    static_cast<ptrdiff_t>(region) * f.padded_filters;
+        const __m512i sum = _mm512_set1_epi32(box[p * f.regions + region]);
+        x0 = _mm512_add_epi32(x0, _mm512_mullo_epi32(LoadParam(background, filter), sum));
+        x1 = _mm512_add_epi32(x1, _mm512_mullo_epi32(LoadParam(background, filter + 16), sum));
       }
-      x = _mm512_add_epi32(ApplyRescale<kLeftShift>(x, rescale), zero_point);
-      x = _mm512_max_epi32(_mm512_min_epi32(x, clamp_max), clamp_min);
-      const __m128i bytes = _mm512_cvtepi32_epi8(x);
-      if (mask == 0xffff) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + p * f.out_pixel), bytes);
+      // Saturating to 16 bits first changes nothing: the clamp lies well inside.
+      __m512i y = _mm512_packs_epi32(
+          ToOutputScale<kRounding>(x0, rescale0, real),
+          ToOutputScale<kRounding>(x1, rescale1, kRounding == Rounding::kReal ? real + 16 : real));
+      y = _mm512_adds_epi16(y, zero_point);
+      y = _mm512_max_epi16(_mm512_min_epi16(y, clamp_max), clamp_min);
+      const __m256i bytes = _mm512_cvtepi16_epi8(y);
+      if (mask == ~0u) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + p * f.out_pixel), bytes);
       } else {
-        _mm_mask_storeu_epi8(out + p * f.out_pixel, mask, bytes);
+        _mm256_mask_storeu_epi8(out + p * f.out_pixel, mask, bytes);
       }
     }
   }
 }
 
 void FlushI8(const Flush& f) {
-  if (f.last) return f.left_shift ? FlushLastI8<true>(f) : FlushLastI8<false>(f);
-  for (int vector = 0; vector < f.vectors * 2; ++vector) {
-    const int filter = f.first_filter + vector * 16;
-    const __m512i difference = LoadParam(f.difference, filter);
-    const char* sums = f.sums + vector * 32;
+  if (f.last && f.real_multiplier) return FlushLastI8<Rounding::kReal>(f);
+  if (f.last && f.left_shift) return FlushLastI8<Rounding::kFixedPointLeftShift>(f);
+  if (f.last) return FlushLastI8<Rounding::kFixedPoint>(f);
+  for (int vector = 0; vector < f.vectors; ++vector) {
+    const int filter = f.first_filter + vector * 32;
+    const __m512i difference0 = LoadParam(f.difference, filter);
+    const __m512i difference1 = LoadParam(f.difference, filter + 16);
+    const char* sums = f.sums + vector * 64;
     int32_t* accumulators = static_cast<int32_t*>(f.accumulators) + filter;
     for (int p = 0; p < f.pixels; ++p, accumulators += f.padded_filters) {
-      __m512i x = _mm512_cvtepi16_epi32(
-          _mm256_load_si256(reinterpret_cast<const __m256i*>(sums + p * f.vectors * 64)));
-      x = _mm512_mullo_epi32(x, difference);
-      if (!f.first) x = _mm512_add_epi32(x, _mm512_load_si512(accumulators));
-      _mm512_store_si512(accumulators, x);
+      const __m512i x = _mm512_load_si512(sums + p * f.vectors * 64);
+      __m512i x0 = _mm512_madd_epi16(x, difference0);
+      __m512i x1 = _mm512_madd_epi16(x, difference1);
+      if (!f.first) {
+        x0 = _mm512_add_epi32(x0, _mm512_load_si512(accumulators));
+        x1 = _mm512_add_epi32(x1, _mm512_load_si512(accumulators + 16));
+      }
+      _mm512_store_si512(accumulators, x0);
+      _mm512_store_si512(accumulators + 16, x1);
     }
   }
 }

@@ -1,18 +1,24 @@
 // Register-permute microkernels for AVX-512BW (x86-64, System V ABI).
 //
 // A microkernel computes P output pixels times F vectors of filters (32 int16 or 16 float32 filters
-// a vector) over some taps and channel groups. The accumulators stay in registers throughout; for
-// each input pixel and group, two registers A and B hold a table of partial sums, and one
-// VPERMI2W/VPERMI2PS looks the group's entry up for all filters of a vector at once.
+// a vector) over some taps and channel groups. The accumulators stay in registers throughout. For
+// each input pixel and group one register A, or two, A and B, hold a table of partial sums, and one
+// permutation looks the group's entry up for all filters of a vector at once: VPERMW/VPERMPS in one
+// register, VPERMI2W/VPERMI2PS in two.
 //
-// Hand-written because register allocation is the kernel: compilers spill accumulators here.
-// What limits it is vector instructions issued, so copies are avoided where a register dies:
-// the last lookup in a table overwrites A (VPERMT2), the last use of an index vector overwrites it.
+// Hand-written because register allocation is the kernel (compilers spill accumulators here) and
+// because two things limit it that only the instruction sequence shows (docs/performance.md):
+//  * vector instructions issued. VPERMI2 overwrites its index, so it takes a copy; where a register
+//    dies anyway it is overwritten instead: the last lookup in a table is a VPERMT2 onto A, the last
+//    use of an index vector a VPERMI2 onto it. VPERMW needs no copy at all.
+//  * ports. Sums are VPADDSW, not VPADDW: they never saturate (permute_plan.h), and on Zen 5 the
+//    saturating form leaves the permutation's ports alone. Float sums alternate between VADDPS and
+//    an FMA with 1.0, the same result on other ports.
 //
 //   void name(const PermuteTask* task);          see permute_kernels.h
 //
-// Names: tf_signbin_permute_<type>_t<taps>_p<P>f<F>. With t3, three horizontally adjacent taps share
-// each table (stride 1, dilation 1); with t1, each tap reads its own.
+// Names: tf_signbin_permute_<type>_r<table registers>_t<taps>_p<P>f<F>. With t3, three horizontally
+// adjacent taps share each table (stride 1, dilation 1); with t1, each tap reads its own.
 
         .intel_syntax noprefix
         .altmacro
@@ -27,32 +33,19 @@
         .set TASK_INDICES, 40
         .set TASK_OUT, 48
 
-// int8: 16-bit sums, index words hold 2 groups of 6 bits. float32: index words hold 3 groups of 5
-// bits, widened to 32 bits on loading.
-        .macro LOAD_INDEX type, reg, offset
-        .ifc \type,i8
-        vmovdqa64 zmm\reg, [rdx + \offset*64]
-        .else
-        vpmovzxwd zmm\reg, ymmword ptr [rdx + \offset*32]
-        .endif
+// A lane of an index vector holds one byte a group (the permutations ignore the bits above an
+// index): group j's indices come to the low bits by loading j bytes further on. A shift would take
+// one of the permutation's ports; a load is free.
+        .macro LOAD_INDEX reg, vector, group
+        vmovdqu64 zmm\reg, [rdx + \vector*64 + \group]
         .endm
 
-        .macro NEXT_GROUP type, reg
-        .ifc \type,i8
-        vpsrlw zmm\reg, zmm\reg, 6
-        .else
-        vpsrld zmm\reg, zmm\reg, 5
-        .endif
-        .endm
-
-// float32 sums alternate between VADDPS and an FMA with 1.0: the same result, but the two run on
-// different ports, which is worth 15% where VPERMI2PS competes with VADDPS (Zen 5).
         .macro ACCUMULATE type, acc, value
         .ifc \type,i8
-        vpaddw zmm\acc, zmm\acc, zmm\value
+        vpaddsw zmm\acc, zmm\acc, zmm\value
         .else
         .set adds, adds + 1
-        .if adds % 2
+        .if adds % float_adds
         vaddps zmm\acc, zmm\acc, zmm\value
         .else
         vfmadd231ps zmm\acc, zmm\value, zmm31
@@ -60,9 +53,16 @@
         .endif
         .endm
 
-// acc += table(A, B)[index]. dies: 0 none, 1 the table, 2 the index vector.
-        .macro LOOKUP type, acc, index, tmp, a, b, dies
-        .if \dies == 1
+// acc += table[index]. dies: 0 none, 1 the table, 2 the index vector.
+        .macro LOOKUP type, regs, acc, index, tmp, a, b, dies
+        .if \regs == 1
+        .ifc \type,i8
+        vpermw zmm\tmp, zmm\index, zmm\a
+        .else
+        vpermps zmm\tmp, zmm\index, zmm\a
+        .endif
+        ACCUMULATE \type, \acc, \tmp
+        .elseif \dies == 1
         .ifc \type,i8
         vpermt2w zmm\a, zmm\index, zmm\b
         .else
@@ -87,7 +87,7 @@
         .endif
         .endm
 
-// zmm<reg> = table half of column c at byte offset disp; r8, r9, r10, r11 point at columns 0, 3, 6, 9.
+// zmm<reg> = a register of column c's table at byte offset disp; r8, r9, r10, r11 point at columns 0, 3, 6, 9.
         .macro LOAD_TABLE reg, c, disp
         .if \c % 3 == 0
         LOAD_AT \reg, %(8 + \c / 3), 0, \disp
@@ -108,22 +108,25 @@
 
 // All lookups of one channel group: every column's table, loaded once, serves the TAPS taps that
 // meet it. The registers above accumulators and index vectors hold tables and temporaries in turn.
-        .macro GROUP type, taps, pixels, vectors, group, last
+        .macro GROUP type, regs, taps, pixels, vectors, group
         .set first_free, \pixels*\vectors + \taps*\vectors
         .set registers, 32
         .ifc \type,f32
         .set registers, 31
         .endif
-        .set tables, 2
-        .if registers - first_free >= 7
-        .set tables, 4
+// Registers in turn for tables: two tables' worth where that leaves temporaries enough.
+        .set tables, \regs
+        .if registers - first_free >= 2*\regs + 2
+        .set tables, 2*\regs
         .endif
         .set temporary, 0
         .set column, 0
         .rept \pixels + \taps - 1
-        .set reg_a, first_free + (2*column) % tables
-        LOAD_TABLE %reg_a, %column, %(\group*128)
+        .set reg_a, first_free + (\regs*column) % tables
+        LOAD_TABLE %reg_a, %column, %(\group*\regs*64)
+        .if \regs == 2
         LOAD_TABLE %(reg_a + 1), %column, %(\group*128 + 64)
+        .endif
 // Taps that meet this column: tap t reaches pixel column - t.
         .set t_low, column - \pixels + 1
         .if t_low < 0
@@ -140,13 +143,13 @@
         .set tmp_reg, first_free + tables + temporary % (registers - first_free - tables)
         .set temporary, temporary + 1
         .set dies, 0
-        .if \last && (column - t == \pixels - 1)
+        .if column - t == \pixels - 1
         .set dies, 2
         .endif
         .if (t == t_high) && (v == \vectors - 1)
         .set dies, 1
         .endif
-        LOOKUP \type, %((column - t)*\vectors + v), %(\pixels*\vectors + t*\vectors + v), %tmp_reg, %reg_a, %(reg_a + 1), %dies
+        LOOKUP \type, \regs, %((column - t)*\vectors + v), %(\pixels*\vectors + t*\vectors + v), %tmp_reg, %reg_a, %(reg_a + 1), %dies
         .set v, v + 1
         .endr
         .set t, t + 1
@@ -156,29 +159,18 @@
         .endm
 
 // `groups` channel groups whose indices share one set of index vectors.
-        .macro BLOCK type, taps, pixels, vectors, groups
-        .set i, 0
-        .rept \taps*\vectors
-        LOAD_INDEX \type, %(\pixels*\vectors + i), %i
-        .set i, i + 1
-        .endr
+        .macro BLOCK type, regs, taps, pixels, vectors, groups
         .set group, 0
         .rept \groups
-        .if group > 0
         .set i, 0
         .rept \taps*\vectors
-        NEXT_GROUP \type, %(\pixels*\vectors + i)
+        LOAD_INDEX %(\pixels*\vectors + i), %i, %group
         .set i, i + 1
         .endr
-        .endif
-        GROUP \type, \taps, \pixels, \vectors, %group, %(group == \groups - 1)
+        GROUP \type, \regs, \taps, \pixels, \vectors, %group
         .set group, group + 1
         .endr
-        .ifc \type,i8
         add rdx, \taps*\vectors*64
-        .else
-        add rdx, \taps*\vectors*32
-        .endif
         .endm
 
         .macro ZERO reg
@@ -202,17 +194,34 @@
         .endif
         .endm
 
-        .macro KERNEL type, taps, pixels, vectors
-        .set word_groups, 2
-        .set adds, 0
-        .ifc \type,f32
-        .set word_groups, 3
+// The last, partial index word of a tap: 0 to word_groups - 1 groups.
+        .macro TAIL type, regs, taps, pixels, vectors
+        cmp qword ptr [rdi + TASK_TAIL_GROUPS], 1
+        jb 5f
+        .if word_groups == 4
+        je 6f
+        cmp qword ptr [rdi + TASK_TAIL_GROUPS], 2
+        je 7f
+        BLOCK \type, \regs, \taps, \pixels, \vectors, 3
+        jmp 5f
+7:      BLOCK \type, \regs, \taps, \pixels, \vectors, 2
+        jmp 5f
         .endif
-        .globl tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors
-        .hidden tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors
-        .type tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors, @function
+6:      BLOCK \type, \regs, \taps, \pixels, \vectors, 1
+        .endm
+
+        .macro KERNEL type, regs, taps, pixels, vectors
+        .set word_groups, 2
+        .ifc \type,f32
+        .set word_groups, 4
+        .endif
+        .set adds, 0
+        .set float_adds, 1 + \regs
+        .globl tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors
+        .hidden tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors
+        .type tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors, @function
         .p2align 6
-tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors:
+tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         endbr64
         push rbx
         mov rax, [rdi + TASK_COLUMN_BYTES]
@@ -241,21 +250,12 @@ tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors:
         test rdi, rdi
         jz 3f
         .p2align 5
-2:      BLOCK \type, \taps, \pixels, \vectors, %word_groups
-        ADVANCE %(word_groups*128), %(\pixels + \taps - 1)
+2:      BLOCK \type, \regs, \taps, \pixels, \vectors, %word_groups
+        ADVANCE %(word_groups*\regs*64), %(\pixels + \taps - 1)
         dec rdi
         jnz 2b
 3:      pop rdi
-        cmp qword ptr [rdi + TASK_TAIL_GROUPS], 1
-        jb 5f
-        .if word_groups == 3
-        ja 4f
-        .endif
-        BLOCK \type, \taps, \pixels, \vectors, 1
-        .if word_groups == 3
-        jmp 5f
-4:      BLOCK \type, \taps, \pixels, \vectors, 2
-        .endif
+        TAIL \type, \regs, \taps, \pixels, \vectors
 5:      dec rbx
         jnz 1b
         .set i, 0
@@ -266,21 +266,23 @@ tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors:
         pop rbx
         vzeroupper
         ret
-        .size tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors, . - tf_signbin_permute_\type\()_t\taps\()_p\pixels\()f\vectors
+        .size tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors, . - tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors
         .endm
 
 // Every shape the planner may ask for (permute_kernels.h lists the same).
         .irp type, i8, f32
+        .irp regs, 1, 2
         .irp pixels, 1, 2, 3, 4, 5, 6
-        KERNEL \type, 1, \pixels, 4
+        KERNEL \type, \regs, 1, \pixels, 4
         .endr
         .irp pixels, 4, 5, 6, 7, 8
-        KERNEL \type, 3, \pixels, 2
-        KERNEL \type, 1, \pixels, 2
-        KERNEL \type, 3, \pixels, 1
-        KERNEL \type, 1, \pixels, 1
+        KERNEL \type, \regs, 3, \pixels, 2
+        KERNEL \type, \regs, 1, \pixels, 2
+        KERNEL \type, \regs, 3, \pixels, 1
+        KERNEL \type, \regs, 1, \pixels, 1
         .endr
-        KERNEL \type, 1, 1, 8
+        KERNEL \type, \regs, 1, 1, 8
+        .endr
         .endr
 
         .section .note.GNU-stack,"",@progbits

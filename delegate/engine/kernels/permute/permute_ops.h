@@ -23,14 +23,18 @@ inline constexpr int kMaxTableTerms = 3;
 
 // How to build a layer's tables. Entry e of half h of a unit's group g is the sum of `terms` source
 // lanes; the sources are the unit's channels (and, ternary, their negatives).
-// `full`: every subset of 6 (int8) or 5 (float32) channels, built in fewer steps.
+// `full`: every subset of up to 6 (int8) or 5 (float32) channels, built in fewer steps. For int8 the
+// eight subset sums of channels 0-2 and of channels 3-5 of both groups fill one register first
+// (triple_channel: its three terms), and an entry is the sum of one low and one high lane of it.
 struct TableRecipe {
   bool full = false;
-  int channels = 0;        // M, of a full dictionary
   bool negatives = false;  // sources 16.. (int8) or 8.. (float32) are the negated channels
   int terms = 0;
-  int halves = 2;  // 1: no entry beyond the first register is used
+  int registers = 2;  // of a table: 32 int16 or 16 float32 entries each
   alignas(64) uint16_t lanes_i8[kUnitGroupsI8][2][kMaxTableTerms][32] = {};
+  alignas(64) uint16_t triple_channel[3][32] = {};
+  alignas(64) uint16_t low[kUnitGroupsI8][32] = {};
+  alignas(64) uint16_t high[kUnitGroupsI8][2][32] = {};
   alignas(64) uint32_t lanes_f32[2][kMaxTableTerms][16] = {};
 };
 // Source lanes that are always zero.
@@ -45,7 +49,8 @@ struct TableRow {
   const TableUnit* units;
   int unit_count;
   const void* row;       // input row; null: the whole row is padding
-  const void* padding;   // one pixel of padding
+  const void* padding;   // one pixel of padding and 64 readable bytes
+  const void* input_end; // end of the whole input
   int first_x, step;     // input x of column 0, input pixels a column
   int in_w, in_c;
   int columns;
@@ -70,7 +75,9 @@ struct Flush {
   bool first, last;                // first / last segment
   void* accumulators;              // int32 or float [pixel][padded filters], at pixel 0, filter 0
   int padded_filters;
-  const void* difference;          // b - a of this segment's region, [padded filters]
+  // Parameters are [padded filters], int8 ones in the order of ParameterIndexI8.
+  const void* difference;          // b - a of this segment's region; int8: in the half of each
+                                   // 32-bit lane that holds the filter's 16-bit sum
   // last segment
   int regions;                     // 0: no background
   const void* background;          // a, [region][padded filters]
@@ -81,11 +88,21 @@ struct Flush {
   const int32_t* right_shift;      // int8
   const int32_t* rounding;         // int8: half of 1 << right_shift
   const int32_t* rounds;           // int8: -1 where right_shift > 0
+  const double* real_multiplier;   // int8: instead of the five above when not null (OutputStage)
   int32_t zero_point, clamp_min, clamp_max;
   float clamp_min_f32, clamp_max_f32;
   void* out;                       // pixel 0 of the run, filter 0
   size_t out_pixel;                // elements from pixel to pixel
 };
+
+// Which filter of its vector sits in a lane. int8: the order that even/odd widening and the final
+// saturating pack undo (words 0, 2, 4, 6, 1, 3, 5, 7 of each 128-bit lane).
+inline int LaneFilterI8(int lane) { return lane / 8 * 8 + lane % 2 * 4 + lane % 8 / 2; }
+// Where an int8 layer's parameter of a filter sits within its vector's 32: even lanes' filters first.
+inline int ParameterIndexI8(int filter) {
+  const int within = filter % 8;
+  return within / 4 * 16 + filter / 8 * 4 + within % 4;
+}
 
 struct PermuteOps {
   void (*build_tables)(const TableRow&);

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "engine/kernels/permute/permute_kernels.h"
+#include "engine/kernels/permute/permute_ops.h"
 
 namespace tf_signbin {
 namespace {
@@ -24,6 +24,43 @@ size_t L1Bytes() {
 }
 
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+
+// A dictionary, the registers its tables take and what the layer would cost with it.
+struct Tables {
+  Dictionary dictionary;
+  int registers = 0;  // 0: the request cannot be met
+  double cost_ns = 0;
+};
+
+// Nanoseconds on one thread, fitted on Zen 5 (docs/performance.md). Their ratios are what choices
+// depend on: two-register lookups need a copy of the index, one-register tables cover fewer
+// channels and are cheaper to build.
+double CostNs(const ConvProblem& problem, int channels, int registers) {
+  const bool int8 = problem.type == DataType::kInt8;
+  const double lookup_ns = int8 ? (registers == 2 ? 0.157 : 0.126) : (registers == 2 ? 0.183 : 0.157);
+  const double table_ns = registers == 2 ? 0.9 : 0.5;
+  const double output_ns = int8 ? 1.8 : 0.9;
+  const ConvShape& s = problem.shape;
+  const double groups = static_cast<double>(MakeGroups(*problem.filters, channels).size());
+  const double vectors = CeilDiv(s.out_c, int8 ? 32 : 16);
+  const double out_pixels = static_cast<double>(s.batch) * s.out_h * s.out_w;
+  const double columns = static_cast<double>(s.batch) * (s.out_h * s.stride_h + s.kernel_h - 1) *
+                         (s.out_w * s.stride_w + s.kernel_w - 1);
+  return out_pixels * vectors * groups * s.kernel_h * s.kernel_w * lookup_ns +
+         columns * groups * table_ns + out_pixels * vectors * output_ns;
+}
+
+Tables ChooseTables(const ConvProblem& problem, int group) {
+  Tables best;
+  for (const int registers : {1, 2}) {
+    const int limit = (problem.type == DataType::kInt8 ? 32 : 16) * registers;
+    Dictionary dictionary = ChooseDictionary(*problem.filters, limit, group);
+    if (dictionary.channels == 0) continue;
+    const double cost = CostNs(problem, dictionary.channels, registers);
+    if (best.registers == 0 || cost < best.cost_ns) best = {std::move(dictionary), registers, cost};
+  }
+  return best;
+}
 
 // A kernel without spatial extent and stride sees its image as one long row.
 ConvShape Flatten(ConvShape s) {
@@ -150,11 +187,11 @@ int EvenGroups(int groups, int max_groups, int word_groups) {
   return CeilDiv(CeilDiv(groups, pieces), word_groups) * word_groups;
 }
 
-// Order in which microkernels read them: block, segment, kernel row, [tap,] word, [shared tap,]
-// vector, lane.
+// Order in which microkernels read them: block, segment, kernel row, [tap,] index vector's worth of
+// groups, [shared tap,] vector, lane, group.
 void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
-  const int kernel_w = filters.kernel_w;
-  const int bits = plan->type == DataType::kInt8 ? 6 : 5;
+  const int kernel_w = filters.kernel_w, lanes = plan->lanes;
+  const bool int8 = plan->type == DataType::kInt8;
   for (const FilterBlock& block : plan->blocks) {
     const int units = kernel_w / block.shared_taps;  // calls' taps in a kernel row
     for (const Segment& segment : plan->segments) {
@@ -165,17 +202,18 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
           for (int shared = 0; shared < block.shared_taps; ++shared) {
             const int tap = (segment.first_row + unit / units) * kernel_w +
                             unit % units * block.shared_taps + shared;
-            for (int lane = 0; lane < block.vectors * plan->lanes; ++lane) {
-              const int filter = block.first_vector * plan->lanes + lane;
-              uint32_t value = 0;
-              for (int i = 0; i < plan->word_groups && filter < filters.out_c; ++i) {
-                const int g = word * plan->word_groups + i;
-                if (g >= segment.groups) break;
-                const Pattern pattern =
-                    PatternOf(filters, filter, tap, plan->groups[segment.first_group + g]);
-                value |= static_cast<uint32_t>(plan->dictionary.Find(pattern)) << (i * bits);
+            for (int lane = 0; lane < block.vectors * lanes; ++lane) {
+              const int in_vector = int8 ? LaneFilterI8(lane % lanes) : lane % lanes;
+              const int filter = (block.first_vector + lane / lanes) * lanes + in_vector;
+              for (int i = 0; i < plan->word_groups; ++i) {
+                const int group = word * plan->word_groups + i;
+                int entry = 0;
+                if (filter < filters.out_c && group < segment.groups) {
+                  entry = plan->dictionary.Find(PatternOf(
+                      filters, filter, tap, plan->groups[segment.first_group + group]));
+                }
+                plan->indices.push_back(static_cast<uint8_t>(entry));
               }
-              plan->indices.push_back(static_cast<uint16_t>(value));
             }
           }
         }
@@ -184,15 +222,15 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
   }
 }
 
-int ColumnsFor(const PermutePlan& plan, int pixels) {
-  return (pixels - 1) * plan.pixel_step() + (plan.shape.kernel_w - 1) * plan.tap_step() + 1;
-}
-
 }  // namespace
 
 size_t PermutePlan::column_bytes() const {
   // An odd number of tables: columns a power of two apart would share cache sets.
-  return static_cast<size_t>(ring_groups | 1) * kTableBytes;
+  return (ring_groups | 1) * table_bytes();
+}
+
+int PermutePlan::ColumnsFor(int pixels) const {
+  return (pixels - 1) * pixel_step() + (shape.kernel_w - 1) * tap_step() + 1;
 }
 
 size_t PermutePlan::ring_bytes() const { return ring_rows * (columns * column_bytes()); }
@@ -218,8 +256,7 @@ bool PermuteCanPlan(const ConvProblem& problem, int group) {
       if (bias > kMaxBias || bias < -kMaxBias) return false;
     }
   }
-  if (group == 0) return true;
-  return ChooseDictionary(f, problem.type == DataType::kInt8 ? 64 : 32, group).channels != 0;
+  return ChooseTables(problem, group).registers != 0;
 }
 
 PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
@@ -229,9 +266,11 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   plan.shape = Flatten(problem.shape);
   const bool int8 = plan.type == DataType::kInt8;
   plan.lanes = int8 ? 32 : 16;
-  plan.word_groups = int8 ? 2 : 3;
+  plan.word_groups = int8 ? 2 : 4;
   plan.regions = filters.regions;
-  plan.dictionary = ChooseDictionary(filters, int8 ? 64 : 32, group);
+  Tables tables = ChooseTables(problem, group);
+  plan.dictionary = std::move(tables.dictionary);
+  plan.table_registers = tables.registers;
   plan.groups = MakeGroups(filters, plan.dictionary.channels);
   plan.vectors = CeilDiv(filters.out_c, plan.lanes);
 
@@ -246,10 +285,10 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   const int groups = static_cast<int>(plan.groups.size());
   const FilterBlock& first = plan.blocks.front();
   const size_t tile_column_bytes =
-      static_cast<size_t>(ColumnsFor(plan, std::min(first.max_pixels, s.out_w))) * s.kernel_h *
-      kTableBytes;
+      plan.ColumnsFor(std::min(first.max_pixels, s.out_w)) * s.kernel_h * plan.table_bytes();
   int max_groups = static_cast<int>(L1Bytes() * 5 / 8 / tile_column_bytes);
-  if (plan.blocks.size() == 1 && !plan.tables_per_segment) max_groups = groups;
+  const bool one_pass = plan.blocks.size() == 1 && first.vectors < 4;
+  if (one_pass && !plan.tables_per_segment) max_groups = groups;
   max_groups = std::max(max_groups / plan.word_groups, 1) * plan.word_groups;
   MakeSegments(filters, EvenGroups(groups, max_groups, plan.word_groups), &plan);
 
@@ -259,18 +298,17 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   }
   plan.ring_groups = plan.tables_per_segment ? segment_groups : groups;
 
-  // Strip: one filter block reads each table once a row, so the ring itself should be in the
-  // first-level cache; several blocks re-read their tile, and the ring may live in the second.
-  const size_t budget = plan.blocks.size() == 1 || plan.tables_per_segment
+  // Strip: a single narrow filter block reads each table once a row, so the ring itself should be in
+  // the first-level cache; wider ones re-read their tile, and the ring may live in the second.
+  const size_t budget = one_pass || plan.tables_per_segment
                             ? L1Bytes() * 13 / 16
                             : static_cast<size_t>(384) << 10;
   for (int pieces = 1;; ++pieces) {
     plan.strip = CeilDiv(s.out_w, pieces);
-    plan.used_columns = ColumnsFor(plan, plan.strip);
-    plan.columns = plan.used_columns;
+    plan.columns = plan.ColumnsFor(plan.strip);
     for (const FilterBlock& block : plan.blocks) {
       for (const PixelRun& run : SplitPixels(block, plan.strip)) {
-        plan.columns = std::max(plan.columns, ColumnsFor(plan, run.first + run.width));
+        plan.columns = std::max(plan.columns, plan.ColumnsFor(run.first + run.width));
       }
     }
     if (plan.ring_bytes() <= budget || plan.strip <= first.min_pixels) break;
@@ -280,20 +318,7 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
 }
 
 double PermuteCostNs(const ConvProblem& problem, int group) {
-  // Constants fitted on Zen 5 (docs/performance.md); their ratios are what the choice depends on.
-  const bool int8 = problem.type == DataType::kInt8;
-  const double lookup_ns = int8 ? 0.16 : 0.18, table_ns = 0.55, output_ns = 0.9;
-  const PackedFilters& filters = *problem.filters;
-  const ConvShape& s = problem.shape;
-  const Dictionary dictionary = ChooseDictionary(filters, int8 ? 64 : 32, group);
-  const double groups = static_cast<double>(MakeGroups(filters, dictionary.channels).size());
-  const int lanes = int8 ? 32 : 16;
-  const double vectors = CeilDiv(filters.out_c, lanes);
-  const double out_pixels = static_cast<double>(s.batch) * s.out_h * s.out_w;
-  const double in_pixels = static_cast<double>(s.batch) * (s.in_h + s.kernel_h - 1) *
-                           (s.in_w + s.kernel_w - 1);
-  return out_pixels * vectors * groups * s.kernel_h * s.kernel_w * lookup_ns +
-         in_pixels * groups * table_ns + out_pixels * vectors * output_ns * (int8 ? 2 : 1);
+  return ChooseTables(problem, group).cost_ns;
 }
 
 }  // namespace tf_signbin

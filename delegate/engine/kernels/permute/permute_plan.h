@@ -45,7 +45,8 @@ struct PermutePlan {
   std::vector<ChannelGroup> groups;
   int regions = 1;
   int lanes = 32;       // filters in a vector
-  int word_groups = 2;  // groups whose indices share a 16-bit word
+  int table_registers = 2;
+  int word_groups = 2;  // groups whose indices share an index vector, a byte of each lane
   int vectors = 0;      // filter vectors, the last one padded
   std::vector<FilterBlock> blocks;
   std::vector<Segment> segments;
@@ -55,18 +56,20 @@ struct PermutePlan {
   int strip = 0;
   int column_step = 1;
   int columns = 0;        // table columns in a ring row, slack included
-  int used_columns = 0;   // columns that are built
   int ring_rows = 1;
   int ring_groups = 0;    // groups a column has room for
   bool tables_per_segment = false;  // one kernel row: tables are built just before their segment
 
-  std::vector<uint16_t> indices;
-  std::vector<size_t> index_offset;  // [block * segments + segment], in elements
+  std::vector<uint8_t> indices;
+  std::vector<size_t> index_offset;  // [block * segments + segment], in bytes
 
   int pixel_step() const { return shape.stride_w / column_step; }
   int tap_step() const { return shape.dilation_w / column_step; }
+  size_t table_bytes() const { return table_registers * size_t{64}; }
   size_t column_bytes() const;
   size_t ring_bytes() const;
+  // Table columns that `pixels` adjacent output pixels read.
+  int ColumnsFor(int pixels) const;
 };
 
 // Runs of a strip `width` pixels wide for a block's microkernels.
