@@ -7,7 +7,8 @@ import numpy as np
 from tf_signbin.format.model import schema, write_model
 
 _TYPES = {
-    "float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "int16": 7, "int8": 9,
+    "float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6,
+    "int16": 7, "int8": 9,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from tf_signbin.convert.layers import CannotPackError, GraphReader
 from tf_signbin.convert.report import ALREADY_PACKED, DENSE, KEPT_BUILTIN
 from tf_signbin.convert.rewrite import PACKED_OPS, read_packed_op
 from tf_signbin.format.detect import detect
+from tf_signbin.format.errors import named_errors
 from tf_signbin.format.model import indices, operator_name, read_model, shape_of
 from tf_signbin.format.pack import unpack_filters, unpack_masks
 from tf_signbin.format.spec import TERNARY, UNPATTERNED_GROUP, PackedFilters
@@ -122,12 +123,13 @@ def inspect_model(source: bytes | str | os.PathLike[str]) -> ModelInfo:
     data, name = read_source(source)
     model = read_model(data, name)
     info = ModelInfo(len(data))
-    for number, graph in enumerate(model.subgraphs):
-        reader = GraphReader(model, number)
-        for position, operator in enumerate(graph.operators):
-            op = operator_name(model, operator)
-            if op in PACKED_OPS or reader.carries_weights(operator):
-                info.layers.append(_describe(reader, operator, op, number, position))
+    with named_errors(name):
+        for number, graph in enumerate(model.subgraphs):
+            reader = GraphReader(model, number)
+            for position, operator in enumerate(graph.operators):
+                op = operator_name(model, operator)
+                if op in PACKED_OPS or reader.carries_weights(operator):
+                    info.layers.append(_describe(reader, operator, op, number, position))
     return info
 
 

@@ -35,11 +35,15 @@ def signatures(model: Any) -> list[Signature]:
     if found:
         return found
     graph = model.subgraphs[0]
-    names = [
-        {f"{text(graph.tensors[index].name)}#{index}": index for index in indices(tensors)}
-        for tensors in (graph.inputs, graph.outputs)
-    ]
-    return [Signature("", 0, *names)]
+    return [Signature("", 0, _by_name(graph, graph.inputs), _by_name(graph, graph.outputs))]
+
+
+def _by_name(graph: Any, tensors: Any) -> dict[str, int]:
+    named: dict[str, int] = {}
+    for position, index in enumerate(indices(tensors)):
+        name = text(graph.tensors[index].name)
+        named[name if name not in named else f"{name}#{position}"] = index
+    return named
 
 
 class Runner:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf_signbin.convert.names import layer_name
 from tf_signbin.format.model import constant, indices, operator_name, schema, shape_of, text
-from tf_signbin.format.spec import CONV_2D, FULLY_CONNECTED
+from tf_signbin.format.spec import ACTIVATIONS, CONV_2D, FULLY_CONNECTED
 
 # Operators with weights that no packed operator covers, and what the user may do about it.
 _OTHER_KINDS = {
@@ -228,14 +228,16 @@ def _quantization(tensor: Any) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _activation(code: int) -> str:
-    for name in ("NONE", "RELU", "RELU6", "RELU_N1_TO_1"):
-        if code == getattr(schema().ActivationFunctionType, name):
-            return name
-    raise CannotPackError(f"fused activation {code} is not supported")
+    name = _enum_name(schema().ActivationFunctionType, code)
+    if name not in ACTIVATIONS:
+        raise CannotPackError(f"fused activation {name} is not supported")
+    return name
 
 
 def _type_name(code: int) -> str:
-    for name, number in vars(schema().TensorType).items():
-        if number == code and not name.startswith("_"):
-            return name.lower()
-    return str(code)
+    return _enum_name(schema().TensorType, code).lower()
+
+
+def _enum_name(enum: Any, code: int) -> str:
+    names = [k for k, number in vars(enum).items() if number == code and not k.startswith("_")]
+    return names[0] if names else str(code)

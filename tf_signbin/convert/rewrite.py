@@ -19,7 +19,7 @@ from tf_signbin.convert.graph import (
 from tf_signbin.convert.layers import CannotPackError, GraphReader, Layer
 from tf_signbin.convert.report import ALREADY_PACKED, KEPT_BUILTIN, PACKED, LayerReport
 from tf_signbin.format.detect import Detection, detect
-from tf_signbin.format.errors import ModelError
+from tf_signbin.format.errors import ModelError, named_errors
 from tf_signbin.format.model import (
     constant,
     indices,
@@ -54,8 +54,8 @@ def pack(
       ModelError: the file is damaged or of an unknown version.
     """
     model = read_model(data, name)
-    packer = _Packer(model)
-    reports = packer.run(rewrite=layout == "custom_op")
+    with named_errors(name):
+        reports = _Packer(model).run(rewrite=layout == "custom_op")
     if layout == "builtin" or not any(report.status == PACKED for report in reports):
         return data, reports
     drop_unused(model)
@@ -73,8 +73,9 @@ def unpack(source: bytes | str | os.PathLike[str]) -> bytes:
     data, name = read_source(source)
     model = read_model(data, name)
     found = False
-    for index in range(len(model.subgraphs)):
-        found |= _unpack_graph(model, index, name)
+    with named_errors(name):
+        for index in range(len(model.subgraphs)):
+            found |= _unpack_graph(model, index)
     if not found:
         return data
     drop_unused(model)
@@ -91,7 +92,14 @@ class PackedOp:
 
 
 def read_packed_op(model: Any, graph: Any, operator: Any) -> PackedOp:
-    """Reads and checks a packed operator; ModelError names what is wrong with it."""
+    """Reads and checks a packed operator; ModelError names it and what is wrong with it."""
+    outputs = indices(operator.outputs)
+    where = text(graph.tensors[outputs[0]].name) if outputs else ""
+    with named_errors(f"operator {where!r}"):
+        return _read_packed_op(model, graph, operator)
+
+
+def _read_packed_op(model: Any, graph: Any, operator: Any) -> PackedOp:
     inputs = indices(operator.inputs)
     if len(inputs) != 4 or min(inputs[:3]) < 0 or len(indices(operator.outputs)) != 1:
         raise ModelError(f"packed operator has {len(inputs)} inputs; it must have 4")
@@ -266,19 +274,13 @@ def _describe(report: LayerReport, filters: PackedFilters) -> None:
     report.dense_bytes = int(np.prod(filters.filter_shape)) * filters.values.itemsize
 
 
-def _unpack_graph(model: Any, number: int, name: str) -> bool:
+def _unpack_graph(model: Any, number: int) -> bool:
     graph = model.subgraphs[number]
     buffers = Buffers(model)
     types = schema().TensorType
     packed = [op for op in graph.operators if operator_name(model, op) in PACKED_OPS]
     done: set[int] = set()
-    reads = []
-    for operator in packed:
-        try:
-            reads.append(read_packed_op(model, graph, operator))
-        except ModelError as error:
-            where = text(graph.tensors[indices(operator.outputs)[0]].name)
-            raise ModelError(f"{name}: operator {where!r}: {error}") from error
+    reads = [read_packed_op(model, graph, operator) for operator in packed]
     for operator, op in zip(packed, reads, strict=True):
         x, masks, values, bias = indices(operator.inputs)
         fully_connected = operator_name(model, operator) == FULLY_CONNECTED

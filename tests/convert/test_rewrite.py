@@ -1,0 +1,442 @@
+"""The rewrite of .tflite files, on models built operator by operator; no TensorFlow needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.format.tflite_builder import Builder, conv_model, random_filters
+from tf_signbin.convert import inspect_model, unpack
+from tf_signbin.convert.interpret import Runner, random_sample, signatures
+from tf_signbin.convert.rewrite import pack
+from tf_signbin.format import ModelError
+from tf_signbin.format.model import indices, operator_name, read_model, text
+from tf_signbin.format.reference import Int8Quantization
+
+
+def operators(data: bytes, graph: int = 0) -> list[str]:
+    model = read_model(data)
+    return [operator_name(model, op) for op in model.subgraphs[graph].operators]
+
+
+def outputs(data: bytes, seed: int = 0) -> dict[str, np.ndarray]:
+    """All outputs of all signatures, by TFLite's builtin reference kernels, on random input."""
+    model = read_model(data)
+    found = {}
+    for signature in signatures(model):
+        sample = random_sample(model, signature, np.random.default_rng(seed))
+        for name, value in Runner(data, signature).run(sample).items():
+            found[f"{signature.key}/{name}"] = value
+    return found
+
+
+def assert_same_outputs(expected: bytes, actual: bytes) -> None:
+    before, after = outputs(expected), outputs(actual)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value)
+
+
+class Convs(Builder):
+    """Adds float convolutions (3x3, SAME) and dense layers to a model."""
+
+    def conv(self, x: int, w: int, bias: int, name: str, **options) -> int:
+        graph = self.model.subgraphs[-1]
+        shape = [*graph.tensors[x].shape[:3], graph.tensors[w].shape[0]]
+        y = self.tensor(shape, "float32", name)
+        options = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1} | options
+        self.op("CONV_2D", [x, w, bias], [y], "Conv2DOptions", padding=0, **options)
+        return y
+
+
+def filters(seed=0, shape=(8, 3, 3, 8), kind="two_valued", **options) -> np.ndarray:
+    return random_filters(np.random.default_rng(seed), kind, shape, **options)
+
+
+def one_conv(weights: np.ndarray | None = None, **options) -> bytes:
+    weights = filters() if weights is None else weights
+    bias = np.random.default_rng(9).normal(size=len(weights)).astype(np.float32)
+    return conv_model(weights, (1, 6, 6, weights.shape[3]), bias=bias, **options)
+
+
+QUANT = Int8Quantization(0.05, -3, np.geomspace(1e-3, 1e-2, 8).astype(np.float32), 0.2, 7)
+
+
+def int8_conv(quant=QUANT, seed=0, **options) -> bytes:
+    weights = filters(seed, dtype="int8")
+    bias = np.random.default_rng(seed).integers(-999, 999, 8).astype(np.int32)
+    return conv_model(weights, (1, 6, 6, 8), bias=bias, quant=quant, **options)
+
+
+@pytest.mark.parametrize("kind", ["two_valued", "ternary", "background"])
+@pytest.mark.parametrize("regions", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("fully_connected", [False, True])
+def test_round_trip(kind, regions, dtype, fully_connected):
+    rng = np.random.default_rng(3)
+    shape = (8, 1, 1, 64) if fully_connected else (8, 3, 3, 16)
+    weights = random_filters(
+        rng, "ternary" if kind == "ternary" else "two_valued", shape, dtype,
+        regions=regions, background=kind == "background",
+    )  # fmt: skip
+    quant = QUANT if dtype == "int8" else None
+    bias = rng.normal(size=8) if quant is None else rng.integers(-99, 99, 8)
+    stock = conv_model(
+        weights, (2, 64) if fully_connected else (1, 5, 6, 16), quant=quant,
+        bias=bias.astype(np.float32 if quant is None else np.int32), activation="RELU",
+        fully_connected=fully_connected,
+        **({} if fully_connected else {"stride": (2, 1), "dilation": (1, 2)}),
+    )  # fmt: skip
+    packed, [report] = pack(stock)
+    op = "TfSignBinFullyConnected" if fully_connected else "TfSignBinConv2D"
+    assert operators(packed) == [op]
+    assert report.status == "packed"
+    assert report.kind == ("ternary" if kind == "ternary" else "two_valued")
+    assert report.packed_bytes < report.dense_bytes
+    assert operators(unpack(packed)) == operators(stock)
+    assert_same_outputs(stock, unpack(packed))
+    assert pack(unpack(packed))[0] == packed
+
+
+def test_same_model_same_bytes():
+    assert pack(one_conv())[0] == pack(one_conv())[0]
+
+
+def test_packed_files_stay_as_they_are():
+    packed, _ = pack(one_conv())
+    again, [report] = pack(packed)
+    assert again == packed
+    assert report.status == "already packed"
+
+
+def test_dense_models_stay_as_they_are():
+    stock = one_conv(filters(kind="dense"))
+    data, [report] = pack(stock)
+    assert data == stock
+    assert report.status == "dense"
+    assert "distinct values" in report.reason
+    assert unpack(stock) == stock
+
+
+def test_builtin_layout_only_reports():
+    data, [report] = pack(one_conv(), layout="builtin")
+    assert data == one_conv()
+    assert report.status == "kept builtin"
+
+
+def test_inputs_of_a_packed_operator_are_as_specified():
+    packed, _ = pack(int8_conv())
+    model = read_model(packed)
+    [operator], tensors = model.subgraphs[0].operators, model.subgraphs[0].tensors
+    x, masks, values, bias = (tensors[i] for i in indices(operator.inputs))
+    assert text(x.name) == "x"
+    assert text(masks.name) == "w"
+    assert text(bias.name) == "bias"
+    assert list(masks.shape) == [1, 8, 9]
+    assert list(values.shape) == [8, 1, 2]
+    np.testing.assert_array_equal(values.quantization.scale, QUANT.filter_scales)
+    np.testing.assert_array_equal(values.quantization.zeroPoint, np.zeros(8))
+    assert values.quantization.quantizedDimension == 0
+
+
+def test_missing_bias():
+    # TFLite itself runs no convolution without a bias; other runtimes' files may have none.
+    stock = conv_model(filters(), (1, 6, 6, 8))
+    packed, _ = pack(stock)
+    assert indices(read_model(packed).subgraphs[0].operators[0].inputs)[3] == -1
+    with_zeros = conv_model(filters(), (1, 6, 6, 8), bias=np.zeros(8, np.float32))
+    assert_same_outputs(with_zeros, unpack(packed))
+    fully_connected = conv_model(filters(shape=(8, 1, 1, 64)), (2, 64), fully_connected=True)
+    assert_same_outputs(fully_connected, unpack(pack(fully_connected)[0]))
+
+
+@pytest.mark.parametrize("signs", ["positive", "negative", "mixed"])
+def test_scales_of_either_sign(signs):
+    factor = {"positive": 1, "negative": -1, "mixed": np.where(np.arange(8) % 2, 1, -1)}[signs]
+    scales = (QUANT.filter_scales * factor).astype(np.float32)
+    stock = int8_conv(Int8Quantization(0.05, -3, scales, 0.2, 7))
+    packed, [report] = pack(stock)
+    assert report.status == "packed"
+    assert_same_outputs(stock, unpack(packed))
+
+
+def test_one_scale_for_all_filters():
+    one = Int8Quantization(0.05, -3, np.array([2e-3], np.float32), 0.2, 7)
+    for stock in (
+        int8_conv(one),
+        conv_model(filters(dtype="int8", shape=(8, 1, 1, 64)), (2, 64), quant=one,
+                   bias=np.arange(8, dtype=np.int32), fully_connected=True),
+    ):  # fmt: skip
+        packed, [report] = pack(stock)
+        assert report.status == "packed"
+        assert_same_outputs(stock, unpack(packed))
+
+
+def test_all_zero_filters():
+    weights = filters()
+    weights[[0, 5]] = 0
+    stock = one_conv(weights)
+    packed, [report] = pack(stock)
+    assert report.status == "packed"
+    assert_same_outputs(stock, unpack(packed))
+    assert pack(one_conv(np.zeros((8, 3, 3, 8), np.float32)))[1][0].status == "packed"
+
+
+def shared_filter_model() -> bytes:
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    w = b.constant(filters(), "w")
+    bias = b.constant(np.ones(8, np.float32), "bias")
+    y = b.conv(b.conv(x, w, bias, "y0"), w, bias, "y1", fusedActivationFunction=1)
+    b.io([x], [y])
+    return b.bytes()
+
+
+def test_a_filter_used_twice_is_stored_once():
+    stock = shared_filter_model()
+    packed, reports = pack(stock)
+    assert [report.status for report in reports] == ["packed", "packed"]
+    first, second = read_model(packed).subgraphs[0].operators
+    assert indices(first.inputs)[1:3] == indices(second.inputs)[1:3]
+    assert len(read_model(packed).buffers) == 1 + 3  # masks, values, bias
+    assert_same_outputs(stock, unpack(packed))
+
+
+def test_a_filter_with_another_reader_stays():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    w = b.constant(filters(), "w")
+    bias = b.constant(np.ones(8, np.float32), "bias")
+    y = b.conv(x, w, bias, "y")
+    z = b.tensor((8, 3, 3, 8), "float32", "z")
+    b.op("ABS", [w], [z], "AbsOptions")
+    b.io([x], [y, z])
+    stock = b.bytes()
+    packed, _ = pack(stock)
+    assert operators(packed) == ["TfSignBinConv2D", "ABS"]
+    assert_same_outputs(stock, unpack(packed))
+
+
+def test_a_filter_that_is_an_output_stays():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    w = b.constant(filters(), "w")
+    y = b.conv(x, w, b.constant(np.ones(8, np.float32), "bias"), "y")
+    b.io([x], [y, w])
+    stock = b.bytes()
+    packed, _ = pack(stock)
+    assert operators(packed) == ["TfSignBinConv2D"]
+    assert_same_outputs(stock, unpack(packed))
+
+
+def two_signature_model() -> bytes:
+    """Two subgraphs with a signature each, whose filters lie in one buffer; and metadata."""
+    b = Convs()
+    weights, bias = filters(), np.ones(8, np.float32)
+    buffer = b.buffer(weights)
+    for number, key in enumerate(("encode", "decode")):
+        if number:
+            b.graph()
+        x = b.tensor((1, 6, 6, 8), "float32", f"{key}_x")
+        w = b.tensor(weights.shape, "float32", f"{key}/conv/Conv2D", buffer=buffer)
+        y = b.conv(x, w, b.constant(bias + number, "bias"), f"{key}_y")
+        b.io([x], [y])
+        b.signature(key, {"image": x}, {"features": y}, number)
+    unused = b.buffer(np.arange(1000))
+    assert unused
+    b.model.metadata = [b.fb.MetadataT(b"origin", b.buffer(np.frombuffer(b"tests", np.uint8)))]
+    return b.bytes()
+
+
+def test_subgraphs_signatures_and_metadata():
+    stock = two_signature_model()
+    packed, reports = pack(stock)
+    assert [(r.name, r.subgraph, r.status) for r in reports] == [
+        ("conv", 0, "packed"), ("conv", 1, "packed"),
+    ]  # fmt: skip
+    model = read_model(packed)
+    assert [text(s.signatureKey) for s in model.signatureDefs] == ["encode", "decode"]
+    [metadata] = model.metadata
+    assert bytes(model.buffers[metadata.buffer].data) == b"tests"
+    # Empty buffer, masks and values once, two biases, metadata: nothing else is left.
+    assert len(model.buffers) == 6
+    names = [text(tensor.name) for graph in model.subgraphs for tensor in graph.tensors]
+    assert {"encode_x", "encode_y", "decode_x", "decode_y", "encode/conv/Conv2D"} <= set(names)
+    assert_same_outputs(stock, unpack(packed))
+
+
+def test_operator_codes_without_operators_are_dropped():
+    packed, _ = pack(shared_filter_model())
+    assert len(read_model(packed).operatorCodes) == 1
+
+
+@pytest.mark.parametrize("stored", ["float16", "int8"])
+def test_weights_behind_a_dequantize(stored):
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    weights = filters(kind="two_valued", background=True)
+    if stored == "float16":
+        source = b.constant(weights.astype(np.float16), "w16")
+    else:
+        levels = filters(dtype="int8", background=True)
+        source = b.constant(levels, "w8", scale=QUANT.filter_scales)
+    w = b.tensor(weights.shape, "float32", "w")
+    b.op("DEQUANTIZE", [source], [w], "DequantizeOptions", version=3)
+    bias16 = b.constant(np.arange(8, dtype=np.float16), "bias16")
+    bias = b.tensor([8], "float32", "bias")
+    b.op("DEQUANTIZE", [bias16], [bias], "DequantizeOptions", version=3)
+    y = b.conv(x, w, bias, "y")
+    b.io([x], [y])
+    stock = b.bytes()
+    packed, [report] = pack(stock)
+    assert report.status == "packed"
+    assert operators(packed) == ["TfSignBinConv2D"]
+    assert_same_outputs(stock, unpack(packed))
+
+
+def while_model() -> bytes:
+    """A loop whose body, a convolution, runs never (so that the test ends for any input)."""
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    y = b.tensor((1, 6, 6, 8), "float32", "y")
+    b.op("WHILE", [x], [y], "WhileOptions", condSubgraphIndex=1, bodySubgraphIndex=2)
+    b.io([x], [y])
+    b.graph()
+    cx = b.tensor((1, 6, 6, 8), "float32", "cx")
+    never = b.constant(np.full((), -1e30, np.float32), "never")
+    total = b.tensor((), "float32", "total")
+    axes = b.constant(np.arange(4, dtype=np.int32), "axes")
+    b.op("SUM", [cx, axes], [total], "ReducerOptions", keepDims=False)
+    less = b.tensor((), "bool", "less")
+    b.op("LESS", [total, never], [less], "LessOptions")
+    b.io([cx], [less])
+    b.graph()
+    bx = b.tensor((1, 6, 6, 8), "float32", "bx")
+    by = b.conv(bx, b.constant(filters(), "w"), b.constant(np.ones(8, np.float32), "b"), "by")
+    b.io([bx], [by])
+    return b.bytes()
+
+
+def test_control_flow_bodies_are_packed():
+    stock = while_model()
+    packed, [report] = pack(stock)
+    assert (report.status, report.subgraph) == ("packed", 2)
+    assert_same_outputs(stock, unpack(packed))
+
+
+# Layers that stay dense, and the words that say why.
+
+
+def dense_reason(stock: bytes) -> str:
+    data, reports = pack(stock)
+    assert data == stock
+    [report] = [r for r in reports if r.status == "dense"]
+    return report.reason
+
+
+def test_grouped_convolution():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 16), "float32", "x")
+    y = b.conv(x, b.constant(filters(), "w"), b.constant(np.ones(8, np.float32), "b"), "y")
+    b.io([x], [y])
+    assert "grouped convolution (16 input channels, 8" in dense_reason(b.bytes())
+
+
+def test_fused_tanh():
+    assert "TANH" in dense_reason(one_conv(activation="TANH"))
+
+
+def test_dynamic_range_quantization():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    w = b.constant(filters(dtype="int8"), "w", scale=QUANT.filter_scales)
+    y = b.conv(x, w, b.constant(np.ones(8, np.float32), "b"), "y")
+    b.io([x], [y])
+    assert "activations='float32' or 'int8'" in dense_reason(b.bytes())
+
+
+def test_int16_activations():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "int16", "x", scale=0.1)
+    w = b.constant(filters(dtype="int8"), "w", scale=QUANT.filter_scales)
+    y = b.tensor((1, 6, 6, 8), "int16", "y", scale=0.1)
+    bias = b.constant(np.ones(8, np.int64), "b", scale=QUANT.filter_scales)
+    b.op("CONV_2D", [x, w, bias], [y], "Conv2DOptions", strideH=1, strideW=1)
+    b.io([x], [y])
+    assert "int16" in dense_reason(b.bytes())
+
+
+def test_zero_points_of_weights():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "int8", "x", scale=0.1)
+    w = b.constant(filters(dtype="int8"), "w", scale=0.01, zero=3)
+    y = b.tensor((1, 6, 6, 8), "int8", "y", scale=0.1)
+    bias = b.constant(np.ones(8, np.int32), "b", scale=0.001)
+    b.op("CONV_2D", [x, w, bias], [y], "Conv2DOptions", strideH=1, strideW=1)
+    b.io([x], [y])
+    assert "zero point" in dense_reason(b.bytes())
+
+
+def test_computed_filters():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    w = b.tensor((8, 3, 3, 8), "float32", "w")
+    y = b.conv(x, w, b.constant(np.ones(8, np.float32), "b"), "y")
+    b.io([x, w], [y])
+    assert "not a constant" in dense_reason(b.bytes())
+
+
+def test_depthwise_and_transposed():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    y = b.tensor((1, 6, 6, 8), "float32", "y")
+    w = b.constant(filters(shape=(1, 3, 3, 8)), "w")
+    b.op("DEPTHWISE_CONV_2D", [x, w, b.constant(np.ones(8, np.float32), "b")], [y],
+         "DepthwiseConv2DOptions", strideH=1, strideW=1, depthMultiplier=1)  # fmt: skip
+    b.io([x], [y])
+    assert "depthwise" in dense_reason(b.bytes())
+
+
+def test_weights_that_do_not_fill_their_shape():
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "float32", "x")
+    w = b.tensor((8, 3, 3, 2**30), "float32", "w", data=filters())
+    y = b.conv(x, w, b.constant(np.ones(8, np.float32), "b"), "y")
+    b.io([x], [y])
+    with pytest.raises(ModelError, match="'w' has 2304 bytes"):
+        pack(b.bytes())
+
+
+@pytest.mark.parametrize("scales", [0, 3])
+def test_inconsistent_scale_counts(scales):
+    b = Convs()
+    x = b.tensor((1, 6, 6, 8), "int8", "x", scale=0.1)
+    w = b.constant(filters(dtype="int8"), "w", scale=np.ones(scales, np.float32))
+    y = b.tensor((1, 6, 6, 8), "int8", "y", scale=0.1)
+    bias = b.constant(np.ones(8, np.int32), "b", scale=0.001)
+    b.op("CONV_2D", [x, w, bias], [y], "Conv2DOptions", strideH=1, strideW=1)
+    b.io([x], [y])
+    assert "scales" in dense_reason(b.bytes())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m, op: setattr(op, "inputs", op.inputs[:3]), "has 3 inputs"),
+        (lambda m, op: setattr(op, "inputs", np.array([0, -1, 1, 2], np.int32)), "inputs"),
+        (lambda m, op: setattr(op, "customOptions", None), "options have 0 bytes"),
+        (lambda m, op: setattr(op, "customOptions", op.customOptions[4:]), "options"),
+        (lambda m, op: setattr(op, "inputs", np.array([0, 0, 1, 2], np.int32)), "constants"),
+        (lambda m, op: setattr(op, "inputs", np.array([0, 2, 2, 2], np.int32)), "masks tensor"),
+    ],
+)  # fmt: skip
+def test_damaged_packed_operators_are_named(change, message):
+    packed, _ = pack(int8_conv())
+    model = read_model(packed)
+    change(model, model.subgraphs[0].operators[0])
+    from tf_signbin.format.model import write_model
+
+    damaged = write_model(model)
+    for read in (unpack, inspect_model, pack):
+        with pytest.raises(ModelError, match=f"model: operator 'y': .*{message}"):
+            read(damaged)
