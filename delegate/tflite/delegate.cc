@@ -175,7 +175,8 @@ const char* DescribeDelegate(abi::TfLiteDelegate* delegate) {
 void DestroyDelegate(abi::TfLiteDelegate* delegate) {
   if (delegate == nullptr) return;
   auto* data = static_cast<DelegateData*>(delegate->data_);
-  if (data->runtime->options().plan.profile) data->runtime->PrintProfile();
+  const DelegateOptions& options = data->runtime->options();
+  if (options.plan.profile && options.log_level != LogLevel::kError) data->runtime->PrintProfile();
   delete data;
   delete delegate;
 }
