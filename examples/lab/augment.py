@@ -16,8 +16,10 @@ def chain(*steps: Step) -> Step:
     """One augmentation after the other, each with its own random numbers."""
 
     def augment(images: Any, seed: Any) -> Any:
-        for number, step in enumerate(steps):
-            images = step(images, seed + [0, 100_003 * (number + 1)])
+        import tensorflow as tf
+
+        for number, step in enumerate(steps, start=1):
+            images = step(images, seed + tf.constant([0, 100_003 * number]))
         return images
 
     return augment

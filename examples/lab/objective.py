@@ -20,8 +20,8 @@ class Objective(keras.Model):
     def __init__(self, model: Any, weight_decay: float = 0.0, teacher: Any = None):
         super().__init__(model.inputs, model.outputs, name=model.name)
         self._weight_decay = weight_decay
-        # In a tuple, which Keras does not look into: the teacher is no part of this model.
-        self._teacher = (teacher,)
+        # Behind a function, which Keras does not look into: the teacher is no part of this model.
+        self._teach = teacher and (lambda x: teacher(x, training=False))
         self._tracker = keras.metrics.Mean("loss")
 
     @property
@@ -33,11 +33,10 @@ class Objective(keras.Model):
     ) -> Any:
         del sample_weight
         logits = tf.cast(y_pred, tf.float32)
-        (teacher,) = self._teacher
-        if teacher is None:
+        if self._teach is None:
             each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         else:
-            target = tf.stop_gradient(tf.cast(teacher(x, training=False), tf.float32))
+            target = tf.stop_gradient(tf.cast(self._teach(x), tf.float32))
             wanted = tf.nn.softmax(target)
             each = tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
             # Minus the teacher's entropy, so that 0 means equal.

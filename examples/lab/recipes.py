@@ -43,14 +43,19 @@ class Recipe:
         if self.epochs < 1 or self.batch_size < 1 or self.learning_rate <= 0:
             raise ValueError("epochs, batch_size and learning_rate must be positive.")
 
-    def make_optimizer(self, steps_per_epoch: int) -> Any:
-        """A Keras optimizer whose learning rate follows the schedule step by step."""
+    def learning_rates(self, steps_per_epoch: int) -> Any:
+        """The learning rate: a Keras schedule over all steps, or a number if it is constant."""
         steps = self.epochs * steps_per_epoch
-        rate: Any = self.learning_rate
+        schedules = keras.optimizers.schedules
         if self.schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-        elif self.schedule == "linear":
-            rate = keras.optimizers.schedules.PolynomialDecay(rate, steps, end_learning_rate=0.0)
+            return schedules.CosineDecay(self.learning_rate, steps)
+        if self.schedule == "linear":
+            return schedules.PolynomialDecay(self.learning_rate, steps, end_learning_rate=0.0)
+        return self.learning_rate
+
+    def make_optimizer(self, steps_per_epoch: int) -> Any:
+        """A Keras optimizer for `steps_per_epoch * epochs` steps."""
+        rate = self.learning_rates(steps_per_epoch)
         if self.optimizer == "adam":
             return keras.optimizers.Adam(rate)
         return keras.optimizers.SGD(rate, momentum=0.9)

@@ -57,6 +57,7 @@ def train(
     log = EpochLog(run)
     first = 0
     if run.folder:
+        run.folder.mkdir(parents=True, exist_ok=True)
         # Slots of the optimiser must exist before a checkpoint is restored into them.
         objective.optimizer.build(objective.trainable_variables)
         checkpoints = Checkpoints(objective, run.folder)
@@ -67,7 +68,7 @@ def train(
         callbacks = [*run.callbacks, log]
         if run.folder:
             callbacks.append(checkpoints)
-            if run.tensorboard and _is_chief():
+            if run.tensorboard and is_chief():
                 callbacks.append(keras.callbacks.TensorBoard(str(run.folder / "tensorboard")))
         objective.fit(
             repeat_epochs(batches, first, recipe.epochs),
@@ -94,7 +95,7 @@ def _accuracy() -> Any:
     return keras.metrics.SparseCategoricalAccuracy("accuracy")
 
 
-def _is_chief() -> bool:
+def is_chief() -> bool:
     """Whether this process writes what workers share: worker 0, or the only one."""
     resolver = tf.distribute.get_strategy().cluster_resolver
     return resolver is None or resolver.task_type in (None, "chief") or resolver.task_id == 0
@@ -107,7 +108,7 @@ class EpochLog(keras.callbacks.Callback):
         super().__init__()
         self.history: History = []
         self._run = run
-        self._file = run.folder / "log.csv" if run.folder and _is_chief() else None
+        self._file = run.folder / "log.csv" if run.folder and is_chief() else None
 
     def keep(self, epochs: int) -> None:
         """Takes over the rows of epochs that a resumed run does not repeat."""
@@ -150,7 +151,7 @@ class Checkpoints(keras.callbacks.Callback):
             model=objective, optimizer=objective.optimizer, epochs=self._epochs
         )
         # Every worker must take part in saving; all but the chief write where nobody reads.
-        own = "checkpoints" if _is_chief() else f"checkpoints_worker_{_task_id()}"
+        own = "checkpoints" if is_chief() else f"checkpoints_worker_{_task_id()}"
         self._manager = tf.train.CheckpointManager(state, str(folder / own), max_to_keep=2)
         self._state = state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import pickle
 import struct
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def rng():
 def test_digits_are_split_without_overlap():
     data = datasets.load("digits")
     assert (data.train_size, data.test_size, data.image_shape) == (1438, 359, (8, 8, 1))
-    assert data.train_images.max() == 255 and data.train_images.min() == 0
+    assert data.train_images.max() == 255
+    assert data.train_images.min() == 0
     assert sorted(set(data.test_labels)) == list(range(10))
 
 
@@ -35,9 +37,12 @@ class TestGlyphs:
     @pytest.mark.parametrize("side", [16, 24, 32])
     def test_shape_type_and_classes(self, side):
         images, labels = glyphs.make(700, seed=1, image_size=side)
-        assert images.shape == (700, side, side, 1) and images.dtype == np.uint8
-        assert labels.min() == 0 and labels.max() == 44
-        assert 20 < images.mean() < 120 and images.std() > 20
+        assert images.shape == (700, side, side, 1)
+        assert images.dtype == np.uint8
+        assert labels.min() == 0
+        assert labels.max() == 44
+        assert 20 < images.mean() < 120
+        assert images.std() > 20
 
     def test_larger_set_begins_with_the_smaller(self):
         small, small_labels = glyphs.make(30, seed=5)
@@ -105,7 +110,7 @@ class TestOrder:
 class Python2Pickler(pickle._Pickler):
     """Writes str and bytes as Python 2's str, as the distributed CIFAR batches have them."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def save_string(self, value):
         data = value.encode("latin1") if isinstance(value, str) else value
@@ -179,7 +184,7 @@ class TestArrayPickle:
                 return (exec, (f"open({str(tmp_path / 'owned')!r}, 'w')",))
 
         (tmp_path / "f").write_bytes(pickle.dumps({b"data": Evil()}, 2))
-        with pytest.raises(DatasetError, match="names .*exec, which no array needs"):
+        with pytest.raises(DatasetError, match=r"names .*exec, which no array needs"):
             array_pickle.load(tmp_path / "f")
         assert not (tmp_path / "owned").exists()
 

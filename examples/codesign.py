@@ -1,0 +1,47 @@
+"""The co-design study: what backgrounds and patterns cost in accuracy and buy in time.
+
+    python examples/codesign.py --quick          # under 10 minutes on 2 cores
+    python examples/codesign.py                  # some hours; continues where it was stopped
+
+Full precision, tfmot's int8 training, binary, ternary and signed-binary weights with and without
+background and pattern, at several widths, over three seeds, on glyphs and digits. Writes a
+Markdown report with tables and plots to --out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import app, flags
+from lab.progress import RunProgress
+from lab.study import points, train
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_bool("quick", False, "A small version: one width, two seeds, fewer images.")
+flags.DEFINE_string("out", "out/codesign", "Folder for runs and report.")
+flags.DEFINE_list("seeds", None, "Seeds; default 0,1,2 (quick: 0,1).")
+flags.DEFINE_bool("report_only", False, "Measure and report what is trained already.")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    out = Path(FLAGS.out) / ("quick" if FLAGS.quick else "full")
+    study = points.quick_study() if FLAGS.quick else points.full_study()
+    default = points.SEEDS[:2] if FLAGS.quick else points.SEEDS
+    seeds = [int(s) for s in FLAGS.seeds] if FLAGS.seeds else list(default)
+    if not FLAGS.report_only:
+        _train(study, seeds, out)
+
+
+def _train(study: list[points.Point], seeds: list[int], out: Path) -> None:
+    data = {task: train.load_data(task) for task in dict.fromkeys(p.task for p in study)}
+    with RunProgress(len(seeds) * sum(p.epochs for p in study)) as progress:
+        for point in study:
+            for seed in seeds:
+                train.run(point, seed, data[point.task], out, progress)
+
+
+if __name__ == "__main__":
+    app.run(main)

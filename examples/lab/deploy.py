@@ -1,0 +1,70 @@
+"""From a trained model to a .tflite file, its predictions and its latency."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tf_signbin
+from lab.datasets.base import ImageDataset
+from tf_signbin.benchmark.timing import interleave
+from tf_signbin.runtime import find_runtime
+
+
+def save(model: Any, path: Path) -> bytes:
+    """Converts `model`, writes the file (whole or not at all) and returns its bytes."""
+    data = tf_signbin.convert(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    os.replace(part, path)
+    return data
+
+
+def test_set(data: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
+    """All test images as the network sees them, and their labels."""
+    batches = list(data.test_batches(500).as_numpy_iterator())
+    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
+
+
+def stock_interpreter(model: bytes, threads: int = 1) -> Any:
+    """The runtime's own interpreter (XNNPACK where it has it), without the delegate."""
+    interpreter = find_runtime("auto").interpreter(model_content=model, num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def delegate_interpreter(model: bytes, threads: int = 1) -> Any:
+    """The interpreter with the delegate; an error when the delegate runs nothing."""
+    interpreter = tf_signbin.Interpreter(model, num_threads=threads, on_unclaimed="error")
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def predictions(interpreter: Any, images: np.ndarray) -> np.ndarray:
+    """The class that a model with one float input and one float output gives each image."""
+    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    classes = []
+    for image in images:
+        interpreter.set_tensor(source["index"], image[None].astype(np.float32))
+        interpreter.invoke()
+        classes.append(int(interpreter.get_tensor(sink["index"])[0].argmax()))
+    return np.asarray(classes)
+
+
+def latency_ms(interpreters: Mapping[str, Any], seconds: float = 2.0) -> dict[str, float]:
+    """Median milliseconds of an invoke, per interpreter; all take turns (timing.interleave)."""
+    rng = np.random.default_rng(0)
+    for interpreter in interpreters.values():
+        source = interpreter.get_input_details()[0]
+        values = rng.normal(0.0, 1.0, tuple(source["shape"]))
+        if source["dtype"] == np.int8:
+            values = np.clip(np.round(values * 40), -128, 127)
+        interpreter.set_tensor(source["index"], values.astype(source["dtype"]))
+    invokes = {name: interpreter.invoke for name, interpreter in interpreters.items()}
+    timings = interleave(invokes, seconds=seconds, rounds=(30, 20_000))
+    return {name: timing.median_ms for name, timing in timings.items()}

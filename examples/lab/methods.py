@@ -1,0 +1,145 @@
+"""What a network's weights may be: the methods that the examples compare."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+import tf_signbin
+from lab.keras import keras, tf
+from tf_signbin.train.quantizers import WeightQuantizer
+
+WEIGHTS = ("full_precision", "binary", "ternary", "signed_binary")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A kind of weights with its choices; those after `weights` are quantizer arguments.
+
+    `background`, `pattern`, `delta` and `positive_share` are signed-binary's; see
+    tf_signbin.SignedBinaryQuantizer. With int8 activations 'full_precision' means tfmot's int8
+    quantization-aware training.
+    """
+
+    weights: str = "signed_binary"
+    background: str = "centered"
+    pattern: tuple[int, int] | None = None
+    delta: float = 0.05
+    positive_share: float = 0.5
+    scale: str = "none"
+    estimator: str = "ste"
+    region_channels: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights={self.weights!r} is not one of {', '.join(WEIGHTS)}.")
+
+    @property
+    def label(self) -> str:
+        """Short name for tables."""
+        if self.weights != "signed_binary":
+            return self.weights.replace("_", " ")
+        form = {"none": "paper", "centered": "centered", "learned": "learned"}[self.background]
+        return f"signed-binary {form}" + (" {} of {}".format(*self.pattern) if self.pattern else "")
+
+    def quantizer(self) -> WeightQuantizer | None:
+        """The quantizer of the 3x3 convolutions, None for full precision."""
+        common: dict[str, Any] = {
+            "estimator": self.estimator,
+            "region_channels": self.region_channels,
+        }
+        if self.weights == "binary":
+            return tf_signbin.BinaryQuantizer(scale=self.scale, **common)
+        if self.weights == "ternary":
+            # TWN: its scale belongs to the method.
+            return tf_signbin.TernaryQuantizer(**common)
+        if self.weights == "signed_binary":
+            return tf_signbin.SignedBinaryQuantizer(
+                delta=self.delta,
+                positive_share=self.positive_share,
+                background=self.background,
+                pattern=self.pattern,
+                scale=self.scale,
+                **common,
+            )
+        return None
+
+    def apply(self, model: Any, activations: str) -> Any:
+        """The model with quantized weights and activations 'float32' or 'int8'; weights are kept.
+
+        Full precision with float activations returns `model` itself.
+        """
+        quantizer = self.quantizer()
+        if quantizer is not None:
+            return tf_signbin.quantize_model(model, activations=activations, quantizer=quantizer)
+        if activations == "float32":
+            return model
+        import tensorflow_model_optimization as tfmot
+
+        return tfmot.quantization.keras.quantize_model(model)
+
+
+def copy_weights(source: Any, target: Any) -> None:
+    """Copies trained weights between forms of one network: plain, quantized, float or int8.
+
+    Variables are matched by name without the prefix of quantized layers. What only the target has
+    (ranges of activations) keeps its value.
+
+    Raises:
+      ValueError: a trained variable of the target has no counterpart.
+    """
+    have = {_plain_name(v): v for v in source.variables}
+    for variable in target.variables:
+        counterpart = have.get(_plain_name(variable))
+        if counterpart is not None and counterpart.shape == variable.shape:
+            variable.assign(counterpart)
+    trained = {_plain_name(v) for v in target.trainable_variables}
+    missing = sorted(trained - set(have))
+    if missing:
+        raise ValueError(f"{source.name} lacks {', '.join(missing)} of {target.name}.")
+
+
+def _plain_name(variable: Any) -> str:
+    return variable.name.removeprefix("quant_")
+
+
+def quantized_kernels(model: Any) -> dict[str, tuple[Any, Any]]:
+    """Layer name -> (quantized kernel, mask of its effectual weights), as NumPy arrays.
+
+    Layers whose weights stay dense are not listed.
+    """
+    found = {}
+    for layer in model.layers:
+        for kernel, quantizer, variables in getattr(layer, "_weight_vars", ()):
+            if isinstance(quantizer, WeightQuantizer):
+                values = quantizer(kernel, False, variables).numpy()
+                if isinstance(quantizer, tf_signbin.BinaryQuantizer):
+                    mask = np.ones(values.shape, bool)
+                else:
+                    mask = quantizer.mask(quantizer.latent(kernel), variables)
+                    mask = tf.reshape(mask, kernel.shape).numpy() > 0
+                found[layer.layer.name] = (values, mask)
+    return found
+
+
+def effectual(model: Any) -> tuple[int, int]:
+    """Effectual (non-zero, or with a background: masked) and total weights of quantized layers.
+
+    In a full-precision model all weights of the 3x3 and bottleneck convolutions, which would be
+    quantized, count as effectual.
+    """
+    kernels = quantized_kernels(model)
+    if kernels:
+        masks = [mask for _, mask in kernels.values()]
+        return sum(int(m.sum()) for m in masks), sum(m.size for m in masks)
+    layers = [getattr(layer, "layer", layer) for layer in model.layers]
+    total = sum(
+        int(tf.size(layer.kernel))
+        for layer in layers
+        if isinstance(layer, keras.layers.Conv2D)
+        and "shortcut" not in layer.name
+        and "stem" not in layer.name
+    )
+    return total, total

@@ -1,0 +1,96 @@
+"""One run of train_resnet: train, save, convert, compare the file with the Keras model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tf_signbin
+from lab import deploy, distribution, plots, resnet, training
+from lab.datasets.base import ImageDataset
+from lab.keras import keras, tf
+from lab.methods import Method, copy_weights, effectual
+from lab.progress import RunProgress
+from lab.recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Everything that a run depends on, apart from the data; see the flags of train_resnet."""
+
+    model: str
+    options: resnet.Options
+    method: Method
+    activations: str
+    recipe: Recipe
+    seed: int
+    folder: Path
+    teacher: str | None = None
+    start: str | None = None
+    precision: str = "float32"
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.activations == "int8" and not self.options.int8_ready:
+            raise ValueError(
+                "int8 activations work with relu and prelu, without activation biases: tfmot's "
+                "8-bit scheme does not know the other layers."
+            )
+
+    def build(self, data: ImageDataset) -> Any:
+        plain = resnet.build(self.model, data.image_shape, data.num_classes, self.options)
+        return self.method.apply(plain, self.activations)
+
+
+def run(setup: Setup, data: ImageDataset, strategy: Any, deterministic: bool = False) -> Any:
+    """Trains and writes the run's files; returns the trained model (float32 computation)."""
+    keras.utils.set_random_seed(setup.seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_global_policy(setup.precision)
+    with distribution.scope(strategy):
+        model = setup.build(data)
+        teacher = _load(setup.teacher) if setup.teacher else None
+        if setup.start:
+            copy_weights(_load(setup.start), model)
+        with RunProgress(setup.recipe.epochs) as progress:
+            report = progress.run(f"{setup.model} {setup.method.label}, {setup.activations}")
+            run_state = training.Run(setup.folder, setup.tensorboard, report)
+            history = training.train(model, data, setup.recipe, setup.seed, run_state, teacher)
+        chief = training.is_chief()
+    keras.mixed_precision.set_global_policy("float32")
+    trained = setup.build(data)
+    copy_weights(model, trained)
+    if chief:
+        trained.save(setup.folder / "model.keras")
+        plots.training_curves(history, setup.folder / "curves.png")
+        _deploy(setup, data, trained, progress.console)
+    return trained
+
+
+def _load(path: str) -> Any:
+    if not Path(path).is_file():
+        raise ValueError(f"{path} is missing; give the model.keras of a finished run.")
+    with tf_signbin.quantize_scope():
+        return keras.models.load_model(path, compile=False)
+
+
+def _deploy(setup: Setup, data: ImageDataset, model: Any, console: Any) -> None:
+    path = setup.folder / "model.tflite"
+    content = deploy.save(model, path)
+    images, labels = deploy.test_set(data)
+    dense = setup.method.weights == "full_precision"
+    interpreter = (deploy.stock_interpreter if dense else deploy.delegate_interpreter)(content)
+    expected = model.predict(images, batch_size=500, verbose=0).argmax(-1)
+    classes = deploy.predictions(interpreter, images)
+    effective, total = effectual(model)
+    console.print(
+        f"{path}: {len(content):,} bytes, test accuracy {100 * (classes == labels).mean():.2f}% "
+        f"(Keras {100 * (expected == labels).mean():.2f}%, "
+        f"{int((classes == expected).sum())} of {len(labels)} predictions equal), "
+        f"density {effective / total:.2f}, "
+        f"{1e3 * deploy.latency_ms({'': interpreter})['']:.0f} us an image",
+        highlight=False,
+        soft_wrap=True,
+    )

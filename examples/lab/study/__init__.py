@@ -1,0 +1,1 @@
+"""The co-design study: points, training, measuring, report. Started by examples/codesign.py."""

@@ -1,0 +1,116 @@
+"""Trains one point with one seed; what is finished is never done twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab import datasets, deploy, resnet, training
+from lab.datasets.base import ImageDataset
+from lab.keras import keras
+from lab.methods import copy_weights, effectual, quantized_kernels
+from lab.progress import RunProgress
+from lab.study.points import Point, Task
+
+RESULT = "result.json"
+
+
+def folder_of(out: Path, point: Point, seed: int) -> Path:
+    return out / point.key / f"seed{seed}"
+
+
+def load_data(task: Task) -> ImageDataset:
+    return datasets.load(task.dataset, train_size=task.train_size)
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result of a finished run, or None."""
+    path = folder / RESULT
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def run(point: Point, seed: int, data: ImageDataset, out: Path, progress: RunProgress) -> None:
+    """Trains, converts and evaluates; continues where a killed study had stopped."""
+    folder = folder_of(out, point, seed)
+    if read_result(folder) is not None:
+        progress.skip(point.epochs)
+        return
+    keras.utils.set_random_seed(seed)
+    keras.backend.clear_session()
+    start = time.perf_counter()
+    options = resnet.Options(width=point.width, stem_stride=point.task.stem_stride)
+    plain = resnet.build(point.task.model, data.image_shape, data.num_classes, options)
+    label = f"{point.key}, seed {seed}"
+    model = point.method.apply(plain, "float32")
+    float_history = training.train(
+        model,
+        data,
+        point.recipe,
+        seed,
+        training.Run(folder / "float32", report=progress.run(f"{label}, float32")),
+    )
+    with_int8 = point.method.apply(plain, "int8")
+    copy_weights(model, with_int8)
+    int8_history = training.train(
+        with_int8,
+        data,
+        point.task.int8_recipe,
+        seed,
+        training.Run(folder / "int8", report=progress.run(f"{label}, int8")),
+    )
+    content = deploy.save(with_int8, folder / "int8.tflite")
+    deploy.save(model, folder / "float32.tflite")
+    _save_layers(with_int8, folder / "layers.npz")
+    images, labels = deploy.test_set(data)
+    expected = with_int8.predict(images, batch_size=500, verbose=0).argmax(-1)
+    stock = not quantized_kernels(with_int8)
+    open_it = deploy.stock_interpreter if stock else deploy.delegate_interpreter
+    classes = deploy.predictions(open_it(content), images)
+    effective, total = effectual(with_int8)
+    result = {
+        "accuracy_float32": float_history[-1]["val_accuracy"],
+        "accuracy_int8": int8_history[-1]["val_accuracy"],
+        "accuracy_tflite": float((classes == labels).mean()),
+        "predictions_equal": float((classes == expected).mean()),
+        "train_accuracy": float_history[-1]["accuracy"],
+        "effectual": effective,
+        "total": total,
+        "file_bytes": len(content),
+        "seconds": time.perf_counter() - start,
+        "recipe": dataclasses.asdict(point.recipe),
+        "test_accuracy_by_epoch": [row["val_accuracy"] for row in float_history],
+    }
+    for phase in ("float32", "int8"):
+        shutil.rmtree(folder / phase / "checkpoints")
+    part = folder / "result.part"
+    part.write_text(json.dumps(result, indent=1))
+    os.replace(part, folder / RESULT)
+
+
+def _save_layers(model: Any, path: Path) -> None:
+    """The quantized layers as int8 filters, with what is needed to measure each alone.
+
+    For every layer: int8 [Co, KH, KW, Ci], and under its name + '/input' height, channels, stride.
+    Full precision keeps its layers' shapes with rounded weights.
+    """
+    kernels = quantized_kernels(model)
+    arrays = {}
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        name = inner.name
+        dense = isinstance(inner, keras.layers.Conv2D) and inner.kernel_size == (3, 3)
+        if not (name in kernels or (not kernels and dense and "stem" not in name)):
+            continue
+        values = kernels[name][0] if name in kernels else inner.kernel.numpy()
+        largest = np.abs(values).max(axis=(0, 1, 2))
+        filters = np.round(127 * values / np.maximum(largest, 1e-12)).astype(np.int8)
+        arrays[name] = filters.transpose(3, 0, 1, 2)
+        arrays[f"{name}/input"] = np.array([layer.input_shape[1], inner.strides[0]])
+    np.savez(path, **arrays)
