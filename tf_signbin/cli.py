@@ -24,6 +24,7 @@ COMMANDS = {
     "inspect": _Command("tf_signbin.commands.inspect", "show what a .tflite file holds"),
     "verify": _Command("tf_signbin.commands.verify", "compare a packed with a stock .tflite file"),
     "benchmark": _Command("tf_signbin.benchmark.command", "measure against XNNPACK"),
+    "analyze": _Command("tf_signbin.analyze.command", "show the repetition-sparsity trade-off"),
     "doctor": _Command("tf_signbin.commands.doctor", "check the installation"),
     "completion": _Command("tf_signbin.commands.completion", "print a shell completion script"),
 }

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with console.status("comparing"):
         try:
             packed = read_file(args.packed or args.stock)
-            stock = read_file(args.stock) if args.packed else unpack(packed, name=args.stock)
+            stock = read_file(args.stock) if args.packed else unpack(args.stock)
             report = verify(
                 stock,
                 packed,

@@ -1,0 +1,58 @@
+"""`tf-signbin analyze` end to end; times are written, never judged."""
+
+import json
+
+import pytest
+
+from tf_signbin.analyze import synthetic
+from tf_signbin.analyze.command import parse_layer
+from tf_signbin.benchmark.layers import LayerShape, select_layers
+from tf_signbin.benchmark.networks import network_model
+from tf_signbin.benchmark.weights import WeightSpec
+from tf_signbin.cli import main
+from tf_signbin.convert.rewrite import pack
+
+
+@pytest.mark.parametrize("activations", ["int8", "float32"])
+def test_layer(tmp_path, monkeypatch, capsys, activations):
+    monkeypatch.setattr(synthetic, "DENSITIES", (0.5, 0.1))
+    path = tmp_path / "a.json"
+    arguments = ["--activations", activations, "--seconds", "0.01", "--json", str(path)]
+    assert main(["analyze", "7x7x32", *arguments, "--plot", str(tmp_path / "figure")]) == 0
+    result = json.loads(path.read_text())
+    binary, *others = result["points"]
+    assert binary["predicted_ms"] == pytest.approx(binary["measured_ms"])
+    assert {point["series"].split()[0] for point in others} == {"signed_binary", "ternary"}
+    assert all(point["measured_ms"] > 0 for point in others)
+    assert (tmp_path / "figure.png").exists()
+    assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
+    assert "Horowitz" in capsys.readouterr().out
+
+
+def test_model(tmp_path, capsys):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(pack(network_model("resnet20", "int8", WeightSpec(pattern=(2, 10))))[0])
+    assert main(["analyze", str(model), "--json", "-", "--plot", str(tmp_path / "m.png")]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert len(layers) == 18
+    assert all(layer["pattern"] == [2, 10] for layer in layers)
+    assert all(layer["measured_ms"] > 0 and layer["kernel"] for layer in layers)
+    assert (tmp_path / "m.png").exists()
+
+
+def test_model_without_packed_layers(tmp_path, capsys):
+    model = tmp_path / "dense.tflite"
+    model.write_bytes(LayerShape(5, 8, 8).model("int8", WeightSpec("dense")))
+    assert main(["analyze", str(model)]) == 1
+    assert "no layer is signed-binary" in capsys.readouterr().err
+
+
+def test_layer_names_are_those_of_the_benchmark():
+    for layer in select_layers("3x3,strided,1x1,5x5"):
+        assert parse_layer(layer.name) == layer
+
+
+@pytest.mark.parametrize("target", ["14x15x8", "missing.tflite", "hello"])
+def test_bad_target(target, capsys):
+    assert main(["analyze", target]) == 1
+    assert target in capsys.readouterr().err

@@ -1,0 +1,10 @@
+"""The repetition-sparsity trade-off of a model or of a synthetic layer.
+
+Quantization makes weights repeat, so that partial sums can be shared between filters; sparsity
+leaves work out; each costs some of the other. `layer_costs` counts what is left per output.
+"""
+
+from tf_signbin.analyze.cost import GroupCost, LayerCosts, layer_costs
+from tf_signbin.analyze.energy import layer_energy_uj
+
+__all__ = ["GroupCost", "LayerCosts", "layer_costs", "layer_energy_uj"]

@@ -1,0 +1,156 @@
+"""Counts of operations when filters share tables of partial sums.
+
+The model: at each input pixel, the sums that a group of g input channels can contribute are put
+into a table once; every filter and every tap that sees this pixel adds one entry per group, and
+none where its weights of the group are all zero. That is what both kernel families of the engine
+do, and SumMerge (Prabhakar et al., ICS 2021) and UCNN (Hegde et al., ISCA 2018) before them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_signbin.convert.inspect import distinct_patterns
+from tf_signbin.format.pack import unpack_masks
+from tf_signbin.format.spec import TERNARY, PackedFilters
+
+GROUPS = (1, 2, 3, 4, 5, 6, 7, 8, 10)
+
+
+@dataclass(frozen=True)
+class GroupCost:
+    """One group size. All counts are means over the layer.
+
+    distinct_patterns: different patterns that the filters show at one tap and group.
+    table_entries: sums that a table of this kind (and pattern) must offer.
+    zero_share: share of groups whose weights are all zero, which cost nothing.
+    lookups_per_output: table entries added to one output.
+    table_adds_per_output: additions that build the tables, shared out to the outputs.
+    """
+
+    group: int
+    distinct_patterns: float
+    table_entries: int
+    zero_share: float
+    lookups_per_output: float
+    table_adds_per_output: float
+
+    @property
+    def adds_per_output(self) -> float:
+        return self.lookups_per_output + self.table_adds_per_output
+
+
+@dataclass(frozen=True)
+class LayerCosts:
+    """A layer's counts over group sizes.
+
+    macs_per_output: multiply-accumulates of a dense run.
+    sparse_adds_per_output: additions that skip zeros but share nothing.
+    entropy_per_weight: bits, of independent weights with these frequencies.
+    lower_bound: weights * entropy / log2(entries), lookups per output below which tables that are
+    read for every group cannot bring the weights' information (entries: of the best such size).
+    """
+
+    kind: str
+    density: float
+    entropy_per_weight: float
+    macs_per_output: int
+    sparse_adds_per_output: float
+    lower_bound: float
+    groups: tuple[GroupCost, ...]
+
+    @property
+    def best(self) -> GroupCost:
+        """The group size with the fewest additions."""
+        return min(self.groups, key=lambda cost: cost.adds_per_output)
+
+    def to_dict(self) -> dict[str, object]:
+        groups = [
+            {**dataclasses.asdict(cost), "adds_per_output": cost.adds_per_output}
+            for cost in self.groups
+        ]
+        return {**vars(self), "groups": groups, "best_group": self.best.group}
+
+
+def layer_costs(
+    filters: PackedFilters, pixels_in_per_out: float, groups: Sequence[int] = GROUPS
+) -> LayerCosts:
+    """Counts for packed filters.
+
+    Args:
+      filters: one layer's weights.
+      pixels_in_per_out: input pixels (each needs its tables) per output pixel: stride squared.
+      groups: sizes to examine; a layer whose filters keep to a pattern is also examined at its m.
+    """
+    _out_channels, kernel_h, kernel_w, in_channels = filters.filter_shape
+    masks = unpack_masks(filters.masks, filters.filter_shape)
+    weights = kernel_h * kernel_w * in_channels
+    ternary = filters.kind == TERNARY
+    has_background = not ternary and bool(np.any(filters.values[..., 0]))
+    density = float(masks.any(axis=0).mean())
+    m = filters.pattern[1]
+    costs = tuple(
+        _group_cost(masks, filters, size, pixels_in_per_out)
+        for size in sorted({*groups, *([m] if m else [])})
+        if size <= in_channels
+    )
+    # Without skipping empty groups, a lookup into T entries brings at most log2(T) bits.
+    full = min(costs, key=lambda cost: weights / cost.group + cost.table_adds_per_output)
+    entropy = _entropy([float(plane.mean()) for plane in masks])
+    # Weights that are not 0: all of them when the background is not.
+    effectual = 1.0 if has_background else density
+    return LayerCosts(
+        kind=filters.kind,
+        density=density,
+        entropy_per_weight=entropy,
+        macs_per_output=weights,
+        sparse_adds_per_output=effectual * weights,
+        lower_bound=weights * entropy / math.log2(full.table_entries),
+        groups=costs,
+    )
+
+
+def table_entries(group: int, ternary: bool = False, pattern: tuple[int, int] = (0, 0)) -> int:
+    """Sums that a table of `group` channels must hold, the empty one included."""
+    if ternary:
+        return 3**group
+    n, m = pattern
+    if m and group == m:
+        return sum(math.comb(m, k) for k in range(n + 1))
+    return 1 << group
+
+
+def _group_cost(
+    masks: np.ndarray,
+    filters: PackedFilters,
+    size: int,
+    pixels_in_per_out: float,
+) -> GroupCost:
+    planes, out_channels, kernel_h, kernel_w, in_channels = masks.shape
+    group_count = -(-in_channels // size)
+    padded = np.pad(masks.any(axis=0), [(0, 0)] * 3 + [(0, group_count * size - in_channels)])
+    occupied = padded.reshape(out_channels, kernel_h, kernel_w, group_count, size).any(axis=-1)
+    entries = table_entries(size, filters.kind == TERNARY, filters.pattern)
+    # The empty sum and the sums of one channel come for free, and half of a ternary table is the
+    # negative of the other half.
+    built = (entries - 1) / 2 if planes == 2 else entries - 1
+    adds = max(built - size, 0)
+    return GroupCost(
+        group=size,
+        distinct_patterns=distinct_patterns(masks, size),
+        table_entries=entries,
+        zero_share=1.0 - float(occupied.mean()),
+        lookups_per_output=float(occupied.sum()) / out_channels,
+        table_adds_per_output=adds * group_count * pixels_in_per_out / out_channels,
+    )
+
+
+def _entropy(shares: list[float]) -> float:
+    """Bits of a weight that takes these values with these shares, and 0 otherwise."""
+    every = [*shares, 1.0 - sum(shares)]
+    return float(-sum(share * math.log2(share) for share in every if share > 0))
