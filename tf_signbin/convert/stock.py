@@ -76,7 +76,10 @@ def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
             raise FileNotFoundError(f"{path}: not a SavedModel folder (it has no saved_model.pb)")
         return tf.lite.TFLiteConverter.from_saved_model(path), _saved_model_has_fake_quant(path)
     if hasattr(source, "graph") and hasattr(source, "structured_input_signature"):
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([source])
+        # The converter saves the function as part of this module, which must own its variables.
+        owner = tf.Module()
+        owner.variables_of_function = list(source.graph.variables)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([source], owner)
         return converter, _graph_has_fake_quant(source.graph.as_graph_def())
     if hasattr(source, "layers") and hasattr(source, "call"):
         if not getattr(source, "built", False) or not getattr(source, "inputs", None):
