@@ -73,9 +73,15 @@ void FillSubsetSteps(int channels, TableRecipe* recipe) {
     const int group = lane / 16, triple = lane / 8 % 2, subset = lane % 8;
     for (int c = 0; c < 3; ++c) {
       const int channel = triple * 3 + c;
-      const bool used = (subset >> c & 1) && channel < channels;
-      recipe->triple_channel[c][lane] =
-          static_cast<uint16_t>(used ? group * channels + channel : kZeroLaneI8);
+      if (!(subset >> c & 1) || channel >= channels) continue;
+      const uint8_t byte = static_cast<uint8_t>(group * channels + channel);
+      if (c < 2) {
+        recipe->pair_channels[2 * lane + c] = byte;
+        recipe->pair_used[2 * lane + c] = 1;
+      } else {
+        recipe->third_channel[2 * lane] = byte;
+        recipe->third_used[2 * lane] = 1;
+      }
     }
     for (int g = 0; g < kUnitGroupsI8; ++g) {
       recipe->low[g][lane] = static_cast<uint16_t>(g * 16 + lane % 8);

@@ -40,49 +40,58 @@ inline bool NearEnd(const TableRow& r, const int8_t* pixel) {
   return pixel != r.padding && end - pixel < r.in_c + 32;
 }
 
-// All subsets of up to 6 channels, in two steps (TableRecipe).
-template <int kRegisters>
-void BuildFullI8(const TableRow& r) {
+// All subsets of up to 6 channels, in two steps (TableRecipe): the tables of one pixel.
+template <int kRegisters, bool kMasked>
+inline __attribute__((always_inline)) void BuildFullPixelI8(const TableRow& r, const int8_t* pixel, char* table) {
   const TableRecipe& recipe = *r.recipe;
-  const __m512i source0 = _mm512_load_si512(recipe.triple_channel[0]),
-                source1 = _mm512_load_si512(recipe.triple_channel[1]),
-                source2 = _mm512_load_si512(recipe.triple_channel[2]);
+  const __m512i pair_channels = _mm512_load_si512(recipe.pair_channels);
+  const __m512i pair_used = _mm512_load_si512(recipe.pair_used);
+  const __m512i third_channel = _mm512_load_si512(recipe.third_channel);
+  const __m512i third_used = _mm512_load_si512(recipe.third_used);
   const __m512i low0 = _mm512_load_si512(recipe.low[0]),
                 low1 = _mm512_load_si512(recipe.low[1]);
   const __m512i high00 = _mm512_load_si512(recipe.high[0][0]),
                 high01 = _mm512_load_si512(recipe.high[0][1]),
                 high10 = _mm512_load_si512(recipe.high[1][0]),
                 high11 = _mm512_load_si512(recipe.high[1][1]);
-  char* column_tables = r.tables;
-  for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
+  for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end; ++unit) {
+    const int8_t* channels = pixel + unit->channel;
+    const __m512i x = _mm512_broadcast_i32x4(
+        kMasked ? _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << unit->count) - 1), channels)
+                : _mm_loadu_si128(reinterpret_cast<const __m128i*>(channels)));
+    const __m512i sums = _mm512_add_epi16(
+        _mm512_maddubs_epi16(pair_used, _mm512_shuffle_epi8(x, pair_channels)),
+        _mm512_maddubs_epi16(third_used, _mm512_shuffle_epi8(x, third_channel)));
+    const __m512i sums_low0 = _mm512_permutexvar_epi16(low0, sums);
+    const __m512i sums_low1 = _mm512_permutexvar_epi16(low1, sums);
+    _mm512_store_si512(table,
+                       _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high00, sums)));
+    if (kRegisters == 2) {
+      _mm512_store_si512(table + 64,
+                         _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high01, sums)));
+    }
+    table += kRegisters * 64;
+    if (unit->groups == 1) continue;
+    _mm512_store_si512(table,
+                       _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high10, sums)));
+    if (kRegisters == 2) {
+      _mm512_store_si512(table + 64,
+                         _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high11, sums)));
+    }
+    table += kRegisters * 64;
+  }
+}
+
+template <int kRegisters>
+void BuildFullI8(const TableRow& r) {
+  char* table = r.tables;
+  for (int column = 0; column < r.columns; ++column, table += r.column_bytes) {
     const int8_t* pixel =
         Pixel<int8_t>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
-    const bool masked = NearEnd(r, pixel);
-    char* table = column_tables;
-    for (int u = 0; u < r.unit_count; ++u) {
-      const TableUnit& unit = r.units[u];
-      const __m512i x = LoadChannels(pixel + unit.channel, unit.count, masked, false);
-      const __m512i sums = _mm512_add_epi16(
-          _mm512_add_epi16(_mm512_permutexvar_epi16(source0, x),
-                           _mm512_permutexvar_epi16(source1, x)),
-          _mm512_permutexvar_epi16(source2, x));
-      const __m512i sums_low0 = _mm512_permutexvar_epi16(low0, sums);
-      const __m512i sums_low1 = _mm512_permutexvar_epi16(low1, sums);
-      _mm512_store_si512(
-          table, _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high00, sums)));
-      if (kRegisters == 2) {
-        _mm512_store_si512(
-            table + 64, _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high01, sums)));
-      }
-      table += kRegisters * 64;
-      if (unit.groups == 1) continue;
-      _mm512_store_si512(
-          table, _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high10, sums)));
-      if (kRegisters == 2) {
-        _mm512_store_si512(
-            table + 64, _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high11, sums)));
-      }
-      table += kRegisters * 64;
+    if (NearEnd(r, pixel)) {
+      BuildFullPixelI8<kRegisters, true>(r, pixel, table);
+    } else {
+      BuildFullPixelI8<kRegisters, false>(r, pixel, table);
     }
   }
 }
@@ -140,25 +149,49 @@ void BuildTablesI8(const TableRow& r) {
 
 // ---------------------------------------------------------------- tables, float32 activations
 
+// Subsets of the first `kCount` of channels 0-3: lane l holds the subset whose bits are l.
+template <int kCount>
+inline __attribute__((always_inline)) __m512 SubsetsOf4(const float* x) {
+  __m512 low = _mm512_maskz_mov_ps(0xaaaa, _mm512_set1_ps(x[0]));
+  if (kCount > 1) low = _mm512_mask_add_ps(low, 0xcccc, low, _mm512_set1_ps(x[1]));
+  if (kCount <= 2) return low;
+  __m512 high = _mm512_maskz_mov_ps(0xf0f0, _mm512_set1_ps(x[2]));
+  if (kCount > 3) high = _mm512_mask_add_ps(high, 0xff00, high, _mm512_set1_ps(x[3]));
+  return _mm512_add_ps(low, high);
+}
+
+// The tables of one pixel; units of fewer than all channels (the last of a region) come last.
+template <int kRegisters>
+inline __attribute__((always_inline)) void BuildFullPixelF32(const TableRow& r, const float* pixel,
+                                                             char* table) {
+  constexpr int kChannels = 3 + kRegisters;
+  for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end;
+       ++unit, table += kRegisters * 64) {
+    const float* x = pixel + unit->channel;
+    __m512 low;
+    if (unit->count >= 4) {
+      low = SubsetsOf4<4>(x);
+    } else {
+      low = unit->count == 3   ? SubsetsOf4<3>(x)
+            : unit->count == 2 ? SubsetsOf4<2>(x)
+                               : SubsetsOf4<1>(x);
+    }
+    _mm512_store_ps(table, low);
+    if (unit->count == kChannels && kRegisters == 2) {
+      _mm512_store_ps(table + 64, _mm512_add_ps(low, _mm512_set1_ps(x[4])));
+    }
+  }
+}
+
 void BuildFullF32(const TableRow& r) {
-  // Lane l of the first register holds the subset of channels 0-3 whose bits are l.
-  const int registers = r.recipe->registers;
-  char* column_tables = r.tables;
-  for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
+  char* table = r.tables;
+  for (int column = 0; column < r.columns; ++column, table += r.column_bytes) {
     const float* pixel =
         Pixel<float>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
-    char* table = column_tables;
-    for (int u = 0; u < r.unit_count; ++u, table += registers * 64) {
-      const TableUnit& unit = r.units[u];
-      const float* x = pixel + unit.channel;
-      __m512 low = _mm512_maskz_mov_ps(0xaaaa, _mm512_set1_ps(x[0]));
-      if (unit.count > 1) low = _mm512_mask_add_ps(low, 0xcccc, low, _mm512_set1_ps(x[1]));
-      if (unit.count > 2) low = _mm512_mask_add_ps(low, 0xf0f0, low, _mm512_set1_ps(x[2]));
-      if (unit.count > 3) low = _mm512_mask_add_ps(low, 0xff00, low, _mm512_set1_ps(x[3]));
-      _mm512_store_ps(table, low);
-      if (unit.count > 4) {
-        _mm512_store_ps(table + 64, _mm512_add_ps(low, _mm512_set1_ps(x[4])));
-      }
+    if (r.recipe->registers == 2) {
+      BuildFullPixelF32<2>(r, pixel, table);
+    } else {
+      BuildFullPixelF32<1>(r, pixel, table);
     }
   }
 }

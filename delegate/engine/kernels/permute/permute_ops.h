@@ -25,14 +25,18 @@ inline constexpr int kMaxTableTerms = 3;
 // lanes; the sources are the unit's channels (and, ternary, their negatives).
 // `full`: every subset of up to 6 (int8) or 5 (float32) channels, built in fewer steps. For int8 the
 // eight subset sums of channels 0-2 and of channels 3-5 of both groups fill one register first
-// (triple_channel: its three terms), and an entry is the sum of one low and one high lane of it.
+// (byte shuffles and multiply-adds with 0 or 1: two channels, then the third), and an entry is the
+// sum of one low and one high lane of it.
 struct TableRecipe {
   bool full = false;
   bool negatives = false;  // sources 16.. (int8) or 8.. (float32) are the negated channels
   int terms = 0;
   int registers = 2;  // of a table: 32 int16 or 16 float32 entries each
   alignas(64) uint16_t lanes_i8[kUnitGroupsI8][2][kMaxTableTerms][32] = {};
-  alignas(64) uint16_t triple_channel[3][32] = {};
+  alignas(64) uint8_t pair_channels[64] = {};
+  alignas(64) uint8_t pair_used[64] = {};
+  alignas(64) uint8_t third_channel[64] = {};
+  alignas(64) uint8_t third_used[64] = {};
   alignas(64) uint16_t low[kUnitGroupsI8][32] = {};
   alignas(64) uint16_t high[kUnitGroupsI8][2][32] = {};
   alignas(64) uint32_t lanes_f32[2][kMaxTableTerms][16] = {};

@@ -15,6 +15,8 @@ constexpr int kMaxInt16Terms = 255;
 constexpr int64_t kMaxReduction = 1 << 14;
 constexpr int32_t kMaxBias = 1 << 29;
 
+constexpr double kStreamedIndexBytes = 256 << 10;
+
 size_t L1Bytes() {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
   static const long size = sysconf(_SC_LEVEL1_DCACHE_SIZE);
@@ -76,6 +78,10 @@ ConvShape Flatten(ConvShape s) {
 void AddBlocks(const PermutePlan& plan, std::vector<FilterBlock>* blocks) {
   const ConvShape& s = plan.shape;
   const bool rows_of_three = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1;
+  // Three taps that share their tables allow longer runs of pixels, and so fewer passes over indices
+  // that come from the second-level cache.
+  const double index_bytes = static_cast<double>(s.out_c) * s.kernel_h * s.kernel_w *
+                             static_cast<double>(plan.groups.size());
   for (int v = 0; v < plan.vectors;) {
     FilterBlock block;
     block.first_vector = v;
@@ -83,7 +89,7 @@ void AddBlocks(const PermutePlan& plan, std::vector<FilterBlock>* blocks) {
     if (s.out_w == 1 && s.out_h == 1 && left >= 8) {
       block.vectors = 8;
       block.min_pixels = block.max_pixels = 1;
-    } else if (left >= 4) {
+    } else if (left >= 4 && !(rows_of_three && index_bytes > kStreamedIndexBytes)) {
       block.vectors = 4;
       block.min_pixels = 1;
       block.max_pixels = 6;
@@ -281,14 +287,14 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   plan.tables_per_segment = s.kernel_h == 1;
 
   // Segments: a microkernel call's tables should stay in the first-level cache while all filter
-  // blocks read them.
+  // blocks read them. Float sums need no emptying, and that costs more than re-reading tables.
   const int groups = static_cast<int>(plan.groups.size());
   const FilterBlock& first = plan.blocks.front();
   const size_t tile_column_bytes =
       plan.ColumnsFor(std::min(first.max_pixels, s.out_w)) * s.kernel_h * plan.table_bytes();
   int max_groups = static_cast<int>(L1Bytes() * 5 / 8 / tile_column_bytes);
-  const bool one_pass = plan.blocks.size() == 1 && first.vectors < 4;
-  if (one_pass && !plan.tables_per_segment) max_groups = groups;
+  const bool whole = !int8 || plan.blocks.size() == 1;
+  if (whole && !plan.tables_per_segment) max_groups = groups;
   max_groups = std::max(max_groups / plan.word_groups, 1) * plan.word_groups;
   MakeSegments(filters, EvenGroups(groups, max_groups, plan.word_groups), &plan);
 
@@ -298,11 +304,10 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   }
   plan.ring_groups = plan.tables_per_segment ? segment_groups : groups;
 
-  // Strip: a single narrow filter block reads each table once a row, so the ring itself should be in
-  // the first-level cache; wider ones re-read their tile, and the ring may live in the second.
-  const size_t budget = one_pass || plan.tables_per_segment
-                            ? L1Bytes() * 13 / 16
-                            : static_cast<size_t>(384) << 10;
+  // Strip: the ring lives in the second-level cache, or where tables are built segment by segment
+  // and read at once, in the first.
+  const size_t budget =
+      plan.tables_per_segment ? L1Bytes() * 13 / 16 : static_cast<size_t>(384) << 10;
   for (int pieces = 1;; ++pieces) {
     plan.strip = CeilDiv(s.out_w, pieces);
     plan.columns = plan.ColumnsFor(plan.strip);
