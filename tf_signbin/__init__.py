@@ -13,7 +13,12 @@ from typing import Any
 
 _PUBLIC = {
     "tf_signbin.train": (
+        "AutoPattern",
         "BinaryQuantizer",
+        "DensitySchedule",
+        "EDESchedule",
+        "LayerStatistics",
+        "PatternSchedule",
         "SignedBinaryQuantizeScheme",
         "SignedBinaryQuantizer",
         "TernaryQuantizer",
@@ -23,6 +28,7 @@ _PUBLIC = {
         "quantize_apply",
         "quantize_model",
         "quantize_scope",
+        "quantized_kernels",
     ),
     "tf_signbin.convert": ("convert", "inspect_model", "unpack"),
     "tf_signbin.runtime": ("Interpreter", "load_delegate"),

@@ -1,6 +1,14 @@
 """Signed-binary training on tf.keras (Keras 2) and tensorflow-model-optimization."""
 
+from tf_signbin.train.auto_pattern import AutoPattern
+from tf_signbin.train.callbacks import (
+    DensitySchedule,
+    EDESchedule,
+    LayerStatistics,
+    PatternSchedule,
+)
 from tf_signbin.train.graph import default_keep_dense
+from tf_signbin.train.introspect import QuantizedKernel, quantized_kernels
 from tf_signbin.train.quantize import (
     quantize_annotate_layer,
     quantize_annotate_model,
@@ -12,7 +20,13 @@ from tf_signbin.train.quantizers import BinaryQuantizer, SignedBinaryQuantizer, 
 from tf_signbin.train.scheme import SignedBinaryQuantizeScheme
 
 __all__ = [
+    "AutoPattern",
     "BinaryQuantizer",
+    "DensitySchedule",
+    "EDESchedule",
+    "LayerStatistics",
+    "PatternSchedule",
+    "QuantizedKernel",
     "SignedBinaryQuantizeScheme",
     "SignedBinaryQuantizer",
     "TernaryQuantizer",
@@ -22,4 +36,5 @@ __all__ = [
     "quantize_apply",
     "quantize_model",
     "quantize_scope",
+    "quantized_kernels",
 ]

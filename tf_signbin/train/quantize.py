@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tf_signbin.train import graph, layers, patterns, wrapper
+from tf_signbin.train.auto_pattern import AutoPattern
 from tf_signbin.train.configs import WeightQuantizeConfig, check_activations, why_unsupported
 from tf_signbin.train.legacy_keras import keras, tfmot_keras
 from tf_signbin.train.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
@@ -126,7 +127,7 @@ def quantize_apply(model: Any, activations: str = "float32", prefix: str = PREFI
 def quantize_model(
     model: Any,
     activations: str = "float32",
-    pattern: patterns.Pattern | None = None,
+    pattern: patterns.Pattern | AutoPattern | str | None = None,
     background: str = "centered",
     delta: float = 0.05,
     keep_dense: KeepDense = None,
@@ -146,7 +147,8 @@ def quantize_model(
       model: Sequential or Functional tf.keras model; nested ones are flattened. Its weights are
         kept, so a trained float model is a start.
       activations: 'float32', or 'int8' as in tfmot's 8-bit quantization-aware training.
-      pattern: (n, m): at most n effectual weights of each m input channels, or None.
+      pattern: (n, m): at most n effectual weights of each m input channels, None, or 'auto': per
+        layer the fastest one that keeps 90% of its weights' energy (AutoPattern for other budgets).
       background, delta: of the SignedBinaryQuantizer.
       keep_dense: layers that keep full-precision (int8) weights: name patterns as in fnmatch, or
         a predicate of the layer. Default: first convolution, last dense layer, 1x1 shortcut and
@@ -166,16 +168,41 @@ def quantize_model(
     if graph.is_nested(model):
         model = graph.flatten(model)
     if quantizer is None:
+        base = SignedBinaryQuantizer(delta=delta, background=background, scale=scale or "none")
+        pattern_of = _pattern_rule(model, pattern, base, keep_dense, activations)
         followed = graph.followed_by_batch_norm(model)
 
         def quantizer(layer: Any) -> WeightQuantizer:
             automatic = "none" if layer.name in followed else "mean"
-            return SignedBinaryQuantizer(
-                delta=delta, background=background, pattern=pattern, scale=scale or automatic
-            )
+            return base.with_options(pattern=pattern_of(layer), scale=scale or automatic)
 
     annotated = quantize_annotate_model(model, quantizer, keep_dense, activations)
     return quantize_apply(annotated, activations)
+
+
+def _pattern_rule(
+    model: Any,
+    pattern: Any,
+    quantizer: SignedBinaryQuantizer,
+    keep_dense: KeepDense,
+    activations: str,
+) -> Callable[[Any], patterns.Pattern | None]:
+    """The function from layer to pattern that the argument stands for."""
+    if isinstance(pattern, str):
+        if pattern != "auto":
+            raise ValueError(f"pattern={pattern!r} must be (n, m), None, 'auto' or an AutoPattern.")
+        pattern = AutoPattern()
+    if not isinstance(pattern, AutoPattern):
+        fixed = patterns.check_pattern(pattern)
+        return lambda layer: fixed
+    is_kept = _keep_rule(model, keep_dense)
+    kernels = {
+        layer.name: getattr(layer, WeightQuantizeConfig.kernel_name(layer)).numpy()
+        for layer in model.layers
+        if why_unsupported(layer) is None and not is_kept(layer)
+    }
+    chosen = pattern.choose(kernels, quantizer, check_activations(activations))
+    return lambda layer: chosen[layer.name]
 
 
 def _chooser(quantizer: QuantizerChoice) -> Callable[[Any], WeightQuantizer | None]:

@@ -211,13 +211,18 @@ class SignedBinaryQuantizer(WeightQuantizer):
             )
         return variables
 
-    def _beta(self, w: tf.Tensor) -> Any:
+    def beta(self, w: tf.Tensor) -> Any:
+        """Sign factor of each region, [1, regions, 1, filters]."""
         return functional.sign_factors(w.shape[3], w.shape[1], self.positive_share)
 
+    def threshold_of(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+        """Δ of each region, [1, regions, 1, filters]."""
+        return functional.max_threshold(w, weights["delta"])
+
     def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        threshold = functional.max_threshold(w, weights["delta"])
+        threshold = self.threshold_of(w, weights)
         tightness = weights.get("tightness")
-        return functional.signed_binary_mask(w, self._beta(w), threshold, self.pattern, tightness)
+        return functional.signed_binary_mask(w, self.beta(w), threshold, self.pattern, tightness)
 
     def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
         _, regions, ct, _ = w.shape
@@ -231,7 +236,7 @@ class SignedBinaryQuantizer(WeightQuantizer):
             low, high = -effectual, parts - effectual
         else:
             low, high = -weights["background"], 1.0 - weights["background"]
-        step = self._beta(w) / np.float32(parts)
+        step = self.beta(w) / np.float32(parts)
         if alpha is not None and regions == 1:
             step = step * alpha
         elif alpha is not None:
@@ -244,7 +249,7 @@ class SignedBinaryQuantizer(WeightQuantizer):
         return functional.two_values(mask, low * step, high * step)
 
     def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        return w - self._beta(w) * functional.max_threshold(w, weights["delta"])
+        return w - self.beta(w) * self.threshold_of(w, weights)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -309,14 +314,15 @@ class TernaryQuantizer(WeightQuantizer):
         variables["delta"] = self._scalar(layer, f"{name}_delta", self.delta)
         return variables
 
-    def _limit(self, w: tf.Tensor, weights: dict[str, Any]) -> Any:
+    def threshold_of(self, w: tf.Tensor, weights: dict[str, Any]) -> Any:
+        """Δ of each region, [1, regions, 1, filters], or the scalar of threshold='fixed'."""
         if self.threshold == "fixed":
             return weights["delta"]
         rule = functional.mean_threshold if self.threshold == "mean" else functional.max_threshold
         return rule(w, weights["delta"])
 
     def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        return functional.above(tf.abs(w), self._limit(w, weights))
+        return functional.above(tf.abs(w), self.threshold_of(w, weights))
 
     def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
         alpha = self._alpha(w, mask, weights)
@@ -324,7 +330,7 @@ class TernaryQuantizer(WeightQuantizer):
         return signs if alpha is None else signs * alpha
 
     def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        return w - tf.sign(w) * self._limit(w, weights)
+        return w - tf.sign(w) * self.threshold_of(w, weights)
 
     def get_config(self) -> dict[str, Any]:
         return {"delta": self.delta, "threshold": self.threshold, **super().get_config()}

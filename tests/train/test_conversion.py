@@ -1,0 +1,200 @@
+"""Trained models through TensorFlow's own converter, run by TFLite's reference kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ai_edge_litert import interpreter as litert
+
+import tf_signbin
+from tests.train import models
+from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
+from tf_signbin.train.configs import WeightQuantizeConfig
+from tf_signbin.train.legacy_keras import tf, tfmot_keras
+
+
+def convert(model, activations):
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if activations == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return converter.convert()
+
+
+class Reference:
+    """A .tflite file on the builtin reference kernels."""
+
+    def __init__(self, flatbuffer):
+        self.interpreter = litert.Interpreter(
+            model_content=flatbuffer,
+            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+        )
+        self.interpreter.allocate_tensors()
+
+    def filters(self):
+        """[(filter, scales)] of the convolutions and dense layers, output channels first."""
+        found = []
+        for op in self.interpreter._get_ops_details():
+            if op["op_name"] in ("CONV_2D", "FULLY_CONNECTED"):
+                tensor = self.interpreter._get_tensor_details(op["inputs"][1], 0)
+                scales = tensor["quantization_parameters"]["scales"]
+                found.append((self.interpreter.get_tensor(op["inputs"][1]), scales))
+        return found
+
+    def operators(self):
+        return {op["op_name"] for op in self.interpreter._get_ops_details()}
+
+    def predict(self, images):
+        inputs = self.interpreter.get_input_details()[0]["index"]
+        outputs = self.interpreter.get_output_details()[0]["index"]
+        results = []
+        for image in images:
+            self.interpreter.set_tensor(inputs, image[None])
+            self.interpreter.invoke()
+            results.append(self.interpreter.get_tensor(outputs)[0])
+        return np.array(results)
+
+    def output_scale(self):
+        """Size of one step of the int8 tensor before the last DEQUANTIZE."""
+        op = self.interpreter._get_ops_details()[-1]
+        assert op["op_name"] == "DEQUANTIZE"
+        tensor = self.interpreter._get_tensor_details(op["inputs"][0], 0)
+        return tensor["quantization_parameters"]["scales"][0]
+
+
+def holds_our_quantizer(layer):
+    return isinstance(getattr(layer, "quantize_config", None), WeightQuantizeConfig)
+
+
+def quantized_kernels(model):
+    """Kernels as the layers use them, [..., Ci, Co]."""
+    kernels = []
+    for layer in filter(holds_our_quantizer, model.layers):
+        ((latent, quantizer, variables),) = layer._weight_vars
+        kernels.append(quantizer(latent, False, variables).numpy())
+    return kernels
+
+
+@pytest.fixture(autouse=True)
+def free_graphs():
+    yield
+    models.keras.backend.clear_session()
+
+
+def matching(filters, kernel):
+    """The converted filter with the kernel's shape and zero pattern up to each filter's factor."""
+    rows = kernel.reshape(-1, kernel.shape[-1]).T
+    for weights, _ in filters:
+        flat = weights.reshape(weights.shape[0], -1).astype(np.float64)
+        if flat.shape == rows.shape:
+            factor = (flat * rows).sum(1) / np.maximum((rows * rows).sum(1), 1e-30)
+            if np.allclose(flat, factor[:, None] * rows, atol=1e-3 * np.abs(flat).max()):
+                return weights
+    raise AssertionError(f"no converted filter is a scaled {kernel.shape}")
+
+
+# With int8 every kind; with float32 those whose graph differs.
+CASES = [(kind, "int8") for kind in models.ALL]
+CASES += [(kind, "float32") for kind in ("residual", "conv1d", "separable", "dense")]
+
+
+@pytest.mark.parametrize(("kind", "activations"), CASES)
+def test_every_layer_kind_converts(kind, activations, rng):
+    model = models.ALL[kind]()
+    quantized = models.train(tf_signbin.quantize_model(model, activations=activations), rng)
+    reference = Reference(convert(quantized, activations))
+    kernels = quantized_kernels(quantized)
+    assert kernels
+    for kernel in kernels:
+        weights = matching(reference.filters(), kernel)
+        assert weights.dtype == activations
+        rows = weights.reshape(weights.shape[0], -1)
+        assert all(len(np.unique(row)) <= 2 for row in rows)
+        if activations == "int8":
+            assert set(np.abs(rows.astype(int)).max(1)) <= {0, 127}
+    x = models.data(quantized, rng)
+    expected = quantized.predict(x, verbose=0)
+    if activations == "float32":
+        np.testing.assert_allclose(reference.predict(x), expected, rtol=1e-4, atol=1e-4)
+    else:
+        # Fake quantization in float32 and integer kernels may round a value differently.
+        steps = np.abs(reference.predict(x) - expected) / reference.output_scale()
+        assert steps.max() <= 3.01, steps.max()
+
+
+def test_agrees_with_tflite_as_well_as_tfmot(rng):
+    """Our int8 scheme folds to the same operators as tfmot's and differs no more from TFLite."""
+    operators, differences = [], []
+    for quantize in (
+        tfmot_keras.quantize_model,
+        lambda m: tf_signbin.quantize_model(m, activations="int8"),
+    ):
+        quantized = models.train(quantize(models.residual()), rng, steps=4)
+        x = models.data(quantized, rng, 64)
+        reference = Reference(convert(quantized, "int8"))
+        error = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
+        operators.append(reference.operators())
+        differences.append(error.mean() / reference.output_scale())
+    assert operators[1] == operators[0]
+    assert operators[1] == {"QUANTIZE", "CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "DEQUANTIZE"}
+    assert differences[1] <= differences[0] + 0.25, "mean difference in int8 steps"
+
+
+QUANTIZERS = [
+    SignedBinaryQuantizer(),
+    SignedBinaryQuantizer(background="learned", scale="learned"),
+    SignedBinaryQuantizer(background="centered", pattern=(2, 5), scale="mean"),
+    SignedBinaryQuantizer(background="centered", standardize=True, delta=0.2),
+    SignedBinaryQuantizer(positive_share=0.0, estimator="ede"),
+    SignedBinaryQuantizer(region_channels=4, scale="mean", background="centered"),
+    BinaryQuantizer(scale="mean"),
+    TernaryQuantizer(),
+]
+
+
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_weights_of_every_quantizer_survive(activations, rng):
+    """int8: exactly round(127 w / max|w|) of the trained weights; float: w times one factor.
+
+    Each quantizer has one layer. BatchNorm factors of both signs flip filters.
+    """
+    image = models.keras.Input((8, 8, 8))
+    x = image
+    for i in range(len(QUANTIZERS)):
+        x = models.layers.ReLU()(models.conv_norm(x, 8 + i))
+        x = models.layers.Conv2D(8, 1, name=f"dense_{i}")(x)
+    model = models.keras.Model(image, models.layers.Dense(5)(models.layers.Flatten()(x)))
+    for layer in model.layers:
+        if isinstance(layer, models.layers.BatchNormalization):
+            layer.gamma.assign(rng.normal(0, 1, layer.gamma.shape))
+    spare = iter(QUANTIZERS)
+    quantized = tf_signbin.quantize_model(
+        model,
+        activations=activations,
+        quantizer=lambda layer: next(spare),
+        keep_dense=lambda layer: layer.name.startswith("dense"),
+    )
+    reference = Reference(convert(models.train(quantized, rng), activations))
+    kernels = quantized_kernels(quantized)
+    assert len(kernels) == len(QUANTIZERS)
+    for kernel in kernels:
+        weights = matching(reference.filters(), kernel)
+        if activations == "int8":
+            rows = kernel.reshape(-1, kernel.shape[-1]).T.astype(np.float64)
+            largest = np.maximum(np.abs(rows).max(1, keepdims=True), 1e-30)
+            expected = np.round(127 * rows / largest)
+            flat = weights.reshape(weights.shape[0], -1)
+            sign = np.sign((expected * flat).sum(1, keepdims=True))
+            np.testing.assert_array_equal(flat, sign * expected)
+
+
+def test_filters_without_effectual_weights_convert(rng):
+    """Such a filter is all zeros; its channel of the int8 constant too."""
+    quantized = tf_signbin.quantize_model(models.residual(), activations="int8")
+    models.train(quantized, rng)
+    kernel = next(layer for layer in quantized.layers if holds_our_quantizer(layer)).layer.kernel
+    values = kernel.numpy()
+    values[..., 0], values[..., -1] = -0.5, 0.5  # β = +1 first, -1 last
+    kernel.assign(values)
+    filters = [w for w, _ in Reference(convert(quantized, "int8")).filters()]
+    shape = (values.shape[3], *values.shape[:3])
+    assert any(w.shape == shape and not w[0].any() and not w[-1].any() for w in filters)
