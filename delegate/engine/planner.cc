@@ -18,6 +18,16 @@ std::vector<std::string> FamilyNames() {
   return names;
 }
 
+// Whether the geometry is one that specialised kernels lay tables out for. A model file may ask for
+// a stride or dilation of a million; the reference kernel's effort does not depend on them.
+bool IsOrdinary(const ConvShape& s) {
+  constexpr int kMaxStride = 64;
+  constexpr int64_t kMaxSpan = 1024;
+  return s.stride_h <= kMaxStride && s.stride_w <= kMaxStride &&
+         (int64_t{s.kernel_h} - 1) * s.dilation_h <= kMaxSpan &&
+         (int64_t{s.kernel_w} - 1) * s.dilation_w <= kMaxSpan;
+}
+
 }  // namespace
 
 const std::vector<const KernelFamily*>& KernelFamilies() {
@@ -57,6 +67,7 @@ std::vector<Candidate> Candidates(const ConvProblem& problem, const PlanOptions&
   for (const KernelFamily* family : KernelFamilies()) {
     if (options.family != "auto" && options.family != family->name) continue;
     if (!problem.output->real_multiplier.empty() && !family->real_multipliers) continue;
+    if (family != &kReferenceFamily && !IsOrdinary(problem.shape)) continue;
     for (const Isa isa : SupportedIsaList()) {
       if (options.isa != "auto" && options.isa != IsaName(isa)) continue;
       if (!family->supports(problem, isa, options)) continue;

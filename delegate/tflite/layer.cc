@@ -85,6 +85,9 @@ Status ReadPackedLayer(abi::TfLiteContext* context, const abi::TfLiteNode& node,
       node.outputs->size != 1) {
     return Status::Error("the operator must have 3 or 4 inputs and 1 output");
   }
+  if (layer->input == layer->output) {
+    return Status::Error("the operator's output is its input");
+  }
   if (input->type != abi::kFloat32 && input->type != abi::kInt8) {
     return Status::Error("activation '" + TensorName(input, layer->input) + "' has type " +
                          std::to_string(input->type) + "; it must be float32 (1) or int8 (9)");
@@ -104,7 +107,7 @@ Status ReadPackedLayer(abi::TfLiteContext* context, const abi::TfLiteNode& node,
 
   // kernel_h * kernel_w * in_channels could overflow; a row of masks is at most a tensor's size.
   const int64_t area = static_cast<int64_t>(o.kernel_h) * o.kernel_w;
-  const int64_t limit = int64_t{8} << 31;
+  const int64_t limit = int64_t{1} << 31;
   if (area > limit / o.in_channels) {
     return Status::Error("a filter of " + std::to_string(o.kernel_h) + " x " +
                          std::to_string(o.kernel_w) + " x " + std::to_string(o.in_channels) +
