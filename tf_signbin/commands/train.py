@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ EXAMPLES = """examples:
   tf-signbin train --help          the example program's own options
   tf-signbin train --helpfull
 """
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,15 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     # The same interpreter, in a process of its own: absl owns its flags and signal handling.
-    return subprocess.run(
-        [sys.executable, str(_program()), *args.arguments], check=False
-    ).returncode
+    search = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
+    command = [sys.executable, str(_program()), *args.arguments]
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def _program() -> Path:
-    package = Path(__file__).resolve().parents[1]
     # In a wheel the examples lie inside the package (setup.py), in a checkout beside it.
-    candidates = [package / "_examples", package.parent / "examples"]
+    candidates = [_PACKAGE / "_examples", _PACKAGE.parent / "examples"]
     for folder in candidates:
         if (folder / "train_resnet.py").is_file():
             return folder / "train_resnet.py"
