@@ -386,7 +386,7 @@ def test_computed_filters():
     assert "not a constant" in dense_reason(b.bytes())
 
 
-def test_depthwise_and_transposed():
+def test_other_operators_with_weights():
     b = Convs()
     x = b.tensor((1, 6, 6, 8), "float32", "x")
     y = b.tensor((1, 6, 6, 8), "float32", "y")
@@ -395,6 +395,14 @@ def test_depthwise_and_transposed():
          "DepthwiseConv2DOptions", strideH=1, strideW=1, depthMultiplier=1)  # fmt: skip
     b.io([x], [y])
     assert "depthwise" in dense_reason(b.bytes())
+    b = Convs()
+    x = b.tensor((1, 6, 8), "float32", "x")
+    y = b.tensor((1, 6, 8), "float32", "y")
+    w = b.constant(filters(shape=(1, 1, 8, 8))[0], "w")
+    b.op("BATCH_MATMUL", [x, w], [y], "BatchMatMulOptions")
+    b.op("BATCH_MATMUL", [x, y], [b.tensor((1, 6, 6), "float32", "z")], "BatchMatMulOptions")
+    b.io([x], [y])
+    assert "matrix products" in dense_reason(b.bytes())
 
 
 def test_weights_that_do_not_fill_their_shape():

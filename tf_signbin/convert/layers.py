@@ -14,9 +14,10 @@ from tf_signbin.format.spec import ACTIVATIONS, CONV_2D, FULLY_CONNECTED
 # Operators with weights that no packed operator covers, and what the user may do about it.
 _OTHER_KINDS = {
     "DEPTHWISE_CONV_2D": "depthwise: each filter sees one channel, so nothing can be shared",
-    "TRANSPOSE_CONV": "transposed convolutions are not packed",
+    "TRANSPOSE_CONV": "transposed convolutions are not packed (UpSampling2D and Conv2D are)",
     "CONV_3D": "3-D convolutions are not packed",
     "CONV_3D_TRANSPOSE": "3-D convolutions are not packed",
+    "BATCH_MATMUL": "matrix products are not packed (Dense layers are)",
 }
 
 
@@ -55,6 +56,8 @@ class GraphReader:
 
     def carries_weights(self, operator: Any) -> bool:
         name = operator_name(self.model, operator)
+        if name == "BATCH_MATMUL":  # of two activations, unless one is constant
+            return self.filter_bytes(operator) > 0
         return name in ("CONV_2D", "FULLY_CONNECTED") or name in _OTHER_KINDS
 
     def output_name(self, operator: Any) -> str:

@@ -54,11 +54,17 @@ def check_flatbuffer(data: bytes, name: str) -> None:
         )
     try:
         _Walker(data).walk()
+    except _UnknownFieldError as error:
+        raise ModelError(f"{name}: newer than this package, or damaged: {error}") from error
     except (_MalformedError, struct.error) as error:
         raise ModelError(f"{name}: damaged or truncated .tflite file: {error}") from error
 
 
 class _MalformedError(Exception):
+    pass
+
+
+class _UnknownFieldError(Exception):
     pass
 
 
@@ -76,6 +82,9 @@ class _Walker:
         while stack:
             name, position = stack.pop()
             fields = self._fields(position)
+            if max(fields, default=0) >= len(TABLES[name]):
+                # Rewriting the file would drop it without a word.
+                raise _UnknownFieldError(f"{name} has a field that this package does not know")
             for index, kind in enumerate(TABLES[name]):
                 at = fields.get(index)
                 if at is None or kind is None:

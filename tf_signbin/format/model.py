@@ -174,6 +174,8 @@ def _find_problem(model: Any) -> str | None:
     buffers = len(model.buffers)
     if any(buffer.offset > 1 or buffer.size > 1 for buffer in model.buffers):
         return "its constants lie outside the flatbuffer (a model over 2 GB); not supported"
+    if getattr(model, "externalBuffers", None):
+        return "its constants lie in other files (external buffers); not supported"
     for metadata in model.metadata:
         if metadata.buffer >= buffers:
             return f"metadata {text(metadata.name)!r} refers to buffer {metadata.buffer}"
