@@ -17,7 +17,7 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from lab import datasets, demo, distribution, single_run
 from lab.methods import WEIGHTS, Method
 from lab.recipes import AUGMENTATIONS, FOR_DATASET, OPTIMIZERS, RECIPES, SCHEDULES, Recipe
@@ -113,6 +113,7 @@ def _setup() -> single_run.Setup:
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)
     if FLAGS.demo:
         demo.run(Path(FLAGS.out))
         return

@@ -44,6 +44,16 @@ class Method:
         form = {"none": "paper", "centered": "centered", "learned": "learned"}[self.background]
         return f"signed-binary {form}" + (" {} of {}".format(*self.pattern) if self.pattern else "")
 
+    @property
+    def key(self) -> str:
+        """The label and every choice that differs from the defaults, as a file name."""
+        words = [self.label.replace(" ", "-")]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("weights", "background", "pattern") and value != field.default:
+                words.append(f"{field.name}-{value}")
+        return "-".join(words)
+
     def quantizer(self) -> WeightQuantizer | None:
         """The quantizer of the 3x3 convolutions, None for full precision."""
         common: dict[str, Any] = {

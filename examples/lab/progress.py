@@ -11,6 +11,32 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
+class StepProgress:
+    """Counts steps of different kinds: with StepProgress("measuring", 3) as p: p.step("this")."""
+
+    def __init__(self, title: str, steps: int):
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            disable=not sys.stdout.isatty(),
+        )
+        self._title = title
+        self._task = self._bar.add_task(title, total=steps, completed=-1)
+
+    def __enter__(self) -> StepProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._bar.stop()
+
+    def step(self, label: str) -> None:
+        """Begins the next step."""
+        self._bar.update(self._task, advance=1, description=f"{self._title}: {label}")
+
+
 class RunProgress:
     """Counts epochs of several runs.
 

@@ -162,7 +162,7 @@ class Checkpoints(keras.callbacks.Callback):
             with contextlib.suppress(AttributeError):
                 status.expect_partial()
             status.assert_existing_objects_matched()
-        return int(self._epochs)
+        return int(self._epochs.numpy())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epochs.assign(epoch + 1)

@@ -35,8 +35,7 @@ class Point:
     @property
     def key(self) -> str:
         """Folder name."""
-        method = self.method.label.replace(" ", "-")
-        return f"{self.task.dataset}-w{self.width:g}-{method}"
+        return f"{self.task.dataset}-w{self.width:g}-{self.method.key}"
 
     @property
     def recipe(self) -> Recipe:
