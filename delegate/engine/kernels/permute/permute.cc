@@ -559,15 +559,18 @@ class PermuteConv : public ConvKernel {
   void WindowSums(int width, Workspace* w) const {
     const ConvShape& s = plan_.shape;
     const int regions = plan_.regions;
-    std::fill_n(w->box.get(), width * regions, Sum(0));
+    Sum* box = w->box.get();
+    std::fill_n(box, width * regions, Sum(0));
     for (int dy = 0; dy < s.kernel_h; ++dy) {
       const Sum* sums = ColumnSumsOf(*w, w->slots[dy]);
       for (int dx = 0; dx < s.kernel_w; ++dx) {
         const Sum* column = sums + static_cast<size_t>(dx) * plan_.tap_step() * regions;
-        const int step = plan_.pixel_step() * regions;
-        for (int x = 0; x < width; ++x, column += step) {
-          for (int region = 0; region < regions; ++region) {
-            w->box[x * regions + region] += column[region];
+        const int step = plan_.pixel_step();
+        if (step == 1) {
+          for (int i = 0; i < width * regions; ++i) box[i] += column[i];
+        } else {
+          for (int i = 0; i < width * regions; ++i) {
+            box[i] += column[i / regions * step * regions + i % regions];
           }
         }
       }

@@ -96,40 +96,61 @@ void BuildFullI8(const TableRow& r) {
   }
 }
 
-template <int kTerms, bool kNegatives>
+template <int kTerms>
+struct TermLanes {
+  __m512i term[kTerms];
+};
+
+template <int kTerms>
+inline __attribute__((always_inline)) void StoreTerms(char* table, __m512i x,
+                                                      const TermLanes<kTerms>& lanes) {
+  __m512i sum = _mm512_permutexvar_epi16(lanes.term[0], x);
+  for (int t = 1; t < kTerms; ++t) {
+    sum = _mm512_add_epi16(sum, _mm512_permutexvar_epi16(lanes.term[t], x));
+  }
+  _mm512_store_si512(table, sum);
+}
+
+// Tables whose entries sum up to kTerms of the unit's channels (or their negatives).
+template <int kTerms, bool kNegatives, int kRegisters>
 void BuildTermsI8(const TableRow& r) {
-  __m512i lanes[kUnitGroupsI8][2][kTerms];
+  TermLanes<kTerms> lanes[kUnitGroupsI8][2];
   for (int g = 0; g < kUnitGroupsI8; ++g) {
     for (int half = 0; half < 2; ++half) {
       for (int t = 0; t < kTerms; ++t) {
-        lanes[g][half][t] = _mm512_load_si512(r.recipe->lanes_i8[g][half][t]);
+        lanes[g][half].term[t] = _mm512_load_si512(r.recipe->lanes_i8[g][half][t]);
       }
     }
   }
-  const int registers = r.recipe->registers;
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
     const int8_t* pixel =
         Pixel<int8_t>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
     const bool masked = NearEnd(r, pixel);
     char* table = column_tables;
-    for (int u = 0; u < r.unit_count; ++u) {
-      const TableUnit& unit = r.units[u];
-      __m512i x = LoadChannels(pixel + unit.channel, unit.count, masked, kNegatives);
+    for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end; ++unit) {
+      __m512i x = LoadChannels(pixel + unit->channel, unit->count, masked, kNegatives);
       if (kNegatives) {
         x = _mm512_broadcast_i64x4(_mm512_castsi512_si256(x));
         x = _mm512_mask_sub_epi16(x, 0xffff0000u, _mm512_setzero_si512(), x);
       }
-      for (int g = 0; g < unit.groups; ++g) {
-        for (int half = 0; half < registers; ++half, table += 64) {
-          __m512i sum = _mm512_permutexvar_epi16(lanes[g][half][0], x);
-          for (int t = 1; t < kTerms; ++t) {
-            sum = _mm512_add_epi16(sum, _mm512_permutexvar_epi16(lanes[g][half][t], x));
-          }
-          _mm512_store_si512(table, sum);
-        }
-      }
+      StoreTerms<kTerms>(table, x, lanes[0][0]);
+      if (kRegisters == 2) StoreTerms<kTerms>(table + 64, x, lanes[0][1]);
+      table += kRegisters * 64;
+      if (unit->groups == 1) continue;
+      StoreTerms<kTerms>(table, x, lanes[1][0]);
+      if (kRegisters == 2) StoreTerms<kTerms>(table + 64, x, lanes[1][1]);
+      table += kRegisters * 64;
     }
+  }
+}
+
+template <bool kNegatives, int kRegisters>
+void BuildTermsI8(const TableRow& r) {
+  switch (r.recipe->terms) {
+    case 0: case 1: return BuildTermsI8<1, kNegatives, kRegisters>(r);
+    case 2: return BuildTermsI8<2, kNegatives, kRegisters>(r);
+    default: return BuildTermsI8<3, kNegatives, kRegisters>(r);
   }
 }
 
@@ -137,14 +158,10 @@ void BuildTablesI8(const TableRow& r) {
   if (r.recipe->full) {
     return r.recipe->registers == 2 ? BuildFullI8<2>(r) : BuildFullI8<1>(r);
   }
-  switch (r.recipe->terms * 2 + r.recipe->negatives) {
-    case 0: case 2: return BuildTermsI8<1, false>(r);
-    case 4: return BuildTermsI8<2, false>(r);
-    case 6: return BuildTermsI8<3, false>(r);
-    case 1: case 3: return BuildTermsI8<1, true>(r);
-    case 5: return BuildTermsI8<2, true>(r);
-    default: return BuildTermsI8<3, true>(r);
+  if (r.recipe->negatives) {
+    return r.recipe->registers == 2 ? BuildTermsI8<true, 2>(r) : BuildTermsI8<true, 1>(r);
   }
+  return r.recipe->registers == 2 ? BuildTermsI8<false, 2>(r) : BuildTermsI8<false, 1>(r);
 }
 
 // ---------------------------------------------------------------- tables, float32 activations
@@ -244,21 +261,29 @@ void BuildTablesF32(const TableRow& r) {
 // ---------------------------------------------------------------- column sums
 
 void ColumnSumsI8(const ColumnSums& s) {
+  // Bytes are summed as unsigned, offset by 128, eight at a time.
   const int channels = s.in_c / s.regions;
   int32_t* out = static_cast<int32_t*>(s.out);
-  const __m512i ones = _mm512_set1_epi16(1);
+  const __m512i offset = _mm512_set1_epi8(-128);
+  const __mmask64 tail = (uint64_t{1} << (channels % 64)) - 1;
   for (int column = 0; column < s.columns; ++column) {
     const int8_t* x =
         Pixel<int8_t>(s.row, s.padding, s.first_x + column * s.step, s.in_w, s.in_c);
     for (int region = 0; region < s.regions; ++region, x += channels) {
       __m512i sum = _mm512_setzero_si512();
-      for (int c = 0; c < channels; c += 32) {
-        const int left = channels - c;
-        const __mmask32 mask = left >= 32 ? ~0u : (1u << left) - 1;
-        const __m512i wide = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, x + c));
-        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(wide, ones));
+      int c = 0;
+      for (; c + 64 <= channels; c += 64) {
+        sum = _mm512_add_epi64(
+            sum, _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(x + c), offset),
+                                 _mm512_setzero_si512()));
       }
-      *out++ = _mm512_reduce_add_epi32(sum);
+      if (tail != 0) {
+        sum = _mm512_add_epi64(
+            sum, _mm512_sad_epu8(
+                     _mm512_xor_si512(_mm512_mask_loadu_epi8(offset, tail, x + c), offset),
+                     _mm512_setzero_si512()));
+      }
+      *out++ = static_cast<int32_t>(_mm512_reduce_add_epi64(sum)) - 128 * channels;
     }
   }
 }
