@@ -76,6 +76,24 @@ def nested():
     return set_weights(keras.Model(image, keras.layers.Dense(5, name="last")(x)))
 
 
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.conv = keras.layers.Conv2D(16, 3, name="conv")
+        self.again = keras.layers.Conv2D(16, 3, name="again")
+        self.dense = keras.layers.Dense(32, name="dense")
+        self.last = keras.layers.Dense(5, name="last")
+
+    def call(self, image):
+        return self.last(self.dense(tf.reduce_mean(self.again(self.conv(image)), axis=(1, 2))))
+
+
+def subclassed():
+    model = Subclassed()
+    model(np.zeros((1, *SHAPE), np.float32))
+    return set_weights(model)
+
+
 def saved_model(tmp_path):
     functional().export(tmp_path / "saved")
     return tmp_path / "saved"
@@ -97,6 +115,7 @@ SOURCES = {
     "functional": lambda _: functional(),
     "sequential": lambda _: sequential(),
     "nested": lambda _: nested(),
+    "subclassed": lambda _: subclassed(),
     "SavedModel": saved_model,
     "concrete function": concrete_function,
     ".tflite path": tflite_file,

@@ -181,6 +181,15 @@ def test_some_dense_filters_keep_the_layer_dense():
     assert "filter 3" in detection.reason
 
 
+def test_other_levels_are_named():
+    rng = np.random.default_rng(6)
+    levels = np.array([-127, 0, 64], np.int8)
+    detection = detect(levels[rng.integers(0, 3, (8, 3, 3, 16))])
+    assert detection.packed is None
+    assert detection.nearly
+    assert "3 distinct values [-127, 0, 64]" in detection.reason
+
+
 def test_not_finite():
     weights = np.zeros((1, 1, 1, 64), np.float32)
     weights[..., 5] = np.nan

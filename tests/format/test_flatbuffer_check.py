@@ -117,6 +117,11 @@ def test_overlapping_tables_are_refused_before_they_are_read():
         read_model(tree(100_000, 100_000))  # would be 10 billion numbers
 
 
+def test_millions_of_tables_are_refused():
+    with pytest.raises(ModelError, match="tables"):
+        read_model(tree(3_000_000, 1))
+
+
 def test_unknown_fields_are_not_dropped():
     b = flatbuffers.Builder(64)
     b.StartObject(11)

@@ -53,6 +53,7 @@ class GraphReader:
             for operator in self.graph.operators
             for tensor in indices(operator.outputs)
         }
+        self._constants: dict[int, np.ndarray | None] = {}
 
     def carries_weights(self, operator: Any) -> bool:
         name = operator_name(self.model, operator)
@@ -143,6 +144,11 @@ class GraphReader:
         return data, scales
 
     def _constant(self, index: int) -> np.ndarray | None:
+        if index not in self._constants:
+            self._constants[index] = self._read_constant(index)
+        return self._constants[index]
+
+    def _read_constant(self, index: int) -> np.ndarray | None:
         """A constant tensor; float16 and weight-only int8 constants are followed through DEQUANTIZE
         and come back as the float32 values that the operator sees."""
         tensor = self.graph.tensors[index]

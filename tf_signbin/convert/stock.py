@@ -82,7 +82,7 @@ def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([source], owner)
         return converter, _graph_has_fake_quant(source.graph.as_graph_def())
     if hasattr(source, "layers") and hasattr(source, "call"):
-        if not getattr(source, "built", False) or not getattr(source, "inputs", None):
+        if not getattr(source, "built", False):
             raise ValueError(
                 f"model {getattr(source, 'name', source)!r} has no input shape yet: call "
                 "model.build(input_shape) or call it once on a batch before converting it"

@@ -22,6 +22,8 @@ from tf_signbin.format.spec import (
 FLOAT_TOLERANCE = 2.0**-20
 # Up to here the report says "nearly two-valued" and names the likely cause.
 NEAR_TOLERANCE = 2.0**-7
+# Weights with at most this many values, and many of them, were quantized on purpose.
+MAX_LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,8 @@ def _describe_dense(weights: np.ndarray) -> Detection:
     if np.all(fits):
         return Detection(None, "so few weights a filter that packing would not save space")
     bad = int(np.argmin(fits))
-    distinct = len(np.unique(rows[bad]))
+    values = np.unique(rows[bad])
+    distinct = len(values)
     if tolerance and (_two_valued(rows, NEAR_TOLERANCE) or _ternary(rows, NEAR_TOLERANCE)):
         return Detection(
             None,
@@ -235,6 +238,9 @@ def _describe_dense(weights: np.ndarray) -> Detection:
             nearly=True,
         )
     reason = f"filter {bad} has {distinct} distinct values"
+    few = distinct <= MAX_LEVELS < rows.shape[-1] // 8
+    if few:
+        reason += f" {values.tolist()}, which are neither two nor -s, 0, s"
     if np.any(fits):
         reason = f"only {fits.sum()} of {len(fits)} filters are two-valued; {reason}"
-    return Detection(None, reason, nearly=bool(2 * fits.sum() > len(fits)))
+    return Detection(None, reason, nearly=few or bool(2 * fits.sum() > len(fits)))

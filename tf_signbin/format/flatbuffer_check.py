@@ -13,6 +13,8 @@ from tf_signbin.format.errors import ModelError
 
 FILE_IDENTIFIER = b"TFL3"
 MAX_BYTES = 2**31 - 1  # offsets are signed 32-bit numbers
+# The largest models have some 10,000 tensors; each table becomes a Python object of about 1 KB.
+MAX_TABLES = 500_000
 
 # Fields of each table in schema order (TFLite schema version 3). A number is the size of a scalar,
 # [number] a vector of such scalars, "str" a string, a name a table, [name] a vector of tables,
@@ -74,6 +76,7 @@ class _Walker:
         self._size = len(data)
         # A well-formed file refers to each of its bytes about once; only strings may be shared.
         self._budget = 4 * len(data) + 4096
+        self._tables = 0
         self._unions: set[int] = set()
 
     def walk(self) -> None:
@@ -101,6 +104,8 @@ class _Walker:
                     self._vector(self._offset(at), kind[0])
                 elif isinstance(kind, list):
                     start, count = self._vector(self._offset(at), 4)
+                    if count > MAX_TABLES:
+                        raise _MalformedError(f"a list of {count} tables")
                     for element in range(count):
                         stack.append((kind[0], self._offset(start + 4 * element)))
 
@@ -129,6 +134,9 @@ class _Walker:
 
     def _fields(self, position: int) -> dict[int, int]:
         """Field index to its position, for those present in the table at `position`."""
+        self._tables += 1
+        if self._tables > MAX_TABLES:
+            raise _MalformedError(f"more than {MAX_TABLES} tables")
         vtable = position - struct.unpack_from("<i", self._data, position)[0]
         self._range(vtable, 4)
         vtable_size, table_size = struct.unpack_from("<HH", self._data, vtable)

@@ -113,8 +113,8 @@ def constant(model: Any, tensor: Any) -> np.ndarray | None:
             f"tensor {text(tensor.name)!r} has {len(data)} bytes; "
             f"its shape {list(shape)} needs {needed}"
         )
-    raw = np.asarray(data, dtype=np.uint8).tobytes()
-    return np.frombuffer(raw, dtype=np.dtype(numpy_type).newbyteorder("<")).reshape(shape)
+    raw = np.ascontiguousarray(data, dtype=np.uint8)
+    return raw.view(np.dtype(numpy_type).newbyteorder("<")).reshape(shape)
 
 
 def shape_of(tensor: Any) -> tuple[int, ...]:
