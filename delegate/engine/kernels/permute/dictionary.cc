@@ -1,8 +1,7 @@
 #include "engine/kernels/permute/dictionary.h"
 
 #include <algorithm>
-#include <numeric>
-#include <unordered_map>
+#include <cstring>
 
 namespace tf_signbin {
 namespace {
@@ -14,10 +13,6 @@ constexpr int kMaxTernaryChannels = 7;
 // Entries with more channels than this would make tables dearer than what they save.
 constexpr int kMaxTerms = 3;
 
-uint64_t Key(Pattern pattern) {
-  return static_cast<uint64_t>(pattern.minus) << 32 | pattern.plus;
-}
-
 int Terms(Pattern pattern) {
   return __builtin_popcount(pattern.plus) + __builtin_popcount(pattern.minus);
 }
@@ -26,8 +21,12 @@ int Terms(Pattern pattern) {
 uint32_t MaskBits(const uint8_t* row, size_t row_bytes, size_t first, int count) {
   uint32_t bits = 0;
   const size_t byte = first / 8;
-  for (size_t i = 0; i < 4 && byte + i < row_bytes; ++i) {
-    bits |= static_cast<uint32_t>(row[byte + i]) << (8 * i);
+  if (byte + 4 <= row_bytes) {
+    std::memcpy(&bits, row + byte, 4);  // x86 only: little-endian
+  } else {
+    for (size_t i = 0; byte + i < row_bytes; ++i) {
+      bits |= static_cast<uint32_t>(row[byte + i]) << (8 * i);
+    }
   }
   return bits >> (first % 8) & ((1u << count) - 1);
 }
@@ -36,15 +35,16 @@ uint32_t MaskBits(const uint8_t* row, size_t row_bytes, size_t first, int count)
 bool Collect(const PackedFilters& filters, int channels, int limit, Dictionary* dictionary) {
   const std::vector<ChannelGroup> groups = MakeGroups(filters, channels);
   const int taps = filters.kernel_h * filters.kernel_w;
-  std::unordered_map<uint64_t, bool> seen;
-  dictionary->entries.assign(1, Pattern{});
+  std::vector<bool> seen(size_t{1} << (channels * filters.planes()));
   seen[0] = true;
-  dictionary->terms = 0;
+  dictionary->entries.assign(1, Pattern{});
   for (int filter = 0; filter < filters.out_c; ++filter) {
     for (int tap = 0; tap < taps; ++tap) {
       for (const ChannelGroup& group : groups) {
         const Pattern pattern = PatternOf(filters, filter, tap, group);
-        if (!seen.emplace(Key(pattern), true).second) continue;
+        const size_t key = pattern.plus | pattern.minus << channels;
+        if (seen[key]) continue;
+        seen[key] = true;
         dictionary->terms = std::max(dictionary->terms, Terms(pattern));
         dictionary->entries.push_back(pattern);
         if (static_cast<int>(dictionary->entries.size()) > limit) return false;
@@ -84,19 +84,10 @@ Dictionary FullTernary(int channels) {
 }  // namespace
 
 void Dictionary::BuildIndex() {
-  std::vector<int> order(entries.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [&](int a, int b) { return Key(entries[a]) < Key(entries[b]); });
-  keys_.clear();
-  ids_ = order;
-  for (int id : order) keys_.push_back(Key(entries[id]));
-}
-
-int Dictionary::Find(Pattern pattern) const {
-  if (full) return static_cast<int>(pattern.plus);
-  const auto it = std::lower_bound(keys_.begin(), keys_.end(), Key(pattern));
-  return ids_[it - keys_.begin()];
+  uint32_t last = 0;
+  for (const Pattern& pattern : entries) last = std::max(last, Key(pattern));
+  ids_.assign(last + 1, 0);
+  for (size_t id = 0; id < entries.size(); ++id) ids_[Key(entries[id])] = static_cast<uint8_t>(id);
 }
 
 std::vector<ChannelGroup> MakeGroups(const PackedFilters& filters, int channels_per_group) {

@@ -23,13 +23,14 @@ struct Dictionary {
   std::vector<Pattern> entries;  // entry 0 is the empty pattern
 
   // Entry of a pattern of this layer.
-  int Find(Pattern pattern) const;
+  int Find(Pattern pattern) const { return ids_[Key(pattern)]; }
   // Called once after `entries` is complete.
   void BuildIndex();
 
  private:
-  std::vector<uint64_t> keys_;  // sorted pattern keys
-  std::vector<int> ids_;
+  uint32_t Key(Pattern pattern) const { return pattern.plus | pattern.minus << channels; }
+
+  std::vector<uint8_t> ids_;  // by Key
 };
 
 // Consecutive input channels that one lookup covers. Groups never cross a region's border, so the

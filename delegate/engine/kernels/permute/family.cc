@@ -4,9 +4,11 @@
 namespace tf_signbin {
 namespace {
 
+// The kernels need no more than AVX-512BW; with VNNI they are offered once, not twice.
 bool Supports(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
-  const bool avx512 = isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni;
-  return avx512 && PermuteCanPlan(problem, options.group);
+  const bool wanted =
+      isa == Isa::kAvx512 || (isa == Isa::kAvx512Vnni && options.isa == IsaName(isa));
+  return wanted && PermuteCanPlan(problem, options.group);
 }
 
 double CostNs(const ConvProblem& problem, Isa, const PlanOptions& options) {

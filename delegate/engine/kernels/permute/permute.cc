@@ -190,22 +190,22 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
   p.rounding = Aligned<int32_t>(padded);
   p.rounds = Aligned<int32_t>(padded);
   if (!output.real_multiplier.empty()) p.real_multiplier = Aligned<double>(padded);
-  const size_t weights = filters.weights_per_filter();
-  const int region_channels = filters.in_c / regions;
+  const int taps = filters.kernel_h * filters.kernel_w;
+  const std::vector<ChannelGroup> groups = MakeGroups(filters, 16);
   for (int f = 0; f < filters.out_c; ++f) {
     const int index = f / 32 * 32 + ParameterIndexI8(f % 32);
     // Tables hold raw activations; padding holds the zero point, so the correction is constant.
     int64_t weight_sum = 0;
-    for (size_t k = 0; k < weights; ++k) {
-      const FilterValues v =
-          ValuesOf(filters, f, static_cast<int>(k % filters.in_c) / region_channels);
-      if (filters.bit(0, f, k)) {
-        weight_sum += static_cast<int>(v.b);
-      } else if (filters.planes() == 2 && filters.bit(1, f, k)) {
-        weight_sum -= static_cast<int>(v.b);
-      } else {
-        weight_sum += static_cast<int>(v.a);
+    for (const ChannelGroup& group : groups) {
+      const FilterValues v = ValuesOf(filters, f, group.region);
+      int plus = 0, minus = 0;
+      for (int tap = 0; tap < taps; ++tap) {
+        const Pattern pattern = PatternOf(filters, f, tap, group);
+        plus += __builtin_popcount(pattern.plus);
+        minus += __builtin_popcount(pattern.minus);
       }
+      const int background = group.count * taps - plus - minus;  // weights of value a
+      weight_sum += static_cast<int>(v.b) * (plus - minus) + static_cast<int>(v.a) * background;
     }
     for (int r = 0; r < regions; ++r) {
       const FilterValues v = ValuesOf(filters, f, r);

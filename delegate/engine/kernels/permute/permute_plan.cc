@@ -15,7 +15,7 @@ constexpr int kMaxInt16Terms = 255;
 constexpr int64_t kMaxReduction = 1 << 14;
 constexpr int32_t kMaxBias = 1 << 29;
 
-constexpr double kStreamedIndexBytes = 256 << 10;
+constexpr double kStreamedIndexBytes = 192 << 10;
 
 size_t L1Bytes() {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
@@ -262,7 +262,7 @@ bool PermuteCanPlan(const ConvProblem& problem, int group) {
       if (bias > kMaxBias || bias < -kMaxBias) return false;
     }
   }
-  return ChooseTables(problem, group).registers != 0;
+  return group == 0 || ChooseTables(problem, group).registers != 0;
 }
 
 PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
