@@ -12,18 +12,13 @@ namespace {
 // Offsets are 16-bit.
 constexpr size_t kMaxChunkBytes = 65535 * kOffsetUnit;
 
-// Measured costs in nanoseconds; "vector" is one of the instruction set's, an "element" one channel
-// of one pixel.
+// Loops of varying length whose lengths a branch predictor keeps.
+constexpr double kLearnedLoops = 6000;
+
+// What the cost model knows of an instruction set: nanoseconds for one unit of each kind of Work,
+// fitted to measurements (docs/performance.md), and the size of the first-level cache.
 struct CostConstants {
-  double load_l1, load_l2;  // add one vector of a table in L1, in L2
-  double offset;            // decode one offset
-  double filter;            // per filter and pass
-  double skip;              // per shift group of a stream that skips zeros: mispredicted loop end
-  double accumulate;        // load and store a vector of accumulators
-  double shift;             // shift one vector by one lane
-  double store;             // build one vector of a table
-  double plane;             // bring one input element into a plane
-  double output;            // turn one accumulator into an output element
+  Work ns;
   double l1_bytes;
 };
 
@@ -31,16 +26,16 @@ CostConstants ConstantsFor(Isa isa, bool int8) {
   switch (isa) {
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
-      return {0.165, 0.28, 0.15, 1.5, 1.5, 0.5, 0.5, 0.3, 0.06, int8 ? 0.06 : 0.1, 40960};
+      return {{0.155, 0.115, 0.17, 1.5, 0.45, 0.1, 3.5, 0.4, 0.06, int8 ? 0.06 : 0.1}, 40960};
     case Isa::kAvx2:
-      return {0.145, 0.17, 0.15, 1.5, 1.5, 0.4, 0.4, 0.2, 0.06, int8 ? 0.08 : 0.1, 40960};
+      return {{0.13, 0.025, 0.15, 1.5, 0.4, 0.1, 3.5, 0.25, 0.06, int8 ? 0.08 : 0.1}, 40960};
     case Isa::kNeon:
     case Isa::kNeonDot:
-      return {0.5, 0.7, 0.7, 3, 5, 2, 0.7, 0.7, 0.4, int8 ? 0.8 : 0.5, 28672};
+      return {{0.5, 0.2, 0.7, 3, 2, 0.7, 7, 0.7, 0.4, int8 ? 0.8 : 0.5}, 28672};
     case Isa::kPortable:
       break;
   }
-  return {0.5, 0.6, 0.3, 2, 2, 2, 2, 1, 1, 2, 28672};
+  return {{0.5, 0.1, 0.3, 2, 2, 2, 3.5, 1, 1, 2}, 28672};
 }
 
 // How many of the mask's groups have k members, for k in [0, group], per filter on average over a
@@ -61,11 +56,8 @@ Histogram SampleHistogram(const PackedFilters& filters, int group) {
     std::memcpy(row.data(), &filters.masks[static_cast<size_t>(r) * bytes], bytes);
     for (int tap = 0; tap < taps; ++tap) {
       for (const ChannelGroup& g : groups) {
-        uint32_t subset = MaskBits(
-            row.data(), static_cast<size_t>(tap) * filters.in_c + g.first_channel, g.channels);
-        int members = 0;
-        for (; subset != 0; subset &= subset - 1) ++members;
-        histogram[members] += 1;
+        const size_t first = static_cast<size_t>(tap) * filters.in_c + g.first_channel;
+        histogram[PopCount(MaskBits(row.data(), first, g.channels))] += 1;
       }
     }
   }
@@ -110,39 +102,48 @@ struct Estimator {
            GroupBytes(geometry, s) * s.chunk_groups <= kMaxChunkBytes;
   }
 
-  double Cost(const Geometry& geometry, const StreamOptions& s, const Histogram& histogram) const {
-    const int groups = GroupCount(s.group);
-    const int filters = problem.shape.out_c;
+  Work WorkOf(const Geometry& geometry, const StreamOptions& s, const Histogram& histogram) const {
+    const double groups = GroupCount(s.group);
+    const double filters = problem.shape.out_c;
     const double vectors = geometry.vectors();
-    const double shift_groups = static_cast<double>(geometry.shift_groups().size());
     int shifts = 0;
     for (const ShiftGroup& group : geometry.shift_groups()) shifts += group.shift;
-
     double lookups = 0;  // of one filter
     for (int k = 0; k <= s.group; ++k) {
       lookups += histogram[k] * (k == 0 ? !s.skip_zeros : (k + s.limit - 1) / s.limit);
     }
-    const double chunks = std::max(1.0, static_cast<double>(groups) / s.chunk_groups);
-    const double chunk_bytes =
-        static_cast<double>(GroupBytes(geometry, s)) * std::min(groups, s.chunk_groups);
-    // Share of table reads that miss L1.
+    const double passes = filters * std::max(1.0, groups / s.chunk_groups);
+    const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *
+                               std::min(GroupCount(s.group), s.chunk_groups);
+    // Share of table accesses that miss the first-level cache.
     const double miss = chunk_bytes <= cost.l1_bytes ? 0 : 1 - cost.l1_bytes / chunk_bytes;
-    const double load = cost.load_l1 + miss * (cost.load_l2 - cost.load_l1);
-
-    const double per_filter =
-        lookups * (vectors * load + cost.offset) +
-        chunks * (cost.filter + vectors * (cost.accumulate + shifts * cost.shift) +
-                  (s.skip_zeros ? shift_groups * cost.skip : 0));
     const double entry_vectors = static_cast<double>(geometry.entry_lanes()) / vector_lanes;
     const bool direct = s.group == 1 && s.skip_zeros;  // the planes are the table
-    const double build = direct ? 0
-                                : static_cast<double>(groups) *
-                                      EntriesOf(s.group, s.limit, s.skip_zeros) * entry_vectors *
-                                      cost.store;
-    const double planes =
-        static_cast<double>(geometry.entry_lanes()) * problem.shape.in_c * cost.plane;
-    const double output = vectors * vector_lanes * filters * cost.output;
-    return geometry.tiles() * (filters * per_filter + build + planes + output);
+    const double tiles = geometry.tiles();
+
+    Work work;
+    work.loads = tiles * filters * lookups * vectors;
+    work.stores =
+        direct ? 0 : tiles * groups * EntriesOf(s.group, s.limit, s.skip_zeros) * entry_vectors;
+    work.misses = miss * (work.loads + work.stores);
+    work.offsets = tiles * filters * lookups;
+    work.passes = tiles * passes;
+    work.accumulates = tiles * passes * vectors;
+    work.shifts = tiles * passes * vectors * shifts;
+    // Branch predictors learn the lengths of a stream that is short and read for every tile.
+    const double loops = passes * static_cast<double>(geometry.shift_groups().size());
+    if (s.skip_zeros) work.branch_misses = tiles * loops * std::min(1.0, loops / kLearnedLoops);
+    work.elements_in = tiles * geometry.entry_lanes() * problem.shape.in_c;
+    work.elements_out = tiles * vectors * vector_lanes * filters;
+    return work;
+  }
+
+  double Cost(const Work& work) const {
+    const Work& c = cost.ns;
+    return work.loads * c.loads + work.misses * c.misses + work.offsets * c.offsets +
+           work.passes * c.passes + work.accumulates * c.accumulates + work.shifts * c.shifts +
+           work.branch_misses * c.branch_misses + work.stores * c.stores +
+           work.elements_in * c.elements_in + work.elements_out * c.elements_out;
   }
 };
 
@@ -170,8 +171,9 @@ TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
   const Geometry geometry = config.MakeGeometry(problem.shape, estimator.vector_lanes);
   plan.possible = estimator.Possible(geometry, config.stream);
   if (plan.possible) {
-    plan.cost_ns = estimator.Cost(geometry, config.stream,
-                                  SampleHistogram(*problem.filters, config.stream.group));
+    plan.work = estimator.WorkOf(geometry, config.stream,
+                                 SampleHistogram(*problem.filters, config.stream.group));
+    plan.cost_ns = estimator.Cost(plan.work);
   }
   return plan;
 }
@@ -185,6 +187,11 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
   struct Choice {
     int group, limit;
     const Histogram* histogram;
+  };
+  const auto Splits = [](const Choice& choice) {
+    double split = 0;
+    for (int k = choice.limit + 1; k <= choice.group; ++k) split += (*choice.histogram)[k];
+    return split > 0;
   };
   std::vector<Histogram> histograms(kMaxGroup + 1);
   std::vector<Choice> choices;
@@ -212,6 +219,8 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
         config.stream.group = choice.group;
         config.stream.limit = choice.limit;
         config.stream.skip_zeros = skip_zeros;
+        // Split subsets make lengths vary as well: only worth it where zeros are skipped too.
+        if (!skip_zeros && Splits(choice)) continue;
         const size_t group_bytes = estimator.GroupBytes(geometry, config.stream);
         const int groups = estimator.GroupCount(choice.group);
         for (const size_t budget : {static_cast<size_t>(estimator.cost.l1_bytes),
@@ -219,8 +228,9 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
           config.stream.chunk_groups = std::clamp(
               static_cast<int>(std::min(budget, kMaxChunkBytes) / group_bytes), 1, groups);
           if (!estimator.Possible(geometry, config.stream)) continue;
-          const double cost = estimator.Cost(geometry, config.stream, *choice.histogram);
-          if (!best.possible || cost < best.cost_ns) best = {true, cost, config};
+          const Work work = estimator.WorkOf(geometry, config.stream, *choice.histogram);
+          const double cost = estimator.Cost(work);
+          if (!best.possible || cost < best.cost_ns) best = {true, cost, config, work};
         }
       }
     }

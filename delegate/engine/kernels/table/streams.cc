@@ -12,12 +12,6 @@ namespace {
 // 16-bit sums of this many activations (range 255 each) are distinct modulo 65536.
 constexpr int kMaxTerms = 257;
 
-int PopCount(uint32_t x) {
-  int n = 0;
-  for (; x != 0; x &= x - 1) ++n;
-  return n;
-}
-
 }  // namespace
 
 Dictionary::Dictionary(int group, int limit, bool zero_entry)
@@ -89,11 +83,6 @@ struct Streams::Builder {
     return &masks[(static_cast<size_t>(plane) * out.out_c_ + filter) * row_bytes];
   }
 
-  uint32_t Subset(const uint8_t* row, const Tap& tap, const ChannelGroup& group) const {
-    return MaskBits(row, static_cast<size_t>(tap.index) * filters.in_c + group.first_channel,
-                    group.channels);
-  }
-
   void CopyMasks() {
     const size_t bytes = filters.mask_row_bytes();
     row_bytes = bytes + 8;  // MaskBits reads beyond the last bit
@@ -104,68 +93,102 @@ struct Streams::Builder {
     }
   }
 
-  // counts[group][filter]: effectual weights.
-  std::vector<std::vector<int>> CountByGroup() const {
-    std::vector<std::vector<int>> counts(out.groups_.size(), std::vector<int>(out.out_c_, 0));
-    for (int f = 0; f < out.out_c_; ++f) {
-      for (int plane = 0; plane < filters.planes(); ++plane) {
-        const uint8_t* row = MaskRow(plane, f);
-        for (const ShiftGroup& shift_group : geometry.shift_groups()) {
-          for (const Tap& tap : shift_group.taps) {
-            for (size_t g = 0; g < out.groups_.size(); ++g) {
-              counts[g][f] += PopCount(Subset(row, tap, out.groups_[g]));
-            }
-          }
+  // Effectual weights of a filter in some groups, both planes.
+  int CountWeights(int filter, int first_group, int end_group) const {
+    const ChannelGroup& last = out.groups_[end_group - 1];
+    const int begin = out.groups_[first_group].first_channel;
+    const int end = last.first_channel + last.channels;
+    const int taps = filters.kernel_h * filters.kernel_w;
+    int count = 0;
+    for (int plane = 0; plane < filters.planes(); ++plane) {
+      const uint8_t* row = MaskRow(plane, filter);
+      for (int tap = 0; tap < taps; ++tap) {
+        const size_t bit = static_cast<size_t>(tap) * filters.in_c;
+        for (int c = begin; c < end; c += 32) {
+          count += PopCount(MaskBits(row, bit + c, std::min(32, end - c)));
         }
       }
     }
-    return counts;
+    return count;
   }
 
-  // Appends the pass over groups [first, first + count) of the last chunk and taps
-  // [tap_begin, tap_end) (numbered through the shift groups).
-  void AddPass(int first, int count, int tap_begin, int tap_end) {
+  // Whether no filter has more effectual weights in these groups than a 16-bit sum takes.
+  bool FitsOneSum(int first_group, int end_group) const {
+    if (!exact) return true;
+    const ChannelGroup& last = out.groups_[end_group - 1];
+    const int channels =
+        last.first_channel + last.channels - out.groups_[first_group].first_channel;
+    if (channels * filters.kernel_h * filters.kernel_w <= kMaxTerms) return true;
+    for (int f = 0; f < out.out_c_; ++f) {
+      if (CountWeights(f, first_group, end_group) > kMaxTerms) return false;
+    }
+    return true;
+  }
+
+  // The end of the longest run of groups from `first` on that fits one sum; `first` if none does.
+  int LongestRun(int first, int end) const {
+    if (FitsOneSum(first, end)) return end;
+    int fits = first, too_long = end;
+    while (too_long - fits > 1) {
+      const int middle = (fits + too_long) / 2;
+      (FitsOneSum(first, middle) ? fits : too_long) = middle;
+    }
+    return fits;
+  }
+
+  // Appends the length and the offsets of one filter's taps of a shift group in one plane. Returns
+  // the number of effectual weights.
+  int AddOffsets(int filter, int plane, const ShiftGroup& shift_group, int first_tap,
+                 const Pass& pass, int first, int end, int tap_begin, int tap_end) {
     const Dictionary& dictionary = out.dictionary_;
     const size_t entry_units =
         static_cast<size_t>(geometry.entry_lanes()) * element_bytes / kOffsetUnit;
     const size_t group_units = entry_units * dictionary.entries();
-    const int chunk_first = out.chunks_.back().first_group;
+    const int chunk_first = out.chunks_[pass.chunk].first_group;
+    const uint8_t* row = MaskRow(plane, filter);
     std::vector<uint16_t>& data = out.data_;
+    const size_t length_at = data.size();
+    data.push_back(0);
+    int terms = 0, number = first_tap;
+    for (const Tap& tap : shift_group.taps) {
+      const bool wanted = number >= tap_begin && number < tap_end;
+      ++number;
+      if (!wanted) continue;
+      const size_t bit = static_cast<size_t>(tap.index) * filters.in_c;
+      size_t group_at = (first - chunk_first) * group_units +
+                        static_cast<size_t>(tap.offset) * element_bytes / kOffsetUnit;
+      for (int g = first; g < end; ++g, group_at += group_units) {
+        const ChannelGroup& group = out.groups_[g];
+        uint32_t rest = MaskBits(row, bit + group.first_channel, group.channels);
+        if (rest == 0 && skip_zeros) continue;
+        terms += PopCount(rest);
+        do {
+          const uint32_t part = dictionary.TakePart(&rest);
+          data.push_back(static_cast<uint16_t>(group_at + dictionary.entry(part) * entry_units));
+        } while (rest != 0);
+      }
+    }
+    data[length_at] = static_cast<uint16_t>(data.size() - length_at - 1);
+    return terms;
+  }
+
+  // Appends the pass over groups [first, end) of the last chunk and taps [tap_begin, tap_end)
+  // (numbered through the shift groups).
+  void AddPass(int first, int end, int tap_begin, int tap_end) {
     Pass pass{};
     pass.chunk = static_cast<int>(out.chunks_.size()) - 1;
     std::vector<int> pass_plus(out.out_c_, 0), pass_minus(out.out_c_, 0);
     int block = 0;
     for (int f = 0; f < out.out_c_; ++f) {
       while (block < out.filter_blocks_ && out.block_first_filter(block) == f) {
-        pass.block_begin.push_back(data.size());
+        pass.block_begin.push_back(out.data_.size());
         ++block;
       }
       int first_tap = 0;
       for (const ShiftGroup& shift_group : geometry.shift_groups()) {
         for (int plane = 0; plane < filters.planes(); ++plane) {
-          const uint8_t* row = MaskRow(plane, f);
-          const size_t length_at = data.size();
-          data.push_back(0);
-          int& terms = plane == 0 ? pass_plus[f] : pass_minus[f];
-          for (int g = first; g < first + count; ++g) {
-            int number = first_tap;
-            for (const Tap& tap : shift_group.taps) {
-              if (number >= tap_begin && number < tap_end) {
-                uint32_t rest = Subset(row, tap, out.groups_[g]);
-                if (rest != 0 || !skip_zeros) {
-                  terms += PopCount(rest);
-                  do {
-                    const uint32_t part = dictionary.TakePart(&rest);
-                    data.push_back(static_cast<uint16_t>(
-                        (g - chunk_first) * group_units + dictionary.entry(part) * entry_units +
-                        static_cast<size_t>(tap.offset) * element_bytes / kOffsetUnit));
-                  } while (rest != 0);
-                }
-              }
-              ++number;
-            }
-          }
-          data[length_at] = static_cast<uint16_t>(data.size() - length_at - 1);
+          (plane == 0 ? pass_plus : pass_minus)[f] +=
+              AddOffsets(f, plane, shift_group, first_tap, pass, first, end, tap_begin, tap_end);
         }
         first_tap += static_cast<int>(shift_group.taps.size());
       }
@@ -198,23 +221,23 @@ struct Streams::Builder {
     Segment& segment = out.segments_.back();
     segment.center.resize(out.out_c_);
     for (int f = 0; f < out.out_c_; ++f) {
-      segment.center[f] = plus[f] * sum_min - minus[f] * sum_max + 32768;
+      const int lowest = plus[f] * sum_min - minus[f] * sum_max;
+      const int highest = plus[f] * sum_max - minus[f] * sum_min;
+      const bool fits = lowest >= -32768 && highest <= 32767;
+      segment.center[f] = fits ? 0 : lowest + 32768;
     }
   }
 
   void Build(int chunk_groups) {
     CopyMasks();
     const std::vector<ChannelGroup>& groups = out.groups_;
-    const std::vector<std::vector<int>> counts = CountByGroup();
     int taps = 0, widest = 0;
     for (const ShiftGroup& group : geometry.shift_groups()) {
       taps += static_cast<int>(group.taps.size());
       widest = std::max(widest, static_cast<int>(group.taps.size()));
     }
-    const int max_offsets = widest * out.dictionary_.group();  // of one group in a shift group
-    const int max_groups = std::max(1, 65535 / max_offsets);   // lengths are 16-bit
     const int group_size = out.dictionary_.group();
-    std::vector<int> terms;
+    const int max_groups = std::max(1, 65535 / (widest * group_size));  // lengths are 16-bit
     for (int first = 0; first < static_cast<int>(groups.size());) {
       int end = first + 1;
       while (end < static_cast<int>(groups.size()) && end - first < chunk_groups &&
@@ -223,25 +246,14 @@ struct Streams::Builder {
       }
       out.chunks_.push_back({first, end - first});
       for (int g = first; g < end;) {
-        // As many groups as one 16-bit sum takes.
-        terms.assign(out.out_c_, 0);
-        int pass_end = g;
-        while (pass_end < end && pass_end - g < max_groups) {
-          bool fits = true;
-          for (int f = 0; exact && fits && f < out.out_c_; ++f) {
-            fits = terms[f] + counts[pass_end][f] <= kMaxTerms;
-          }
-          if (!fits) break;
-          for (int f = 0; f < out.out_c_; ++f) terms[f] += counts[pass_end][f];
-          ++pass_end;
-        }
+        const int pass_end = LongestRun(g, std::min(end, g + max_groups));
         if (pass_end > g) {
-          AddPass(g, pass_end - g, 0, taps);
+          AddPass(g, pass_end, 0, taps);
           g = pass_end;
-        } else {  // large kernels: one group alone is too much
+        } else {  // a large kernel: one group alone is too much
           const int step = kMaxTerms / group_size;
           for (int tap = 0; tap < taps; tap += step) {
-            AddPass(g, 1, tap, std::min(taps, tap + step));
+            AddPass(g, g + 1, tap, std::min(taps, tap + step));
           }
           ++g;
         }

@@ -107,9 +107,16 @@ std::vector<ChannelGroup> MakeChannelGroups(int channels, int regions, int group
 
 // The `count` <= 32 mask bits from `bit` on. Reads 8 bytes.
 inline uint32_t MaskBits(const uint8_t* row, size_t bit, int count) {
-  uint64_t word = 0;
-  for (int i = 0; i < 5; ++i) word |= static_cast<uint64_t>(row[bit / 8 + i]) << (8 * i);
+  const uint8_t* p = row + bit / 8;
+  uint64_t word = 0;  // compilers make this one load
+  for (int i = 0; i < 8; ++i) word |= static_cast<uint64_t>(p[i]) << (8 * i);
   return static_cast<uint32_t>(word >> (bit % 8)) & static_cast<uint32_t>((1ull << count) - 1);
+}
+
+inline int PopCount(uint32_t x) {
+  x -= x >> 1 & 0x55555555u;
+  x = (x & 0x33333333u) + (x >> 2 & 0x33333333u);
+  return static_cast<int>(((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24);
 }
 
 }  // namespace table

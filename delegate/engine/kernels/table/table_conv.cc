@@ -98,10 +98,11 @@ class TableConv : public ConvKernel {
                  kInt8 ? -128 - problem.output->input_zero_point : 0,
                  kInt8 ? 127 - problem.output->input_zero_point : 0),
         ternary_(problem.filters->kind == WeightKind::kTernary) {
+    const int vectors = geometry_.vectors();
     if constexpr (kInt8) {
-      lookup_ = ops.lookup_i16[geometry_.vectors()];
+      lookup_ = ops.lookup_i16[vectors];
     } else {
-      lookup_ = ops.lookup_f32[geometry_.vectors()];
+      lookup_ = ops.lookup_f32[vectors];
     }
     for (const ShiftGroup& group : geometry_.shift_groups()) {
       shifts_.push_back(group.shift);
@@ -172,8 +173,9 @@ class TableConv : public ConvKernel {
     for (int f = 0; f < filters.out_c; ++f) {
       OutputParams& p = params_[f];
       const size_t first = static_cast<size_t>(f) * regions;
-      p.scale = regions == 1 ? scale[first] : 1;
-      p.background = regions == 1 ? background[first] : 0;
+      // (int8: both fit 16 bits.)
+      p.scale = static_cast<decltype(p.scale)>(regions == 1 ? scale[first] : 1);
+      p.background = static_cast<decltype(p.background)>(regions == 1 ? background[first] : 0);
       if constexpr (kInt8) {
         p.bias = output_.bias_i32.empty() ? 0 : output_.bias_i32[f];
         for (const Segment& segment : streams_.segments()) {
@@ -181,21 +183,58 @@ class TableConv : public ConvKernel {
         }
         if (output_.real_multiplier.empty()) {
           p.multiplier = output_.multiplier[f];
-          p.left_shift = std::max(0, output_.shift[f]);
-          p.right_shift = std::max(0, -output_.shift[f]);
-        } else {
-          p.real_multiplier = output_.real_multiplier[f];
+          p.left_shift = static_cast<uint8_t>(std::max(0, output_.shift[f]));
+          p.right_shift = static_cast<uint8_t>(std::max(0, -output_.shift[f]));
         }
         p.center = static_cast<int16_t>(streams_.segments()[0].center[f]);
       } else {
         p.bias = output_.bias_f32.empty() ? 0 : output_.bias_f32[f];
       }
     }
+    if constexpr (kInt8) CheckFastOutput(filters);
     if (regions > 1) {
       region_scale_ = scale;
       region_background_ = background;
     }
     spills_ = regions > 1 || streams_.segments().size() > 1;
+  }
+
+  // The largest sum of |weight| of a filter, for bounds.
+  static int64_t WeightMagnitude(const PackedFilters& filters, int f) {
+    const int v = filters.values_per_region();
+    const int64_t weights = static_cast<int64_t>(filters.weights_per_filter());
+    int64_t effectual = 0;
+    for (int plane = 0; plane < filters.planes(); ++plane) {
+      const size_t row = static_cast<size_t>(plane) * filters.out_c + f;
+      for (size_t i = 0; i < filters.mask_row_bytes(); ++i) {
+        uint8_t byte = filters.masks[row * filters.mask_row_bytes() + i];
+        for (; byte != 0; byte &= byte - 1) ++effectual;
+      }
+    }
+    int64_t a = 0, b = 0;
+    for (int region = 0; region < filters.regions; ++region) {
+      const int8_t* values =
+          &filters.values_i8[(static_cast<size_t>(f) * filters.regions + region) * v];
+      b = std::max<int64_t>(b, std::abs(int{values[v - 1]}));
+      if (v == 2) a = std::max<int64_t>(a, std::abs(int{values[0]}));
+    }
+    return effectual * std::max(a, b) + (weights - effectual) * a;
+  }
+
+  // Whether every filter allows OutputArgsI8::fast.
+  void CheckFastOutput(const PackedFilters& filters) {
+    fast_ = output_.real_multiplier.empty();
+    for (int f = 0; fast_ && f < filters.out_c; ++f) {
+      const OutputParamsI8& p = params_[f];
+      fast_ = p.left_shift == 0 && p.right_shift >= 1 && p.right_shift <= 16;
+      if (!fast_) break;
+      const int64_t largest =
+          std::max(128 + output_.input_zero_point, 127 - output_.input_zero_point);
+      const int64_t bias = output_.bias_i32.empty() ? 0 : std::abs(int64_t{output_.bias_i32[f]});
+      const double sum = static_cast<double>(WeightMagnitude(filters, f) * largest + bias);
+      // `p.bias` holds the centers too; the sums it is added to lie within 2^15 * |scale| of it.
+      fast_ = sum * p.multiplier / 2147483648.0 / (1 << p.right_shift) < 32000;
+    }
   }
 
   void LayOutWorkspace() {
@@ -215,8 +254,9 @@ class TableConv : public ConvKernel {
     const Dictionary& dictionary = streams_.dictionary();
     direct_ = dictionary.group() == 1 && !dictionary.zero_entry();
     plane_channels_ = direct_ ? channels : std::max(channels, kPlaneChannels);
-    inputs_at_ = arena_.Reserve<const char*>(RoundUp(lanes, 16));
-    outputs_at_ = arena_.Reserve<char*>(RoundUp(tile, 16));
+    const size_t two_vectors = 2 * ops_.vector_bytes / sizeof(Table);
+    inputs_at_ = arena_.Reserve<const char*>(RoundUp(lanes, two_vectors));
+    outputs_at_ = arena_.Reserve<char*>(RoundUp(tile, two_vectors));
     // A group that is shorter than the dictionary's reads, and never uses, planes behind the last.
     planes_at_ = arena_.Reserve<Table>((plane_channels_ + dictionary.group()) * lanes);
     table_at_ =
@@ -268,6 +308,8 @@ class TableConv : public ConvKernel {
     const char** inputs = memory.at<const char*>(inputs_at_);
     const char* zero = reinterpret_cast<const char*>(zero_pixel_.data());
     geometry_.InputPixels(tile, input, shape_.in_c * sizeof(Activation), zero, inputs);
+    const size_t padded = RoundUp(lanes, 2 * ops_.vector_bytes / sizeof(Table));
+    std::fill(inputs + lanes, inputs + padded, zero);
     Table* planes = memory.at<Table>(planes_at_);
     Table* table = memory.at<Table>(table_at_);
     Table* acc = memory.at<Table>(acc_at_);
@@ -297,16 +339,7 @@ class TableConv : public ConvKernel {
       for (; next_pass < streams_.passes().size(); ++next_pass) {
         const Pass& pass = streams_.passes()[next_pass];
         if (pass.chunk != static_cast<int>(c)) break;
-        LookupArgs<Table> args;
-        args.table = base;
-        args.stream = streams_.data() + pass.block_begin[block];
-        args.filters = filters;
-        args.shift_groups = static_cast<int>(shifts_.size());
-        args.shifts = shifts_.data();
-        args.subtract = ternary_;
-        args.accumulate = !pass.begins_segment;
-        args.acc = acc;
-        lookup_(args);
+        LookUp(pass, block, filters, base, acc);
         if (pass.ends_segment && spills_) Spill(pass.segment, first_filter, filters, memory);
       }
       watch.Lap(&times.lookup_ns);
@@ -315,6 +348,19 @@ class TableConv : public ConvKernel {
     geometry_.OutputPixels(tile, output, shape_.out_c * sizeof(Activation), outputs);
     WriteOutput(first_filter, filters, outputs, memory);
     watch.Lap(&times.output_ns);
+  }
+
+  void LookUp(const Pass& pass, int block, int filters, const Table* table, Table* acc) const {
+    LookupArgs<Table> args;
+    args.table = table;
+    args.filters = filters;
+    args.shift_groups = static_cast<int>(shifts_.size());
+    args.shifts = shifts_.data();
+    args.subtract = ternary_;
+    args.accumulate = !pass.begins_segment;
+    args.stream = streams_.data() + pass.block_begin[block];
+    args.acc = acc;
+    lookup_(args);
   }
 
   void LoadPlanes(const char** inputs, int begin, int end, Table* planes) const {
@@ -392,7 +438,8 @@ class TableConv : public ConvKernel {
     Sum* total = memory.at<Sum>(total_at_);
     for (int i = 0; i < filters; ++i, acc += lanes, total += lanes) {
       const size_t f = static_cast<size_t>(first_filter) + i;
-      const Sum scale = regions > 1 ? region_scale_[f * regions + segment.region] : Sum{1};
+      const Sum scale =
+          regions > 1 ? region_scale_[f * regions + segment.region] : Sum{params_[f].scale};
       const Sum background =
           regions > 1 ? region_background_[f * regions + segment.region] : Sum{0};
       if constexpr (kInt8) {
@@ -420,7 +467,10 @@ class TableConv : public ConvKernel {
       args.zero_point = output_.output_zero_point;
       args.clamp_min = output_.clamp_min_i8;
       args.clamp_max = output_.clamp_max_i8;
-      args.real = !output_.real_multiplier.empty();
+      args.real_multipliers =
+          output_.real_multiplier.empty() ? nullptr : &output_.real_multiplier[first_filter];
+      args.fast = fast_;
+      args.exact_negative = output_.clamp_min_i8 < output_.output_zero_point;
       args.pixels = reinterpret_cast<int8_t* const*>(outputs);
       ops_.output_i8(args);
     } else {
@@ -449,6 +499,7 @@ class TableConv : public ConvKernel {
   std::vector<int> shifts_;
   std::vector<int> box_offsets_;  // by tap, into the channel sums
   int box_slack_ = 0;             // lanes the box reads behind an entry
+  bool fast_ = false;             // OutputArgsI8
   bool has_box_ = false;          // some background is not zero
   bool spills_ = false;           // accumulators are added up in totals
   bool direct_ = false;           // tables of one channel: the planes themselves

@@ -48,6 +48,34 @@ HWY_INLINE V<D> ShiftDownOneLane(D d, V<D> high, V<D> low) {
 
 // ------------------------------------------------------------------ look-up
 
+// Adds (or subtracts) the entries at the offsets in [stream, end).
+template <bool kSubtract, int kVectors, class D>
+HWY_INLINE void AddEntries(D d, const char* HWY_RESTRICT table, const uint16_t* HWY_RESTRICT stream,
+                           const uint16_t* end, V<D> (&sum)[kVectors]) {
+  using T = hn::TFromD<D>;
+  constexpr size_t kLanes = hn::MaxLanes(d);
+  const auto add = [](V<D> a, V<D> b)
+                       HWY_ATTR { return kSubtract ? hn::Sub(a, b) : hn::Add(a, b); };
+  if (kVectors <= 4) {  // the loop itself would cost as much as the additions
+    for (; stream + 1 < end; stream += 2) {
+      const T* entry0 = reinterpret_cast<const T*>(table + stream[0] * kOffsetUnit);
+      const T* entry1 = reinterpret_cast<const T*>(table + stream[1] * kOffsetUnit);
+#pragma GCC unroll 24
+      for (int v = 0; v < kVectors; ++v) {
+        const auto pair =
+            hn::Add(hn::Load(d, entry0 + v * kLanes), hn::Load(d, entry1 + v * kLanes));
+        sum[v] = add(sum[v], pair);
+      }
+    }
+    if (stream == end) return;
+  }
+  for (; stream != end; ++stream) {
+    const T* entry = reinterpret_cast<const T*>(table + *stream * kOffsetUnit);
+#pragma GCC unroll 24
+    for (int v = 0; v < kVectors; ++v) sum[v] = add(sum[v], hn::Load(d, entry + v * kLanes));
+  }
+}
+
 template <typename T, int kVectors, bool kSubtract>
 HWY_INLINE void LookupLoop(const LookupArgs<T>& args) {
   const hn::ScalableTag<T> d;
@@ -56,7 +84,7 @@ HWY_INLINE void LookupLoop(const LookupArgs<T>& args) {
   const char* HWY_RESTRICT table = reinterpret_cast<const char*>(args.table);
   T* HWY_RESTRICT acc = args.acc;
   for (int filter = 0; filter < args.filters; ++filter, acc += kVectors * kLanes) {
-    V<decltype(d)> sum[kVectors];
+    V<hn::ScalableTag<T>> sum[kVectors];
 #pragma GCC unroll 24
     for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
     for (int group = 0; group < args.shift_groups; ++group) {
@@ -66,22 +94,12 @@ HWY_INLINE void LookupLoop(const LookupArgs<T>& args) {
         sum[kVectors - 1] = ShiftDownOneLane(d, hn::Zero(d), sum[kVectors - 1]);
       }
       const uint16_t* end = stream + 1 + *stream;
-      for (++stream; stream != end; ++stream) {
-        const T* entry = reinterpret_cast<const T*>(table + *stream * kOffsetUnit);
-#pragma GCC unroll 24
-        for (int v = 0; v < kVectors; ++v) {
-          sum[v] = hn::Add(sum[v], hn::Load(d, entry + v * kLanes));
-        }
-      }
+      AddEntries<false>(d, table, stream + 1, end, sum);
+      stream = end;
       if (kSubtract) {
         end = stream + 1 + *stream;
-        for (++stream; stream != end; ++stream) {
-          const T* entry = reinterpret_cast<const T*>(table + *stream * kOffsetUnit);
-#pragma GCC unroll 24
-          for (int v = 0; v < kVectors; ++v) {
-            sum[v] = hn::Sub(sum[v], hn::Load(d, entry + v * kLanes));
-          }
-        }
+        AddEntries<true>(d, table, stream + 1, end, sum);
+        stream = end;
       }
     }
     if (args.accumulate) {
@@ -126,37 +144,97 @@ HWY_INLINE void Transpose16x16(D d, V<D> (&x)[16]) {
   TransposeRound(d, x);
 }
 
+constexpr int kBlocks = HWY_MAX_BYTES / 16;  // of 128 bits in a vector
+constexpr int kLanes16 = HWY_MAX_BYTES / 2;
+constexpr int kLanes32 = HWY_MAX_BYTES / 4;
+
+// Which pixel of 2 * kLanes16 is byte `i` of block `block`, so that interleaving the bytes of a
+// vector with anything gives int16 vectors of consecutive pixels (and packing two such gives it
+// back).
+constexpr int PixelOf(int block, int i) { return (i < 8 ? 0 : kLanes16) + 8 * block + i % 8; }
+
+// Block b from from[b].
+template <class D>
+HWY_INLINE V<D> LoadBlocks(D d, const hn::TFromD<D>* const (&from)[kBlocks]) {
+  const hn::FixedTag<hn::TFromD<D>, 16 / sizeof(hn::TFromD<D>)> d1;
+#if HWY_MAX_BYTES == 16
+  (void)d;
+  return hn::LoadU(d1, from[0]);
+#elif HWY_MAX_BYTES == 32
+  return hn::Combine(d, hn::LoadU(d1, from[1]), hn::LoadU(d1, from[0]));
+#else
+  const hn::Half<D> d2;
+  (void)d1;
+  return hn::Combine(d, hn::Combine(d2, hn::LoadU(d1, from[3]), hn::LoadU(d1, from[2])),
+                     hn::Combine(d2, hn::LoadU(d1, from[1]), hn::LoadU(d1, from[0])));
+#endif
+}
+
+// Block b to to[b], where that is not null.
+template <class D>
+HWY_INLINE void StoreBlocks(D /*d*/, V<D> x, hn::TFromD<D>* const (&to)[kBlocks]) {
+  const hn::FixedTag<hn::TFromD<D>, 16 / sizeof(hn::TFromD<D>)> d1;
+#if HWY_MAX_BYTES == 16
+  if (to[0] != nullptr) hn::StoreU(x, d1, to[0]);
+#else
+  const hn::Repartition<int32_t, D> di;
+  const hn::Repartition<int32_t, decltype(d1)> di1;
+  using Block = V<decltype(di1)>;
+  const auto raw = hn::BitCast(di, x).raw;
+  const auto store = [&](int b, __m128i block) HWY_ATTR {
+    if (to[b] != nullptr) hn::StoreU(hn::BitCast(d1, Block{block}), d1, to[b]);
+  };
+#if HWY_MAX_BYTES == 32
+  store(0, _mm256_castsi256_si128(raw));
+  store(1, _mm256_extracti128_si256(raw, 1));
+#else
+  store(0, _mm512_castsi512_si128(raw));
+  store(1, _mm512_extracti32x4_epi32(raw, 1));
+  store(2, _mm512_extracti32x4_epi32(raw, 2));
+  store(3, _mm512_extracti32x4_epi32(raw, 3));
+#endif
+#endif
+}
+
 void PlanesI8(const int8_t* const* pixels, int first, int lanes, int channels, int available,
               int32_t zero_point, int16_t* planes, size_t stride) {
-  const hn::FixedTag<int8_t, 16> d8;
-  const hn::FixedTag<int8_t, 8> d8h;
-  const hn::FixedTag<int16_t, 8> d16;
-  const auto zero = hn::Set(d16, static_cast<int16_t>(zero_point));
-  HWY_ALIGN int8_t copy[16 * 16] = {};
+  const hn::ScalableTag<uint8_t> d8;
+  const hn::ScalableTag<int16_t> d16;
+  constexpr int kPixels = 2 * kLanes16;
+  const auto sign = hn::Set(d8, 0x80);  // to x + 128, unsigned
+  const auto zero = hn::Set(d16, static_cast<int16_t>(zero_point + 128));
+  HWY_ALIGN uint8_t copy[kPixels * 16] = {};
   for (int c = 0; c < channels; c += 16) {
     const int count = channels - c < 16 ? channels - c : 16;
-    for (int lane = 0; lane < lanes; lane += 16) {
-      const int pixels_left = lanes - lane < 16 ? lanes - lane : 16;
-      V<decltype(d8)> x[16];
-      if (available - c >= 16 && pixels_left == 16) {
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; ++i) x[i] = hn::LoadU(d8, pixels[lane + i] + first + c);
-      } else {
-        const int bytes = available - c < 16 ? available - c : 16;
-        for (int i = 0; i < pixels_left; ++i) {
-          for (int b = 0; b < bytes; ++b) copy[i * 16 + b] = pixels[lane + i][first + c + b];
+    for (int lane = 0; lane < lanes; lane += kPixels) {
+      const uint8_t* rows[kPixels];
+      for (int i = 0; i < kPixels; ++i) {
+        rows[i] = reinterpret_cast<const uint8_t*>(pixels[lane + i]) + first + c;
+      }
+      if (available - c < 16) {  // not to read behind the last pixel
+        for (int i = 0; i < kPixels; ++i) {
+          for (int b = 0; b < available - c; ++b) copy[i * 16 + b] = rows[i][b];
+          rows[i] = copy + i * 16;
         }
-        for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8, copy + i * 16);
+      }
+      V<decltype(d8)> x[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) {
+        const uint8_t* from[kBlocks];
+#pragma GCC unroll 4
+        for (int b = 0; b < kBlocks; ++b) from[b] = rows[PixelOf(b, i)];
+        x[i] = hn::Xor(LoadBlocks(d8, from), sign);
       }
       Transpose16x16(d8, x);
       int16_t* out = planes + static_cast<size_t>(c) * stride + lane;
+      const bool both = lane + kLanes16 < lanes;
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) {
         if (i < count) {
-          hn::Store(hn::Sub(hn::PromoteTo(d16, hn::LowerHalf(d8h, x[i])), zero), d16, out);
-          if (pixels_left > 8) {
-            hn::Store(hn::Sub(hn::PromoteTo(d16, hn::UpperHalf(d8h, x[i])), zero), d16, out + 8);
-          }
+          const auto low = hn::BitCast(d16, hn::InterleaveLower(d8, x[i], hn::Zero(d8)));
+          const auto high = hn::BitCast(d16, hn::InterleaveUpper(d8, x[i], hn::Zero(d8)));
+          hn::Store(hn::Sub(low, zero), d16, out);
+          if (both) hn::Store(hn::Sub(high, zero), d16, out + kLanes16);
           out += stride;
         }
       }
@@ -166,20 +244,26 @@ void PlanesI8(const int8_t* const* pixels, int first, int lanes, int channels, i
 
 void PlanesF32(const float* const* pixels, int first, int lanes, int channels, int available,
                float* planes, size_t stride) {
-  const hn::FixedTag<float, 4> d;
-  HWY_ALIGN float copy[16] = {};
+  const hn::ScalableTag<float> d;
+  HWY_ALIGN float copy[kLanes32 * 4] = {};
   for (int c = 0; c < channels; c += 4) {
     const int count = channels - c < 4 ? channels - c : 4;
-    for (int lane = 0; lane < lanes; lane += 4) {
-      V<decltype(d)> x[4];
-      if (available - c >= 4) {
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) x[i] = hn::LoadU(d, pixels[lane + i] + first + c);
-      } else {
-        for (int i = 0; i < 4; ++i) {
-          for (int b = 0; b < available - c; ++b) copy[i * 4 + b] = pixels[lane + i][first + c + b];
+    for (int lane = 0; lane < lanes; lane += kLanes32) {
+      const float* rows[kLanes32];
+      for (int i = 0; i < kLanes32; ++i) rows[i] = pixels[lane + i] + first + c;
+      if (available - c < 4) {
+        for (int i = 0; i < kLanes32; ++i) {
+          for (int b = 0; b < available - c; ++b) copy[i * 4 + b] = rows[i][b];
+          rows[i] = copy + i * 4;
         }
-        for (int i = 0; i < 4; ++i) x[i] = hn::Load(d, copy + i * 4);
+      }
+      V<decltype(d)> x[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const float* from[kBlocks];
+#pragma GCC unroll 4
+        for (int b = 0; b < kBlocks; ++b) from[b] = rows[4 * b + i];
+        x[i] = LoadBlocks(d, from);
       }
       TransposeRound(d, x);
       TransposeRound(d, x);
@@ -281,27 +365,88 @@ void BuildListF32(const float* planes, size_t stride, int entries, const int16_t
 
 // ------------------------------------------------------------------ sums
 
-// int32 lanes of consecutive int16.
-template <class D32>
-HWY_INLINE V<D32> LoadWidened(D32 d32, const int16_t* from) {
-  const hn::Rebind<int16_t, D32> d16;
-  return hn::PromoteTo(d32, hn::LoadU(d16, from));
+// The int32 products of an int16 vector come as two vectors in "split order": on x86 the even
+// lanes, then the odd ones (one multiplication that widens gives either); elsewhere the lower half,
+// then the upper. Totals and boxes are kept in that order.
+using I32 = hn::ScalableTag<int32_t>;
+struct Split {
+  V<I32> first, second;
+};
+
+HWY_INLINE Split SplitLoad(I32 d32, const int32_t* from) {
+  return {hn::Load(d32, from), hn::Load(d32, from + kLanes32)};
+}
+
+HWY_INLINE void SplitStore(I32 d32, Split x, int32_t* to) {
+  hn::Store(x.first, d32, to);
+  hn::Store(x.second, d32, to + kLanes32);
+}
+
+// x * factor, |factor| < 32768.
+template <class V16>
+HWY_INLINE Split WidenMul(I32 d32, V16 x, int32_t factor) {
+#if HWY_TARGET == HWY_AVX2
+  (void)d32;
+  return {V<I32>{_mm256_madd_epi16(x.raw, _mm256_set1_epi32(factor & 0xffff))},
+          V<I32>{_mm256_madd_epi16(x.raw, _mm256_set1_epi32(factor * 65536))}};
+#elif HWY_TARGET == HWY_AVX3
+  (void)d32;
+  return {V<I32>{_mm512_madd_epi16(x.raw, _mm512_set1_epi32(factor & 0xffff))},
+          V<I32>{_mm512_madd_epi16(x.raw, _mm512_set1_epi32(factor * 65536))}};
+#elif HWY_ARCH_ARM
+  (void)d32;
+  const int16_t f = static_cast<int16_t>(factor);
+  return {V<I32>(vmull_n_s16(vget_low_s16(x.raw), f)),
+          V<I32>(vmull_n_s16(vget_high_s16(x.raw), f))};
+#else
+  const hn::Rebind<int16_t, I32> d16h;
+  const auto f = hn::Set(d32, factor);
+  return {hn::Mul(hn::PromoteTo(d32, hn::LowerHalf(d16h, x)), f),
+          hn::Mul(hn::PromoteTo(d32, hn::UpperHalf(d16h, x)), f)};
+#endif
+}
+
+// Two vectors of consecutive lanes in split order.
+HWY_INLINE Split ToSplit(I32 d32, V<I32> low, V<I32> high) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  return {hn::ConcatEven(d32, high, low), hn::ConcatOdd(d32, high, low)};
+#else
+  (void)d32;
+  return {low, high};
+#endif
+}
+
+// Back to consecutive int16 lanes; every value fits.
+HWY_INLINE auto Join(I32 /*d32*/, Split x) {
+  const hn::Repartition<int16_t, I32> d16;
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  return hn::OddEven(hn::BitCast(d16, hn::ShiftLeft<16>(x.second)), hn::BitCast(d16, x.first));
+#else
+  const hn::Rebind<int16_t, I32> d16h;
+  return hn::Combine(d16, hn::DemoteTo(d16h, x.second), hn::DemoteTo(d16h, x.first));
+#endif
 }
 
 void SpillI16(const int16_t* HWY_RESTRICT acc16, int16_t center, int32_t scale, int32_t background,
               const int32_t* HWY_RESTRICT box, int lanes, bool accumulate,
               int32_t* HWY_RESTRICT acc32) {
+  const hn::ScalableTag<int16_t> d16;
   const hn::ScalableTag<int32_t> d32;
-  const hn::Rebind<int16_t, decltype(d32)> d16;
   const auto c = hn::Set(d16, center);
-  const auto s = hn::Set(d32, scale);
   const auto a = hn::Set(d32, background);
-  for (int lane = 0; lane < lanes; lane += static_cast<int>(hn::MaxLanes(d32))) {
-    auto x = hn::PromoteTo(d32, hn::Sub(hn::Load(d16, acc16 + lane), c));
-    if (scale != 1) x = hn::Mul(x, s);
-    if (box != nullptr) x = hn::Add(x, hn::Mul(a, hn::Load(d32, box + lane)));
-    if (accumulate) x = hn::Add(x, hn::Load(d32, acc32 + lane));
-    hn::Store(x, d32, acc32 + lane);
+  for (int lane = 0; lane < lanes; lane += kLanes16) {
+    auto x = WidenMul(d32, hn::Sub(hn::Load(d16, acc16 + lane), c), scale);
+    if (box != nullptr) {
+      const auto b = SplitLoad(d32, box + lane);
+      x.first = hn::Add(x.first, hn::Mul(a, b.first));
+      x.second = hn::Add(x.second, hn::Mul(a, b.second));
+    }
+    if (accumulate) {
+      const auto before = SplitLoad(d32, acc32 + lane);
+      x.first = hn::Add(x.first, before.first);
+      x.second = hn::Add(x.second, before.second);
+    }
+    SplitStore(d32, x, acc32 + lane);
   }
 }
 
@@ -322,10 +467,11 @@ void SpillF32(const float* HWY_RESTRICT acc, float scale, float background,
 void ChannelSumI16(const int16_t* HWY_RESTRICT planes, size_t stride, int channels, int lanes,
                    bool accumulate, int32_t* HWY_RESTRICT sum) {
   const hn::ScalableTag<int32_t> d32;
+  const hn::Rebind<int16_t, decltype(d32)> d16;
   for (int lane = 0; lane < lanes; lane += static_cast<int>(hn::MaxLanes(d32))) {
     auto x = accumulate ? hn::Load(d32, sum + lane) : hn::Zero(d32);
     for (int c = 0; c < channels; ++c) {
-      x = hn::Add(x, LoadWidened(d32, planes + static_cast<size_t>(c) * stride + lane));
+      x = hn::Add(x, hn::PromoteTo(d32, hn::Load(d16, planes + c * stride + lane)));
     }
     hn::Store(x, d32, sum + lane);
   }
@@ -343,22 +489,28 @@ void ChannelSumF32(const float* HWY_RESTRICT planes, size_t stride, int channels
   }
 }
 
-template <typename T>
-HWY_INLINE void WindowSum(const T* HWY_RESTRICT sum, const int* HWY_RESTRICT offsets, int taps,
-                          int lanes, T* HWY_RESTRICT box) {
-  const hn::ScalableTag<T> d;
-  for (int lane = 0; lane < lanes; lane += static_cast<int>(hn::MaxLanes(d))) {
-    auto x = hn::Zero(d);
-    for (int tap = 0; tap < taps; ++tap) x = hn::Add(x, hn::LoadU(d, sum + offsets[tap] + lane));
-    hn::Store(x, d, box + lane);
-  }
+template <class D>
+HWY_INLINE V<D> WindowSum(D d, const hn::TFromD<D>* HWY_RESTRICT sum,
+                          const int* HWY_RESTRICT offsets, int taps, int lane) {
+  auto x = hn::Zero(d);
+  for (int tap = 0; tap < taps; ++tap) x = hn::Add(x, hn::LoadU(d, sum + offsets[tap] + lane));
+  return x;
 }
 
 void WindowSumI32(const int32_t* sum, const int* offsets, int taps, int lanes, int32_t* box) {
-  WindowSum(sum, offsets, taps, lanes, box);
+  const hn::ScalableTag<int32_t> d;
+  for (int lane = 0; lane < lanes; lane += kLanes16) {
+    SplitStore(d,
+               ToSplit(d, WindowSum(d, sum, offsets, taps, lane),
+                       WindowSum(d, sum, offsets, taps, lane + kLanes32)),
+               box + lane);
+  }
 }
 void WindowSumF32(const float* sum, const int* offsets, int taps, int lanes, float* box) {
-  WindowSum(sum, offsets, taps, lanes, box);
+  const hn::ScalableTag<float> d;
+  for (int lane = 0; lane < lanes; lane += kLanes32) {
+    hn::Store(WindowSum(d, sum, offsets, taps, lane), d, box + lane);
+  }
 }
 
 // ------------------------------------------------------------------ output
@@ -406,78 +558,242 @@ HWY_INLINE V<D32> MultiplyByReal(D32 d32, V<D32> x, double multiplier) {
   return hn::Load(d32, lanes);
 }
 
-void OutputI8(const OutputArgsI8& args) {
-  const hn::ScalableTag<int32_t> d32;
-  const hn::Rebind<int16_t, decltype(d32)> d16;
-  const hn::Rebind<int8_t, decltype(d32)> d8;
-  const hn::FixedTag<int8_t, 16> d8x16;
-  constexpr int kLanes = static_cast<int>(hn::MaxLanes(d32));
+// The reference rule step by step, clamped to int8.
+template <class D32>
+HWY_INLINE V<D32> RequantizeSlow(D32 d32, V<D32> x, const OutputArgsI8& args, int filter) {
+  const OutputParamsI8& p = args.params[filter];
+  const int32_t mask = static_cast<int32_t>((int64_t{1} << p.right_shift) - 1);
+  x = hn::Add(x, hn::Set(d32, p.bias));
+  if (args.real_multipliers != nullptr) {
+    x = MultiplyByReal(d32, x, args.real_multipliers[filter]);
+  } else {
+    x = hn::ShiftLeftSame(x, p.left_shift);
+    x = RoundingDoublingHighMul(d32, x, hn::Set(d32, p.multiplier));
+    x = RoundingShiftRight(d32, x, p.right_shift, hn::Set(d32, mask), hn::Set(d32, mask >> 1));
+  }
+  x = hn::Add(x, hn::Set(d32, args.zero_point));
+  return hn::Min(hn::Max(x, hn::Set(d32, -128)), hn::Set(d32, 127));
+}
+
+// The constants of one filter in registers, and its rule on sums in split order, giving int16 lanes
+// in order: the slow one follows the reference step by step and is clamped to int8; the fast ones
+// want OutputArgsI8::fast and, without `kExactNegative`, that no result below the zero point
+// survives.
+struct SlowRule {
+  const OutputArgsI8& args;
+  int filter;
+
+  HWY_INLINE SlowRule(const OutputArgsI8& a, int f) : args(a), filter(f) {}
+
+  HWY_INLINE auto operator()(Split x) const {
+    const I32 d32;
+    x.first = RequantizeSlow(d32, x.first, args, filter);
+    x.second = RequantizeSlow(d32, x.second, args, filter);
+    return Join(d32, x);
+  }
+};
+
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+
+// Both roundings in one 64-bit sum. With t = x * multiplier + 2^30, the reference rule is
+// floor((floor(t / 2^31) + 2^(shift-1) - (t < 0)) / 2^shift), which is
+// floor((t + 2^31 * (2^(shift-1) - (t < 0))) / 2^(31+shift)): nested floors of powers of two merge.
+// `offset` holds what is added to x * multiplier: bias, rounding and zero point; the (t < 0) only
+// decides ties below zero, which a clamp at the output's zero point removes.
+template <bool kExactNegative>
+struct FastRule {
+  using U64 = hn::Repartition<uint64_t, I32>;
+  using I64 = hn::Repartition<int64_t, I32>;
+  V<I32> multiplier;
+  V<I64> offset, second;
+  V<U64> down0, down16, down32, up48;
+
+  HWY_INLINE FastRule(const OutputArgsI8& args, int filter) {
+    const OutputParamsI8& p = args.params[filter];
+    const int64_t rounding = (int64_t{1} << (30 + p.right_shift)) +
+                             args.zero_point * (int64_t{1} << (31 + p.right_shift));
+    multiplier = hn::Set(I32(), p.multiplier);
+    offset = hn::Set(I64(), int64_t{p.bias} * p.multiplier + (int64_t{1} << 30) + rounding);
+    second = hn::Set(I64(), rounding);
+    down0 = hn::Set(U64(), static_cast<uint64_t>(31 + p.right_shift));
+    down16 = hn::Set(U64(), static_cast<uint64_t>(15 + p.right_shift));
+    down32 = hn::Set(U64(), static_cast<uint64_t>(p.right_shift - 1));
+    up48 = hn::Set(U64(), static_cast<uint64_t>(17 - p.right_shift));
+  }
+
+  HWY_INLINE V<U64> Scale(V<I32> x) const {
+    const I64 d64;
+    const U64 du64;
+    auto t = hn::Add(hn::MulEven(x, multiplier), offset);
+    if (kExactNegative) {
+      const auto sign = hn::BitCast(du64, hn::Sub(t, second));
+      t = hn::Sub(t, hn::BitCast(d64, hn::ShiftLeft<31>(hn::ShiftRight<63>(sign))));
+    }
+    return hn::BitCast(du64, t);
+  }
+
+  HWY_INLINE auto operator()(Split x) const {
+    const I32 d32;
+    const U64 du64;
+    const hn::Repartition<int16_t, I32> d16;
+    const auto upper = hn::BitCast(d32, hn::ShiftRight<32>(hn::BitCast(du64, x.first)));
+    const auto upper2 = hn::BitCast(d32, hn::ShiftRight<32>(hn::BitCast(du64, x.second)));
+    // Lane 4k of the int16 vector is in the lower half of 64-bit lane k of `first`, 4k+1 of
+    // `second`, 4k+2 and 4k+3 in the upper halves. Shifted, each result is where its int16 lane is;
+    // other bits are garbage.
+    const auto r0 = hn::BitCast(d32, hn::Shr(Scale(x.first), down0));
+    const auto r1 = hn::BitCast(d32, hn::Shr(Scale(x.second), down16));
+    const auto r2 = hn::BitCast(d32, hn::Shr(Scale(upper), down32));
+    const auto r3 = hn::BitCast(d32, hn::Shl(Scale(upper2), up48));
+    return hn::OddEven(hn::BitCast(d16, hn::OddEven(r3, r1)),
+                       hn::BitCast(d16, hn::OddEven(r2, r0)));
+  }
+};
+
+#elif HWY_ARCH_ARM
+
+template <bool kExactNegative>
+struct FastRule {
+  int32x4_t bias, multiplier, shift;
+  int16x8_t zero_point;
+
+  HWY_INLINE FastRule(const OutputArgsI8& args, int filter)
+      : bias(vdupq_n_s32(args.params[filter].bias)),
+        multiplier(vdupq_n_s32(args.params[filter].multiplier)),
+        shift(vdupq_n_s32(-args.params[filter].right_shift)),
+        zero_point(vdupq_n_s16(static_cast<int16_t>(args.zero_point))) {}
+
+  HWY_INLINE int16x4_t Scale(int32x4_t x) const {
+    x = vqrdmulhq_s32(vaddq_s32(x, bias), multiplier);
+    // A rounding shift rounds halves up; below zero they must go down.
+    if (kExactNegative) x = vqaddq_s32(x, vshrq_n_s32(vandq_s32(x, shift), 31));
+    return vqmovn_s32(vrshlq_s32(x, shift));
+  }
+
+  HWY_INLINE auto operator()(Split x) const {
+    const int16x8_t y = vcombine_s16(Scale(x.first.raw), Scale(x.second.raw));
+    return V<hn::ScalableTag<int16_t>>(vqaddq_s16(y, zero_point));
+  }
+};
+
+#else
+
+template <bool kExactNegative>
+using FastRule = SlowRule;
+
+#endif
+
+// Two int16 vectors to one of bytes, saturated, in the order of PixelOf.
+template <class D8, class V16>
+HWY_INLINE V<D8> PackBytes(D8 d8, V16 low, V16 high) {
+#if HWY_TARGET == HWY_AVX2
+  (void)d8;
+  return V<D8>{_mm256_packs_epi16(low.raw, high.raw)};
+#elif HWY_TARGET == HWY_AVX3
+  (void)d8;
+  return V<D8>{_mm512_packs_epi16(low.raw, high.raw)};
+#else
+  const hn::Half<D8> d8h;
+  return hn::Combine(d8, hn::DemoteTo(d8h, high), hn::DemoteTo(d8h, low));
+#endif
+}
+
+// The sums of kLanes16 pixels from `lane` on, in split order.
+template <class V16>
+HWY_INLINE Split LoadSums(const OutputArgsI8& args, const OutputParamsI8& p, size_t row, int lane,
+                          V16 center) {
+  const I32 d32;
+  const hn::ScalableTag<int16_t> d16;
+  Split x;
+  if (args.acc32 != nullptr) {
+    x = SplitLoad(d32, args.acc32 + row + lane);
+  } else {
+    x = WidenMul(d32, hn::Sub(hn::Load(d16, args.acc16 + row + lane), center), p.scale);
+  }
+  if (args.box != nullptr) {
+    const auto b = SplitLoad(d32, args.box + lane);
+    const auto a = hn::Set(d32, p.background);
+    x.first = hn::Add(x.first, hn::Mul(a, b.first));
+    x.second = hn::Add(x.second, hn::Mul(a, b.second));
+  }
+  return x;
+}
+
+template <class Rule>
+HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
+  const hn::ScalableTag<int16_t> d16;
+  const hn::ScalableTag<int8_t> d8;
+  constexpr int kPixels = 2 * kLanes16;
   const int lanes = args.lanes;
-  const auto zero_point = hn::Set(d32, args.zero_point);
-  const auto low = hn::Set(d32, args.clamp_min), high = hn::Set(d32, args.clamp_max);
-  HWY_ALIGN int8_t block[16 * 16] = {};  // filters x pixels
+  const auto low = hn::Set(d8, static_cast<int8_t>(args.clamp_min));
+  const auto high = hn::Set(d8, static_cast<int8_t>(args.clamp_max));
+  HWY_ALIGN int8_t block[16 * HWY_MAX_BYTES] = {};  // filters x pixels
   for (int first = 0; first < args.filters; first += 16) {
     const int count = args.filters - first < 16 ? args.filters - first : 16;
-    for (int lane = 0; lane < lanes; lane += 16) {
-      const int pixel_count = lanes - lane < 16 ? lanes - lane : 16;
+    for (int lane = 0; lane < lanes; lane += kPixels) {
+      const bool both = lane + kLanes16 < lanes;
       for (int i = 0; i < count; ++i) {
         const OutputParamsI8& p = args.params[first + i];
-        const size_t at = static_cast<size_t>(first + i) * lanes + lane;
-        const auto scale = hn::Set(d32, p.scale), bias = hn::Set(d32, p.bias);
-        const auto background = hn::Set(d32, p.background);
-        const auto multiplier = hn::Set(d32, p.multiplier);
-        const int32_t mask_bits = static_cast<int32_t>((int64_t{1} << p.right_shift) - 1);
-        const auto mask = hn::Set(d32, mask_bits), threshold = hn::Set(d32, mask_bits >> 1);
+        const Rule rule(args, first + i);
         const auto center = hn::Set(d16, p.center);
-        for (int part = 0; part < pixel_count; part += kLanes) {
-          auto x = args.acc32 != nullptr
-                       ? hn::Load(d32, args.acc32 + at + part)
-                       : hn::PromoteTo(d32, hn::Sub(hn::Load(d16, args.acc16 + at + part), center));
-          x = hn::Add(hn::Mul(x, scale), bias);
-          if (args.box != nullptr) {
-            x = hn::Add(x, hn::Mul(background, hn::Load(d32, args.box + lane + part)));
-          }
-          if (args.real) {
-            x = MultiplyByReal(d32, x, p.real_multiplier);
-          } else {
-            x = hn::ShiftLeftSame(x, p.left_shift);
-            x = RoundingDoublingHighMul(d32, x, multiplier);
-            x = RoundingShiftRight(d32, x, p.right_shift, mask, threshold);
-          }
-          x = hn::Min(hn::Max(hn::Add(x, zero_point), low), high);
-          hn::Store(hn::DemoteTo(d8, x), d8, block + i * 16 + part);
-        }
+        const size_t row = static_cast<size_t>(first + i) * lanes;
+        const auto r0 = rule(LoadSums(args, p, row, lane, center));
+        auto r1 = hn::Zero(d16);
+        if (both) r1 = rule(LoadSums(args, p, row, lane + kLanes16, center));
+        const auto bytes = hn::Min(hn::Max(PackBytes(d8, r0, r1), low), high);
+        hn::Store(bytes, d8, block + i * HWY_MAX_BYTES);
       }
-      V<decltype(d8x16)> x[16];
+      V<decltype(d8)> x[16];
 #pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8x16, block + i * 16);
-      Transpose16x16(d8x16, x);
+      for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8, block + i * HWY_MAX_BYTES);
+      Transpose16x16(d8, x);
       int8_t* const* pixels = args.pixels + lane;
-      if (count == 16) {
+      if (count < 16) {
+        // Through `block`, pixels in rows of 16 filters.
 #pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) hn::Store(x[i], d8, block + i * HWY_MAX_BYTES);
         for (int i = 0; i < 16; ++i) {
-          if (i < pixel_count && pixels[i] != nullptr) hn::StoreU(x[i], d8x16, pixels[i] + first);
+          for (int b = 0; b < kBlocks; ++b) {
+            if (!both && i >= 8) continue;
+            int8_t* to = pixels[PixelOf(b, i)];
+            if (to == nullptr) continue;
+            for (int f = 0; f < count; ++f) to[first + f] = block[i * HWY_MAX_BYTES + b * 16 + f];
+          }
         }
-      } else {
-        HWY_ALIGN int8_t row[16];
+        continue;
+      }
 #pragma GCC unroll 16
-        for (int i = 0; i < 16; ++i) {
-          if (i >= pixel_count || pixels[i] == nullptr) continue;
-          hn::Store(x[i], d8x16, row);
-          for (int f = 0; f < count; ++f) pixels[i][first + f] = row[f];
+      for (int i = 0; i < 16; ++i) {
+        if (!both && i >= 8) continue;
+        int8_t* to[kBlocks];
+#pragma GCC unroll 4
+        for (int b = 0; b < kBlocks; ++b) {
+          int8_t* pixel = pixels[PixelOf(b, i)];
+          to[b] = pixel == nullptr ? nullptr : pixel + first;
         }
+        StoreBlocks(d8, x[i], to);
       }
     }
   }
 }
 
+void OutputI8(const OutputArgsI8& args) {
+  if (!args.fast) {
+    OutputI8Loop<SlowRule>(args);
+  } else if (args.exact_negative) {
+    OutputI8Loop<FastRule<true>>(args);
+  } else {
+    OutputI8Loop<FastRule<false>>(args);
+  }
+}
+
 void OutputF32(const OutputArgsF32& args) {
-  const hn::FixedTag<float, 4> d;
+  const hn::ScalableTag<float> d;
   const int lanes = args.lanes;
   const auto low = hn::Set(d, args.clamp_min), high = hn::Set(d, args.clamp_max);
   for (int first = 0; first < args.filters; first += 4) {
     const int count = args.filters - first < 4 ? args.filters - first : 4;
-    for (int lane = 0; lane < lanes; lane += 4) {
+    for (int lane = 0; lane < lanes; lane += kLanes32) {
       V<decltype(d)> x[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
@@ -494,14 +810,21 @@ void OutputF32(const OutputArgsF32& args) {
       TransposeRound(d, x);
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        float* pixel = args.pixels[lane + i];
-        if (pixel == nullptr) continue;
+        float* to[kBlocks];
+#pragma GCC unroll 4
+        for (int b = 0; b < kBlocks; ++b) {
+          float* pixel = args.pixels[lane + 4 * b + i];
+          to[b] = pixel == nullptr ? nullptr : pixel + first;
+        }
         if (count == 4) {
-          hn::StoreU(x[i], d, pixel + first);
-        } else {
-          HWY_ALIGN float row[4];
-          hn::Store(x[i], d, row);
-          for (int f = 0; f < count; ++f) pixel[first + f] = row[f];
+          StoreBlocks(d, x[i], to);
+          continue;
+        }
+        HWY_ALIGN float row[kLanes32];
+        hn::Store(x[i], d, row);
+        for (int b = 0; b < kBlocks; ++b) {
+          if (to[b] == nullptr) continue;
+          for (int f = 0; f < count; ++f) to[b][f] = row[4 * b + f];
         }
       }
     }
@@ -519,22 +842,18 @@ void OutputF32(const OutputArgsF32& args) {
 
 template <typename T, int kVectors>
 constexpr auto LookupOf() -> void (*)(const LookupArgs<T>&) {
-  if constexpr (kVectors <= TF_SIGNBIN_MAX_VECTORS) {
-    return &Lookup<T, kVectors>;
-  } else {
-    return nullptr;
-  }
+  if constexpr (kVectors <= TF_SIGNBIN_MAX_VECTORS) return &Lookup<T, kVectors>;
+  return nullptr;
 }
-
+// LookupOf<T, 1>() to LookupOf<T, kMaxVectors>() behind an unused first element.
+#define TF_SIGNBIN_L4(T, n) \
+  LookupOf<T, n>(), LookupOf<T, n + 1>(), LookupOf<T, n + 2>(), LookupOf<T, n + 3>()
 #define TF_SIGNBIN_LOOKUPS(T)                                                                     \
   {                                                                                               \
-    nullptr, LookupOf<T, 1>(), LookupOf<T, 2>(), LookupOf<T, 3>(), LookupOf<T, 4>(),              \
-        LookupOf<T, 5>(), LookupOf<T, 6>(), LookupOf<T, 7>(), LookupOf<T, 8>(), LookupOf<T, 9>(), \
-        LookupOf<T, 10>(), LookupOf<T, 11>(), LookupOf<T, 12>(), LookupOf<T, 13>(),               \
-        LookupOf<T, 14>(), LookupOf<T, 15>(), LookupOf<T, 16>(), LookupOf<T, 17>(),               \
-        LookupOf<T, 18>(), LookupOf<T, 19>(), LookupOf<T, 20>(), LookupOf<T, 21>(),               \
-        LookupOf<T, 22>(), LookupOf<T, 23>(), LookupOf<T, 24>(),                                  \
+    nullptr, TF_SIGNBIN_L4(T, 1), TF_SIGNBIN_L4(T, 5), TF_SIGNBIN_L4(T, 9), TF_SIGNBIN_L4(T, 13), \
+        TF_SIGNBIN_L4(T, 17), TF_SIGNBIN_L4(T, 21)                                                \
   }
+static_assert(kMaxVectors == 24, "the list above");
 
 constexpr TableOps MakeTableOps(Isa isa) {
   return {isa,

@@ -37,13 +37,12 @@ struct LookupArgs {
 
 // What turns the sums of one filter into its output; all arithmetic of int8 wraps at 32 bits.
 struct OutputParamsI8 {
-  int32_t scale;       // effectual value minus background
-  int32_t background;  // times the box sum
   int32_t bias;
   int32_t multiplier;  // Q31
-  int32_t left_shift, right_shift;
-  double real_multiplier;  // instead of the three, with OutputArgsI8::real
-  int16_t center;          // subtracted from 16-bit sums before they are sign-extended
+  int16_t scale;       // effectual value minus background, of unspilled sums
+  int16_t background;  // times the box sum
+  int16_t center;      // subtracted from 16-bit sums before they are sign-extended
+  uint8_t left_shift, right_shift;
 };
 
 struct OutputParamsF32 {
@@ -52,13 +51,16 @@ struct OutputParamsF32 {
 
 struct OutputArgsI8 {
   const int16_t* acc16;  // [filters, lanes], used when acc32 is null
-  const int32_t* acc32;  // [filters, lanes] or null
-  const int32_t* box;    // [lanes] or null
+  const int32_t* acc32;  // [filters, lanes] as spill_i16 wrote them, or null
+  const int32_t* box;    // [lanes] from window_sum_i32, or null
   const OutputParamsI8* params;
   int filters;
   int lanes;
   int32_t zero_point, clamp_min, clamp_max;
-  bool real;              // one rounding in double (OutputStage::real_multiplier)
+  const double* real_multipliers;  // [filters]: one rounding in double instead; or null
+  // No left shift, right shifts in [1, 16], and every result before the clamp fits 16 bits.
+  bool fast;
+  bool exact_negative;    // results below the zero point survive the clamp
   int8_t* const* pixels;  // [lanes] output pixel at the first filter, null where there is none
 };
 
@@ -77,6 +79,7 @@ struct TableOps {
   int vector_bytes;
   int max_vectors;  // accumulators that fit in registers
 
+  // `pixels` must be readable up to a multiple of two int16 vectors.
   // planes[c * stride + lane] = pixels[lane][first + c] - zero_point for c in [0, channels).
   // A pixel has `first + available` channels. `lanes` is a multiple of a vector's.
   void (*planes_i8)(const int8_t* const* pixels, int first, int lanes, int channels, int available,
@@ -112,6 +115,7 @@ struct TableOps {
                           bool accumulate, int32_t* sum);
   void (*channel_sum_f32)(const float* planes, size_t stride, int channels, int lanes,
                           bool accumulate, float* sum);
+  // (int32: in the order of the vectors that spill_i16 writes.)
   // box[lane] = sum over taps of sum[offset[tap] + lane].
   void (*window_sum_i32)(const int32_t* sum, const int* offsets, int taps, int lanes, int32_t* box);
   void (*window_sum_f32)(const float* sum, const int* offsets, int taps, int lanes, float* box);
