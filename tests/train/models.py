@@ -178,7 +178,7 @@ def data(model, rng, count=16):
 
 
 def train(model, rng, steps=2):
-    """A few steps, so that BatchNorm statistics and fake-quantization ranges are not the start's."""
+    """A few steps, so that BatchNorm statistics and activation ranges are not the start's."""
     model.compile(keras.optimizers.Adam(1e-3), "mse")
     x = data(model, rng, 32)
     model.fit(x, rng.normal(size=(32, 5)), batch_size=32 // steps, verbose=0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_signbin.format.spec import ENGINE_PATTERNS
 from tf_signbin.train import functional, patterns
 from tf_signbin.train.legacy_keras import tf
 from tf_signbin.train.quantizers import SignedBinaryQuantizer
@@ -53,7 +54,7 @@ class AutoPattern:
           ValueError: the density budget cannot be reached with the fastest patterns.
         """
         # Slowest first: no pattern, then those that cover more and more weights a look-up.
-        options: list[Choice] = [None, *reversed(patterns.ACCELERATED[activations])]
+        options: list[Choice] = [None, *reversed(ENGINE_PATTERNS[activations])]
         tables = {
             name: [_measure(kernel, quantizer, option) for option in options]
             for name, kernel in kernels.items()

@@ -16,11 +16,6 @@ from tf_signbin.train.legacy_keras import tf
 
 Pattern = tuple[int, int]
 
-# The patterns with a register-permute kernel, fastest first: 64 entries of int16 sums for int8
-# activations, 32 entries for float32 ones. An unpatterned filter covers 6 (5) weights a look-up.
-ACCELERATED: dict[str, tuple[Pattern, ...]] = {"int8": ((2, 10), (3, 7)), "float32": ((2, 7),)}
-UNPATTERNED_GROUP: dict[str, int] = {"int8": 6, "float32": 5}
-
 
 def check_pattern(pattern: Sequence[int] | None) -> Pattern | None:
     """Returns `pattern` as a tuple (n, m) of ints, or None.

@@ -41,6 +41,9 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
         weights of the converted model equal the trained ones. quantize_apply sets it.
     """
 
+    # Short name in tables and reports.
+    kind = ""
+
     def __init__(
         self,
         scale: str = "none",
@@ -180,6 +183,7 @@ class SignedBinaryQuantizer(WeightQuantizer):
       scale, estimator, standardize, region_channels, int8_grid: see WeightQuantizer.
     """
 
+    kind = "signed_binary"
     LEARNED_BACKGROUND_START = 0.3
 
     def __init__(
@@ -268,6 +272,8 @@ class BinaryQuantizer(WeightQuantizer):
     'none' is BinaryConnect's (Courbariaux et al., 2015). The estimators act around W = 0.
     """
 
+    kind = "binary"
+
     def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
         """1.0 where q = +alpha, else 0.0."""
         del weights
@@ -299,6 +305,8 @@ class TernaryQuantizer(WeightQuantizer):
       threshold: 'mean', 'max' or 'fixed'.
       scale, estimator, standardize, region_channels, int8_grid: see WeightQuantizer.
     """
+
+    kind = "ternary"
 
     def __init__(
         self, delta: float = 0.7, threshold: str = "mean", scale: str = "mean", **options: Any

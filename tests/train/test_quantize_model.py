@@ -1,0 +1,271 @@
+"""Which layers quantize_model changes, what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import tf_signbin
+from tests.train import models
+from tf_signbin.train import AutoPattern, BinaryQuantizer, SignedBinaryQuantizer
+from tf_signbin.train.legacy_keras import keras, tf
+
+layers = keras.layers
+
+
+def quantized_names(model):
+    return [kernel.name for kernel in tf_signbin.quantized_kernels(model)]
+
+
+def names_by_shape(model):
+    """{kernel shape: quantized?} of convolutions and dense layers."""
+    rows = tf_signbin.summary(model, tflite=False).layers
+    return [(row.kernel_shape, row.quantized) for row in rows]
+
+
+DENSE = {
+    "residual": [(3, 3, 3, 8), (1, 1, 8, 12), (12, 5)],
+    "bottleneck": [(3, 3, 3, 8), (1, 1, 8, 16), (16, 5)],
+    "dense": [(16, 5)],
+    "conv1d": [(3, 4, 8), (12, 5)],
+    "mobile": [(3, 3, 3, 8), (3, 3, 24, 1), (8, 5)],
+    "nested": [(3, 3, 3, 8), (8, 5)],
+    "concatenated": [(3, 3, 3, 8), (256, 5)],
+    "preactivation": [(3, 3, 3, 8), (8, 5)],
+}
+
+
+@pytest.mark.parametrize("kind", DENSE)
+def test_default_keeps_first_last_shortcut_and_depthwise(kind):
+    rows = names_by_shape(tf_signbin.quantize_model(models.ALL[kind]()))
+    assert sorted(shape for shape, quantized in rows if not quantized) == sorted(DENSE[kind])
+    assert any(quantized for _, quantized in rows)
+
+
+def test_keep_dense_by_name_predicate_and_quantizer_function():
+    def chain():
+        names = ("first", "a1", "a2", "b1", "last")
+        return keras.Sequential(
+            [
+                layers.Dense(4, name=n, **({"input_shape": (4,)} if n == "first" else {}))
+                for n in names
+            ]
+        )
+
+    quantize = tf_signbin.quantize_model
+    assert quantized_names(quantize(chain())) == ["first", "a1", "a2", "b1"]
+    assert quantized_names(quantize(chain(), keep_dense=["a*", "last"])) == ["first", "b1"]
+    assert quantized_names(quantize(chain(), keep_dense="b?")) == ["first", "a1", "a2", "last"]
+    assert quantized_names(quantize(chain(), keep_dense=lambda layer: layer.name > "b")) == [
+        "a1",
+        "a2",
+    ]
+    chosen = quantize(
+        chain(), quantizer=lambda layer: BinaryQuantizer() if layer.name == "a1" else None
+    )
+    assert quantized_names(chosen) == ["a1"]
+    with pytest.raises(ValueError, match=r"'conv\*'.*first, a1, a2, b1, last"):
+        quantize(chain(), keep_dense=["conv*"])
+    with pytest.raises(ValueError, match=r"No layer of .* is left to quantize"):
+        quantize(chain(), keep_dense=["*"])
+
+
+def test_scale_follows_batch_norm_and_defaults_are_the_recommended_ones():
+    kernels = tf_signbin.quantized_kernels(tf_signbin.quantize_model(models.dense()))
+    assert [k.quantizer.scale for k in kernels] == ["mean", "none"]
+    assert {k.quantizer.background for k in kernels} == {"centered"}
+    assert SignedBinaryQuantizer().background == "none", "the paper's form"
+    kernels = tf_signbin.quantized_kernels(
+        tf_signbin.quantize_model(models.dense(), scale="learned")
+    )
+    assert {k.quantizer.scale for k in kernels} == {"learned"}
+
+
+@pytest.mark.parametrize("kind", ["residual", "dense", "separable", "separable1d", "nested"])
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_weights_are_kept_and_the_model_is_not_changed(kind, activations, rng):
+    model = models.train(models.ALL[kind](), rng)
+    before = [w.copy() for w in model.get_weights()]
+    expected = model.predict(models.data(model, rng), verbose=0).shape
+    quantized = tf_signbin.quantize_model(model, activations=activations)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+    def parameters(m):
+        flat = [v for v in m.variables if v.dtype == tf.float32]
+        parts = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "alpha")
+        flat = [v for v in flat if v.name.split("/")[-1].split(":")[0].endswith(parts)]
+        flat = [v.numpy().ravel() for v in flat if "kernel_" not in v.name]
+        return np.sort(np.concatenate(flat))
+
+    np.testing.assert_array_equal(parameters(quantized), parameters(model))
+    assert quantized.predict(models.data(model, rng), verbose=0).shape == expected
+
+
+def test_training_moves_latent_weights_and_every_parameter_gets_a_gradient(rng):
+    quantizer = SignedBinaryQuantizer(background="learned", scale="learned", pattern=(3, 7))
+    model = tf_signbin.quantize_model(models.residual(), activations="int8", quantizer=quantizer)
+    x = tf.constant(models.data(model, rng))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(model(x, training=True)))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None, variable.name
+    assert len({id(v) for v in model.trainable_variables}) == len(model.trainable_variables)
+    names = [v.name.split("/")[-1] for v in model.trainable_variables]
+    assert names.count("kernel_gamma:0") == names.count("kernel_background:0") == 4
+
+
+def test_flattened_nested_model_computes_the_same(rng):
+    """Weights of a nested model land in the right layers: nothing quantized changes a value."""
+    from tf_signbin.train import graph
+
+    model = models.train(models.nested(), rng)
+    flat = graph.flatten(model)
+    assert not graph.is_nested(flat)
+    assert [layer.name for layer in flat.layers if "c" in layer.name] == ["c", "block_c"]
+    x = models.data(model, rng)
+    np.testing.assert_allclose(flat.predict(x, verbose=0), model.predict(x, verbose=0), 1e-5, 1e-6)
+
+
+def test_shared_nested_model_keeps_sharing(rng):
+    inner_input = keras.Input((6,))
+    shared = keras.Model(inner_input, layers.Dense(6, name="d")(inner_input), name="shared")
+    inputs = [keras.Input((6,)), keras.Input((6,))]
+    joined = layers.Concatenate()([shared(inputs[0]), shared(inputs[1])])
+    model = keras.Model(inputs, layers.Dense(3)(joined))
+    quantized = tf_signbin.quantize_model(model)
+    assert quantized_names(quantized) == ["d"]
+    x = [rng.normal(size=(2, 6)).astype(np.float32)] * 2
+    assert quantized.predict(x, verbose=0).shape == (2, 3)
+
+
+def test_annotating_single_layers():
+    model = keras.Sequential(
+        [
+            layers.Dense(8, activation="relu", input_shape=(10,)),
+            tf_signbin.quantize_annotate_layer(layers.Dense(8), SignedBinaryQuantizer(delta=0.2)),
+            layers.Dense(3),
+        ]
+    )
+    for activations in ("float32", "int8"):
+        quantized = tf_signbin.quantize_apply(model, activations)
+        (kernel,) = tf_signbin.quantized_kernels(quantized)
+        assert kernel.quantizer.delta == 0.2
+        assert kernel.quantizer.int8_grid == (activations == "int8")
+    whole = tf_signbin.quantize_annotate_model(model)
+    assert len(quantized_names(tf_signbin.quantize_apply(whole))) == 2
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: layers.Conv2DTranspose(4, 3), "Conv2DTranspose.*UpSampling2D"),
+        (lambda: layers.Conv2D(4, 3, groups=2), "groups=2"),
+        (lambda: layers.LSTM(4), "is a LSTM; weights are quantized in Conv1D, Conv2D, Dense"),
+    ],
+)
+def test_unsupported_layers_say_why(layer, message):
+    with pytest.raises(ValueError, match=message):
+        tf_signbin.quantize_annotate_layer(layer())
+
+
+def test_unsupported_models_say_what_to_do():
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x)
+
+    with pytest.raises(ValueError, match=r"subclassed model.*model.call\(inputs\)"):
+        tf_signbin.quantize_model(Subclassed())
+    # The advice works.
+    inputs = keras.Input((6,))
+    functional = keras.Model(inputs, Subclassed().call(inputs))
+    assert tf_signbin.quantize_model(functional, keep_dense=lambda layer: False)
+    with pytest.raises(ValueError, match="no known input shape"):
+        tf_signbin.quantize_model(keras.Sequential([layers.Dense(2)]))
+    with pytest.raises(TypeError, match="not Dense"):
+        tf_signbin.quantize_model(layers.Dense(2))
+    with pytest.raises(ValueError, match="activations='int4'"):
+        tf_signbin.quantize_model(models.dense(), activations="int4")
+    with pytest.raises(TypeError, match="quantizer must be"):
+        tf_signbin.quantize_model(models.dense(), quantizer=lambda layer: "binary")
+
+
+def test_keras_3_models_say_what_to_do():
+    keras3 = pytest.importorskip("keras", minversion="3.0")
+    model = keras3.Sequential([keras3.Input((4,)), keras3.layers.Dense(2)])
+    with pytest.raises(TypeError, match=r"Keras 3 model.*TF_USE_LEGACY_KERAS=1"):
+        tf_signbin.quantize_model(model)
+
+
+@pytest.mark.parametrize(
+    ("prelude", "message"),
+    [
+        ("import os; os.environ['TF_USE_LEGACY_KERAS'] = '0'", "TF_USE_LEGACY_KERAS='0'"),
+        (
+            "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\n"
+            "import tensorflow as tf; tf.keras.layers.Dense(1)",
+            "tf.keras is already Keras 3",
+        ),
+    ],
+)
+def test_import_with_the_wrong_keras(prelude, message):
+    code = f"{prelude}\ntry:\n  import tf_signbin.train\nexcept ImportError as e:\n  print(e)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert message in output
+    assert "Set the environment variable TF_USE_LEGACY_KERAS=1" in output
+
+
+def test_import_after_tensorflow_works_while_keras_is_untouched():
+    code = textwrap.dedent("""
+        import os, sys
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)
+        import tf_signbin
+        assert "tensorflow" not in sys.modules
+        import tensorflow as tf
+        tf_signbin.SignedBinaryQuantizer
+        import tf_signbin.convert, tf_signbin.summary
+        assert callable(tf_signbin.convert) and callable(tf_signbin.summary)
+        print(tf.keras.Model.__module__)
+    """)
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert output.stdout.startswith("tf_keras"), output.stderr
+
+
+class TestAutoPattern:
+    def patterns(self, **arguments):
+        model = tf_signbin.quantize_model(models.residual(), **arguments)
+        return [kernel.quantizer.pattern for kernel in tf_signbin.quantized_kernels(model)]
+
+    def test_budgets_move_the_choice(self):
+        loose = self.patterns(pattern=AutoPattern(retained=0.999), activations="int8")
+        assert loose == [None] * 4
+        tight = self.patterns(pattern=AutoPattern(retained=0.01), activations="int8")
+        assert tight == [(2, 10)] * 4
+        assert self.patterns(pattern=AutoPattern(retained=0.01)) == [(2, 7)] * 4
+        assert all(p is not None for p in self.patterns(pattern="auto", activations="int8"))
+
+    def test_density_budget_is_kept(self):
+        for budget in (0.4, 0.3, 0.22):
+            model = tf_signbin.quantize_model(
+                models.residual(), pattern=AutoPattern(density=budget), activations="int8"
+            )
+            assert tf_signbin.summary(model, tflite=False).totals()["density"] <= budget
+        with pytest.raises(ValueError, match=r"density=0.05 cannot be reached"):
+            self.patterns(pattern=AutoPattern(density=0.05))
+
+    def test_bad_arguments(self):
+        with pytest.raises(ValueError, match="not both"):
+            AutoPattern(retained=0.5, density=0.5)
+        with pytest.raises(ValueError, match=r"retained=2.0"):
+            AutoPattern(retained=2.0)
+        with pytest.raises(ValueError, match="pattern='best'"):
+            tf_signbin.quantize_model(models.residual(), pattern="best")

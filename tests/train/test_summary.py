@@ -1,0 +1,114 @@
+"""tf_signbin.summary against counts made by hand and the converter's real output."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import tf_signbin
+from tests.train import models
+from tf_signbin.convert.report import ConversionReport
+from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
+
+layers = models.layers
+
+
+def one_layer(quantizer, **arguments):
+    """A 3x3 convolution, 10 -> 4 channels on 6x6 pixels, between two dense ones."""
+    image = models.keras.Input((6, 6, 10))
+    x = layers.Conv2D(10, 1)(image)
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False, name="middle")(x)
+    x = layers.BatchNormalization()(x)
+    model = models.keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    quantized = tf_signbin.quantize_model(model, quantizer=quantizer, **arguments)
+    summary = tf_signbin.summary(quantized, tflite=False)
+    return next(row for row in summary.layers if row.name == "quant_middle"), summary, quantized
+
+
+def set_mask(quantized, effectual):
+    """Latent weights with this many effectual ones in each filter, from tap 0, channel 0 on."""
+    kernel = quantized.get_layer("quant_middle").layer.kernel
+    values = np.full((90, 4), -1.0, np.float32) * [1, 1, -1, -1]
+    values[:effectual] *= -1
+    kernel.assign(values.reshape(kernel.shape))
+
+
+def test_signed_binary_by_hand():
+    _, _, quantized = one_layer(SignedBinaryQuantizer())
+    set_mask(quantized, 12)
+    row = tf_signbin.summary(quantized, tflite=False).layers[1]
+    assert (row.weights, row.effectual, row.density) == (360, 48, 48 / 360)
+    assert (row.macs, row.adds, row.multiplies) == (36 * 360, 36 * 48, 36 * 4)
+    # 12 bytes of bits and two float32 values for each filter of 90 weights.
+    assert row.weight_bytes == 4 * (12 + 8)
+    assert row.bits == 8 * 80 / 360
+    assert row.lookups == 9 * 2
+    # float additions, one multiplication per output, weights once from DRAM (Horowitz 2014).
+    picojoules = 36 * 48 * 0.9 + 36 * 4 * 3.7 + 8 * 80 * 20
+    assert row.energy_nj == pytest.approx(picojoules / 1000)
+    # The masks of all four filters are equal.
+    assert row.distinct_patterns == 1.0
+
+
+def test_background_and_pattern_by_hand():
+    quantizer = SignedBinaryQuantizer(background="centered", pattern=(2, 10))
+    _, _, quantized = one_layer(quantizer, activations="int8")
+    set_mask(quantized, 90)
+    row = tf_signbin.summary(quantized, tflite=False).layers[1]
+    assert (row.effectual, row.pattern, row.background) == (4 * 9 * 2, (2, 10), "centered")
+    # The window sum of 90 inputs is shared by the four filters.
+    assert row.adds == 36 * (72 + 90)
+    assert (row.multiplies, row.lookups) == (2 * 36 * 4, 9)
+    assert row.weight_bytes == 4 * (12 + 2)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "kind", "row_bytes", "lookups"),
+    [(BinaryQuantizer(), "binary", 12 + 8, 18), (TernaryQuantizer(), "ternary", 24 + 4, 36)],
+)
+def test_baselines(quantizer, kind, row_bytes, lookups):
+    row, summary, _ = one_layer(quantizer)
+    assert (row.kind, row.weight_bytes, row.lookups) == (kind, 4 * row_bytes, lookups)
+    assert row.density == 1.0 if kind == "binary" else row.density < 1
+    assert [r.kind for r in summary.layers] == ["float32", kind, "float32"]
+
+
+def test_totals_table_and_dict():
+    row, summary, _ = one_layer(SignedBinaryQuantizer())
+    totals = summary.totals()
+    assert totals["weights"] == 100 + 360 + 144 * 3
+    assert totals["quantized_weights"] == 360
+    assert totals["macs"] == 36 * 100 + 36 * 360 + 432
+    assert summary.other_parameters == 10 + 4 * 4 + 3, "biases and the BatchNorm's four vectors"
+    assert json.loads(json.dumps(summary.to_dict()))["totals"]["effectual"] == row.effectual
+    assert "quant_middle" in str(summary)
+    assert "signed_binary" in str(summary)
+
+
+def test_nested_separable_and_plain_models_are_listed():
+    rows = tf_signbin.summary(tf_signbin.quantize_model(models.separable()), tflite=False).layers
+    kinds = [(row.layer, row.kind) for row in rows]
+    assert kinds == [
+        ("Conv2D", "float32"),
+        ("SeparableConv2D", "float32"),
+        ("SeparableConv2D", "signed_binary"),
+        ("SeparableConv2D", "float32"),
+        ("SeparableConv2D", "signed_binary"),
+        ("Dense", "float32"),
+    ]
+    assert len(tf_signbin.summary(models.nested(), tflite=False).layers) == 4
+    with pytest.raises(ValueError, match="no convolution or dense layer"):
+        tf_signbin.summary(models.keras.Sequential([layers.ReLU(input_shape=(3,))]))
+
+
+def test_sizes_equal_the_converters(rng):
+    """The file's size, and the packed bytes of each layer."""
+    quantized = tf_signbin.quantize_model(models.residual(), activations="int8", pattern=(3, 7))
+    models.train(quantized, rng)
+    summary = tf_signbin.summary(quantized)
+    report = ConversionReport()
+    assert summary.tflite_bytes == len(tf_signbin.convert(quantized, report=report))
+    ours = sorted(row.weight_bytes for row in summary.layers if row.quantized)
+    assert ours == sorted(layer.packed_bytes for layer in report.packed)
