@@ -123,7 +123,12 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
+SLOW = ("sequential", "subclassed", ".tflite bytes")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in SOURCES]
+)
 def test_source(name, tmp_path):
     source = SOURCES[name](tmp_path)
     report = ConversionReport()
@@ -150,7 +155,7 @@ def dataset():
         yield [rng.normal(size=(1, *SHAPE)).astype(np.float32)]
 
 
-@pytest.mark.parametrize("io_type", [None, "int8"])
+@pytest.mark.parametrize("io_type", [pytest.param(None, marks=pytest.mark.slow), "int8"])
 def test_post_training_int8(io_type):
     report, source = ConversionReport(), functional()
     types = {"input_type": io_type, "output_type": io_type}
