@@ -35,6 +35,9 @@ const std::vector<const KernelFamily*>& KernelFamilies() {
 #ifdef TF_SIGNBIN_HAVE_PERMUTE
       &kPermuteFamily,
 #endif
+#ifdef TF_SIGNBIN_HAVE_DENSE
+      &kDenseFamily,
+#endif
 #ifdef TF_SIGNBIN_HAVE_TABLE
       &kTableFamily,
 #endif

@@ -7,27 +7,10 @@
 
 #include "engine/families.h"
 #include "engine/requantize.h"
+#include "engine/unpack.h"
 
 namespace tf_signbin {
 namespace {
-
-// Writes the weights of one filter in mask order (kernel row, kernel column, channel).
-template <typename T>
-void UnpackFilter(const PackedFilters& f, const std::vector<T>& values, int filter, T* weights) {
-  const int region_channels = f.in_c / f.regions;
-  size_t k = 0;
-  for (int tap = 0; tap < f.kernel_h * f.kernel_w; ++tap) {
-    for (int channel = 0; channel < f.in_c; ++channel, ++k) {
-      const size_t region = static_cast<size_t>(filter) * f.regions + channel / region_channels;
-      if (f.kind == WeightKind::kTwoValued) {
-        weights[k] = values[region * 2 + f.bit(0, filter, k)];
-      } else {
-        const T s = values[region];
-        weights[k] = f.bit(0, filter, k) ? s : f.bit(1, filter, k) ? static_cast<T>(-s) : T{0};
-      }
-    }
-  }
-}
 
 // Sum over the window of weight * (input - zero_point); pixels outside the input count as zero_point.
 template <typename Accumulator, typename T>

@@ -1,0 +1,348 @@
+// Dense int8 convolution: filters in lanes, four channels a dot product, no im2col.
+//
+// Input rows are copied once into a small ring: offset to unsigned, with their padding, and
+// channels in whole groups. A window's taps are then plain addresses in it. Weights of a panel of
+// filters stay in the second-level cache for all rows. This file prepares a layer and walks its
+// tiles; the vector code is in dense_avx512vnni.cc and dense_kernels_avx512vnni.S.
+#include "engine/kernels/dense/dense.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "engine/aligned.h"
+#include "engine/kernels/dense/dense_kernels.h"
+#include "engine/kernels/dense/dense_ops.h"
+#include "engine/kernels/dense/dense_plan.h"
+#include "engine/requantize.h"
+#include "engine/unpack.h"
+
+namespace tf_signbin {
+namespace {
+
+constexpr int kNoRow = std::numeric_limits<int>::min();
+
+double NowNs() {
+  return std::chrono::duration<double, std::nano>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+DenseKernelFn FindDenseKernel(int pixels, int vectors) {
+#define TF_SIGNBIN_CASE(width, count) \
+  if (pixels == width && vectors == count) return tf_signbin_dense_i8_p##width##f##count;
+  TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_CASE)
+#undef TF_SIGNBIN_CASE
+  return nullptr;
+}
+
+// Whether DenseScale can express the layer's rescaling. The rest, multipliers above 1 or tiny ones
+// and those of fully connected layers, are rescaled one by one.
+bool FitsDenseScale(const OutputStage& output) {
+  return output.real_multiplier.empty() &&
+         std::all_of(output.shift.begin(), output.shift.end(),
+                     [](int32_t shift) { return shift <= 0 && -shift <= kMaxDenseShift; });
+}
+
+class DenseConv final : public ConvKernel {
+ public:
+  DenseConv(const ConvProblem& problem, const PlanOptions& options, int threads)
+      : plan_(MakeDensePlan(problem.shape)),
+        output_(*problem.output),
+        vector_scales_(FitsDenseScale(output_)),
+        profile_(options.profile),
+        weights_(plan_.weight_bytes),
+        bias_(Filters()),
+        scales_(vector_scales_ ? Filters() / kDenseLanes : 0) {
+    PackWeights(*problem.filters);
+    if (vector_scales_) PackScales();
+    for (const DenseBlock& block : plan_.blocks) {
+      BlockCalls calls;
+      for (const bool last : {false, true}) {
+        const int width = plan_.StripWidth(last ? plan_.strips() - 1 : 0);
+        for (const DenseRun& run : SplitDensePixels(block.vectors, width)) {
+          calls.runs[last].push_back({run, FindDenseKernel(run.pixels, block.vectors)});
+        }
+      }
+      calls_.push_back(std::move(calls));
+    }
+    MakeTasks(threads);
+    for (int t = 0; t < threads; ++t) workspaces_.push_back(MakeWorkspace());
+  }
+
+  void Run(const void* input, void* output, ThreadPool& pool) override {
+    for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
+    pool.ParallelFor(static_cast<int>(tasks_.size()), [&](int task, int thread) {
+      RunTask(tasks_[task], static_cast<const int8_t*>(input), static_cast<int8_t*>(output),
+              &workspaces_[thread]);
+    });
+  }
+
+  std::string name() const override {
+    return "dense_avx512vnni_i8_p" + std::to_string(calls_[0].runs[0][0].run.pixels) + "f" +
+           std::to_string(plan_.blocks[0].vectors);
+  }
+
+  size_t prepared_weight_bytes() const override { return weights_.bytes(); }
+
+  size_t workspace_bytes(int threads) const override {
+    const Workspace& w = workspaces_.front();
+    return threads * (w.ring.bytes() + w.sums.bytes());
+  }
+
+  StageTimes stage_times() const override {
+    StageTimes times;
+    for (const Workspace& workspace : workspaces_) {
+      times.tables_ns += workspace.times.tables_ns;
+      times.lookup_ns += workspace.times.lookup_ns;
+      times.output_ns += workspace.times.output_ns;
+    }
+    return times;
+  }
+
+ private:
+  struct Call {
+    DenseRun run;
+    DenseKernelFn kernel;
+  };
+  struct BlockCalls {
+    std::vector<Call> runs[2];  // of a strip, of the last strip
+  };
+  // Output rows [first_row, end_row) of one strip of one image, filter blocks [first, end).
+  struct Task {
+    int image, strip, first_row, end_row, first_block, end_block;
+  };
+  struct Workspace {
+    Aligned<uint8_t> ring;
+    std::vector<int> ring_row;             // input row that each slot holds
+    std::vector<const uint8_t*> taps;      // of pixel 0 of the strip
+    std::vector<const uint8_t*> run_taps;  // of a run's first pixel
+    Aligned<int32_t> sums;                 // registers of one microkernel call
+    StageTimes times;
+  };
+
+  int Filters() const {
+    const DenseBlock& last = plan_.blocks.back();
+    return last.first_filter + last.vectors * kDenseLanes;
+  }
+
+  // For each block, tap, group, vector: 16 filters x 4 channels. Also the biases, with what the
+  // offset and the zero point of the activations add to every window.
+  void PackWeights(const PackedFilters& filters) {
+    const ConvShape& s = plan_.shape;
+    const size_t count = filters.weights_per_filter();
+    const int channel_groups = plan_.padded_c / kDenseChannels;
+    std::vector<int8_t> weights(count);
+    for (const DenseBlock& block : plan_.blocks) {
+      for (int lane = 0; lane < block.vectors * kDenseLanes; ++lane) {
+        const int vector = lane / kDenseLanes;
+        const int filter =
+            block.first_filter + DenseLaneFilter(block.vectors, vector, lane % kDenseLanes);
+        if (filter >= filters.out_c) continue;
+        UnpackFilter(filters, filters.values_i8, filter, weights.data());
+        int64_t sum = 0;
+        for (size_t k = 0; k < count; ++k) {
+          sum += weights[k];
+          const size_t tap = k / s.in_c;
+          const int channel = static_cast<int>(k % s.in_c);
+          const size_t group = tap * channel_groups + channel / kDenseChannels;
+          weights_[block.weights_offset +
+                   (group * block.vectors * kDenseLanes + lane) * kDenseChannels +
+                   channel % kDenseChannels] = weights[k];
+        }
+        const int64_t bias = output_.bias_i32.empty() ? 0 : output_.bias_i32[filter];
+        bias_[block.first_filter + lane] =
+            static_cast<int32_t>(bias - (kDenseOffset + output_.input_zero_point) * sum);
+      }
+    }
+  }
+
+  void PackScales() {
+    for (const DenseBlock& block : plan_.blocks) {
+      for (int lane = 0; lane < block.vectors * kDenseLanes; ++lane) {
+        const int vector = lane / kDenseLanes, in_vector = lane % kDenseLanes;
+        const int filter = block.first_filter + DenseLaneFilter(block.vectors, vector, in_vector);
+        if (filter >= plan_.shape.out_c) continue;
+        DenseScale& scale = scales_[block.first_filter / kDenseLanes + vector];
+        const int odd = in_vector % 2, i = in_vector / 2;
+        const int right = -output_.shift[filter];
+        scale.multiplier[odd][i] = output_.multiplier[filter];
+        scale.shift[odd][i] = 31 + right;
+        scale.negative[odd][i] = right > 0 ? int64_t{1} << 31 : 0;
+        scale.addend[odd][i] = (int64_t{1} << 30) + (right > 0 ? int64_t{1} << (30 + right) : 0) +
+                               output_.output_zero_point * (int64_t{1} << (31 + right));
+      }
+    }
+  }
+
+  Workspace MakeWorkspace() const {
+    Workspace w;
+    w.ring = Aligned<uint8_t>(plan_.ring_rows * plan_.row_bytes());
+    w.ring_row.resize(plan_.ring_rows);
+    w.taps.resize(plan_.taps);
+    w.run_taps.resize(plan_.taps);
+    w.sums = Aligned<int32_t>(kMaxDenseSums * kDenseLanes);
+    return w;
+  }
+
+  // Splits the work evenly: by image and strip first, then by rows, or by filters where rows are
+  // too few to divide well.
+  void MakeTasks(int threads) {
+    const ConvShape& s = plan_.shape;
+    const int strips = plan_.strips(), blocks = static_cast<int>(plan_.blocks.size());
+    const int parts = s.batch * strips;
+    int row_parts = 1, block_parts = 1;
+    if (parts % threads != 0 && parts < 4 * threads) {
+      const bool even_rows = s.out_h >= 10 * threads || s.out_h % threads == 0;
+      if (!even_rows && blocks >= threads) {
+        block_parts = threads;
+      } else {
+        row_parts = std::min(threads, s.out_h);
+      }
+    }
+    for (int image = 0; image < s.batch; ++image) {
+      for (int strip = 0; strip < strips; ++strip) {
+        for (int row = 0; row < row_parts; ++row) {
+          for (int block = 0; block < block_parts; ++block) {
+            tasks_.push_back({image, strip, s.out_h * row / row_parts,
+                              s.out_h * (row + 1) / row_parts, blocks * block / block_parts,
+                              blocks * (block + 1) / block_parts});
+          }
+        }
+      }
+    }
+  }
+
+  void RunTask(const Task& task, const int8_t* input, int8_t* output, Workspace* w) const {
+    const ConvShape& s = plan_.shape;
+    const int x0 = task.strip * plan_.strip;
+    const bool last_strip = task.strip == plan_.strips() - 1;
+    const int8_t* image = input + static_cast<size_t>(task.image) * s.in_h * s.in_w * s.in_c;
+    output += (static_cast<size_t>(task.image) * s.out_h * s.out_w + x0) * s.out_c;
+
+    DenseRow row{};
+    row.first_x = x0 * s.stride_w - s.pad_left;
+    row.step = plan_.column_step;
+    row.in_w = s.in_w;
+    row.in_c = s.in_c;
+    row.columns = plan_.ColumnsFor(plan_.StripWidth(task.strip));
+    row.padded_c = plan_.padded_c;
+    row.padding = static_cast<uint8_t>(output_.input_zero_point + kDenseOffset);
+
+    std::fill(w->ring_row.begin(), w->ring_row.end(), kNoRow);
+    for (size_t panel = 0; panel + 1 < plan_.panels.size(); ++panel) {
+      const int first = std::max(task.first_block, plan_.panels[panel]);
+      const int end = std::min(task.end_block, plan_.panels[panel + 1]);
+      if (first >= end) continue;
+      for (int y = task.first_row; y < task.end_row; ++y) {
+        const double start = profile_ ? NowNs() : 0;
+        FillRing(image, y, &row, w);
+        if (profile_) w->times.tables_ns += NowNs() - start;
+        int8_t* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
+        for (int block = first; block < end; ++block) RunBlock(block, last_strip, out_row, w);
+      }
+    }
+  }
+
+  // Copies the input rows of output row y that are not yet there, and points the taps at them.
+  void FillRing(const int8_t* image, int y, DenseRow* row, Workspace* w) const {
+    const ConvShape& s = plan_.shape;
+    for (int dy = 0; dy < s.kernel_h; ++dy) {
+      const int in_y = y * s.stride_h - s.pad_top + dy * s.dilation_h;
+      const int remainder = in_y % plan_.ring_rows;
+      const int slot = remainder < 0 ? remainder + plan_.ring_rows : remainder;
+      uint8_t* copy = w->ring.get() + slot * plan_.row_bytes();
+      if (w->ring_row[slot] != in_y) {
+        const bool inside = in_y >= 0 && in_y < s.in_h;
+        row->row = inside ? image + static_cast<size_t>(in_y) * s.in_w * s.in_c : nullptr;
+        row->out = copy;
+        DenseCopyRow(*row);
+        w->ring_row[slot] = in_y;
+      }
+      for (int tap = 0; tap < plan_.taps_per_row; ++tap) {
+        w->taps[dy * plan_.taps_per_row + tap] =
+            copy + static_cast<size_t>(tap) * plan_.tap_step() * plan_.padded_c;
+      }
+    }
+  }
+
+  void RunBlock(int index, bool last_strip, int8_t* out_row, Workspace* w) const {
+    const DenseBlock& block = plan_.blocks[index];
+    const int out_c = plan_.shape.out_c;
+    DenseTask task{};
+    task.taps = w->run_taps.data();
+    task.tap_count = plan_.taps;
+    task.blocks = plan_.tap_groups / kDenseBlockGroups;
+    task.tail_groups = plan_.tap_groups % kDenseBlockGroups;
+    task.pixel_bytes = static_cast<int64_t>(plan_.pixel_step()) * plan_.padded_c;
+    task.weights = &weights_[block.weights_offset];
+    task.bias = &bias_[block.first_filter];
+    task.sums = w->sums.get();
+    DenseFlush flush{};
+    flush.sums = w->sums.get();
+    flush.vectors = block.vectors;
+    flush.filters = std::min(block.vectors * kDenseLanes, out_c - block.first_filter);
+    flush.above_zero_point = output_.clamp_min_i8 >= output_.output_zero_point;
+    flush.clamp_min = output_.clamp_min_i8;
+    flush.clamp_max = output_.clamp_max_i8;
+    flush.out_pixel = out_c;
+    if (vector_scales_) flush.scales = &scales_[block.first_filter / kDenseLanes];
+    for (const Call& call : calls_[index].runs[last_strip]) {
+      const size_t first_byte = static_cast<size_t>(call.run.first) * task.pixel_bytes;
+      for (int t = 0; t < plan_.taps; ++t) w->run_taps[t] = w->taps[t] + first_byte;
+      flush.pixels = call.run.pixels;
+      flush.out = out_row + static_cast<size_t>(call.run.first) * out_c + block.first_filter;
+      const double start = profile_ ? NowNs() : 0;
+      call.kernel(&task);
+      const double middle = profile_ ? NowNs() : 0;
+      if (vector_scales_) {
+        DenseFlushSums(flush);
+      } else {
+        FlushOneByOne(flush, block.first_filter);
+      }
+      if (profile_) {
+        w->times.lookup_ns += middle - start;
+        w->times.output_ns += NowNs() - middle;
+      }
+    }
+  }
+
+  void FlushOneByOne(const DenseFlush& f, int first_filter) const {
+    for (int lane = 0; lane < f.vectors * kDenseLanes; ++lane) {
+      const int within = DenseLaneFilter(f.vectors, lane / kDenseLanes, lane % kDenseLanes);
+      if (within >= f.filters) continue;
+      const int filter = first_filter + within;
+      for (int p = 0; p < f.pixels; ++p) {
+        const int32_t sum = f.sums[p * f.vectors * kDenseLanes + lane];
+        const int32_t scaled = output_.real_multiplier.empty()
+                                   ? MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter],
+                                                                   output_.shift[filter])
+                                   : MultiplyByRealMultiplier(sum, output_.real_multiplier[filter]);
+        f.out[p * f.out_pixel + within] = static_cast<int8_t>(std::min(
+            std::max(AddZeroPoint(scaled, output_.output_zero_point), f.clamp_min), f.clamp_max));
+      }
+    }
+  }
+
+  const DensePlan plan_;
+  const OutputStage& output_;
+  const bool vector_scales_;
+  const bool profile_;
+  const Aligned<int8_t> weights_;
+  const Aligned<int32_t> bias_;       // [filters], in lane order
+  const Aligned<DenseScale> scales_;  // [vector]; only with vector_scales_
+  std::vector<BlockCalls> calls_;     // [block]
+  std::vector<Task> tasks_;
+  std::vector<Workspace> workspaces_;
+};
+
+}  // namespace
+
+std::unique_ptr<ConvKernel> MakeDenseKernel(const ConvProblem& problem, const PlanOptions& options,
+                                            int threads) {
+  return std::make_unique<DenseConv>(problem, options, threads);
+}
+
+}  // namespace tf_signbin

@@ -1,0 +1,43 @@
+// The dense microkernels of dense_kernels_avx512vnni.S.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
+
+#include <cstdint>
+
+namespace tf_signbin {
+
+// One call: P adjacent output pixels times F vectors of 16 filters. A tap is a run of channels that
+// is contiguous in the input. The assembly knows these offsets.
+struct DenseTask {
+  const uint8_t* const* taps;  // for each tap: the first pixel's first channel
+  int64_t tap_count;
+  int64_t blocks;         // whole blocks of 4 channel groups (of 4 channels) in a tap
+  int64_t tail_groups;    // groups after them
+  int64_t pixel_bytes;    // from one pixel's channels to the next pixel's
+  const int8_t* weights;  // for each tap, group: F vectors of 16 filters x 4 channels
+  const int32_t* bias;    // F vectors
+  int32_t* sums;          // P * F vectors
+};
+static_assert(sizeof(DenseTask) == 64, "dense_kernels_avx512vnni.S relies on this layout");
+
+inline constexpr int kDenseBlockGroups = 4;
+
+using DenseKernelFn = void (*)(const DenseTask* task);
+
+// Shapes (P pixels, F vectors of filters).
+#define TF_SIGNBIN_DENSE_KERNELS(X)                                                               \
+  X(1, 4)                                                                                         \
+  X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) \
+      X(8, 2) X(9, 2) X(10, 2) X(11, 2) X(12, 2) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1)  \
+          X(7, 1) X(8, 1) X(9, 1) X(10, 1) X(11, 1) X(12, 1) X(13, 1) X(14, 1) X(15, 1) X(16, 1)
+
+inline constexpr int kMaxDenseSums = 24;  // largest P * F
+
+#define TF_SIGNBIN_DECLARE(pixels, vectors) \
+  extern "C" void tf_signbin_dense_i8_p##pixels##f##vectors(const DenseTask* task);
+TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_DECLARE)
+#undef TF_SIGNBIN_DECLARE
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_

@@ -1,0 +1,172 @@
+// Dense int8 microkernels for AVX-512 VNNI (x86-64, System V ABI).
+//
+// A microkernel computes P output pixels times F vectors of 16 filters. Its accumulators stay in
+// registers: they start at the filters' biases and gain, for every group of 4 channels, one VPDPBUSD
+// (unsigned activations, signed weights). A group's F weight vectors are loaded once; a pixel's 4
+// activations are broadcast to a register once and used F times, which on Zen 5 is free beside the
+// dot products (two of them a cycle), while a broadcast within VPDPBUSD is not (docs/performance.md).
+//
+//   void name(const DenseTask* task);            see dense_kernels.h
+//
+// Names: tf_signbin_dense_i8_p<P>f<F>.
+
+        .intel_syntax noprefix
+        .altmacro
+        .text
+
+// Offsets into DenseTask.
+        .set TASK_TAPS, 0
+        .set TASK_TAP_COUNT, 8
+        .set TASK_BLOCKS, 16
+        .set TASK_TAIL_GROUPS, 24
+        .set TASK_PIXEL_BYTES, 32
+        .set TASK_WEIGHTS, 40
+        .set TASK_BIAS, 48
+        .set TASK_OUT, 56
+
+        .set BLOCK_GROUPS, 4
+
+// zmm<reg> = 4 activations of pixel p; r8, r9, ... r13 point at pixels 0, 3, ... 15, rax is the step.
+        .macro BROADCAST reg, p, disp
+        .if \p % 3 == 0
+        BROADCAST_AT \reg, %(8 + \p / 3), 0, \disp
+        .elseif \p % 3 == 1
+        BROADCAST_AT \reg, %(8 + \p / 3), 1, \disp
+        .else
+        BROADCAST_AT \reg, %(8 + \p / 3), 2, \disp
+        .endif
+        .endm
+
+        .macro BROADCAST_AT reg, base, scale, disp
+        .if \scale == 0
+        vpbroadcastd zmm\reg, dword ptr [r\base + \disp]
+        .else
+        vpbroadcastd zmm\reg, dword ptr [r\base + rax*\scale + \disp]
+        .endif
+        .endm
+
+        .macro LOAD reg, base, offset
+        vmovdqa64 zmm\reg, [\base + \offset]
+        .endm
+
+        .macro STORE reg
+        vmovdqa64 [rcx + \reg*64], zmm\reg
+        .endm
+
+        .macro DOT acc, x, w
+        vpdpbusd zmm\acc, zmm\x, zmm\w
+        .endm
+
+        .macro GROUP pixels, vectors, index
+        .set first_temporary, \pixels*\vectors + \vectors
+        .set f, 0
+        .rept \vectors
+        LOAD %(\pixels*\vectors + f), rdx, %((\index*\vectors + f)*64)
+        .set f, f + 1
+        .endr
+        .set p, 0
+        .rept \pixels
+        .set temporary, first_temporary + p % (32 - first_temporary)
+        BROADCAST %temporary, %p, %(\index*4)
+        .set f, 0
+        .rept \vectors
+        DOT %(p*\vectors + f), %temporary, %(\pixels*\vectors + f)
+        .set f, f + 1
+        .endr
+        .set p, p + 1
+        .endr
+        .endm
+
+        .macro GROUPS pixels, vectors, groups
+        .set group, 0
+        .rept \groups
+        GROUP \pixels, \vectors, %group
+        .set group, group + 1
+        .endr
+        add rdx, \groups*\vectors*64
+        .set i, 0
+        .rept (\pixels + 2) / 3
+        ADVANCE %(8 + i), %(\groups*4)
+        .set i, i + 1
+        .endr
+        .endm
+
+        .macro ADVANCE base, bytes
+        add r\base, \bytes
+        .endm
+
+        .macro POINT base, previous
+        lea r\base, [r\previous + r14]
+        .endm
+
+        .macro KERNEL pixels, vectors
+        .globl tf_signbin_dense_i8_p\pixels\()f\vectors
+        .hidden tf_signbin_dense_i8_p\pixels\()f\vectors
+        .type tf_signbin_dense_i8_p\pixels\()f\vectors, @function
+        .p2align 6
+tf_signbin_dense_i8_p\pixels\()f\vectors:
+        endbr64
+        push rbx
+        push r12
+        push r13
+        push r14
+        mov rax, [rdi + TASK_PIXEL_BYTES]
+        lea r14, [rax + rax*2]
+        mov rdx, [rdi + TASK_WEIGHTS]
+        mov rsi, [rdi + TASK_TAPS]
+        mov rbx, [rdi + TASK_TAP_COUNT]
+        mov rcx, [rdi + TASK_BIAS]
+        .set i, 0
+        .rept \pixels*\vectors
+        LOAD %i, rcx, %(i % \vectors * 64)
+        .set i, i + 1
+        .endr
+1:      mov r8, [rsi]
+        add rsi, 8
+        .set i, 1
+        .rept (\pixels - 1) / 3
+        POINT %(8 + i), %(7 + i)
+        .set i, i + 1
+        .endr
+        mov rcx, [rdi + TASK_BLOCKS]
+        test rcx, rcx
+        jz 3f
+        .p2align 5
+2:      GROUPS \pixels, \vectors, BLOCK_GROUPS
+        dec rcx
+        jnz 2b
+3:      mov rcx, [rdi + TASK_TAIL_GROUPS]
+        test rcx, rcx
+        jz 5f
+4:      GROUPS \pixels, \vectors, 1
+        dec rcx
+        jnz 4b
+5:      dec rbx
+        jnz 1b
+        mov rcx, [rdi + TASK_OUT]
+        .set i, 0
+        .rept \pixels*\vectors
+        STORE %i
+        .set i, i + 1
+        .endr
+        pop r14
+        pop r13
+        pop r12
+        pop rbx
+        vzeroupper
+        ret
+        .size tf_signbin_dense_i8_p\pixels\()f\vectors, . - tf_signbin_dense_i8_p\pixels\()f\vectors
+        .endm
+
+// Every shape the planner may ask for (dense_kernels.h lists the same).
+        .irp pixels, 1, 2, 3, 4, 5, 6
+        KERNEL \pixels, 4
+        .endr
+        .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+        KERNEL \pixels, 2
+        .endr
+        .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+        KERNEL \pixels, 1
+        .endr
+
+        .section .note.GNU-stack,"",@progbits

@@ -1,0 +1,67 @@
+// The vector parts of the dense family around its microkernels: copying activations and turning
+// accumulators into outputs. Plain pointers and sizes only: dense_avx512vnni.cc is compiled for
+// AVX-512 and must not instantiate templates that other files share.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_OPS_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tf_signbin {
+
+inline constexpr int kDenseLanes = 16;    // filters in a vector
+inline constexpr int kDenseChannels = 4;  // input channels in a group
+
+// Activations are copied as x + 128, unsigned.
+inline constexpr int kDenseOffset = 128;
+
+// One row of the copy: `columns` pixels of `padded_c` bytes.
+struct DenseRow {
+  const int8_t* row;  // input row; null: the whole row is padding
+  int first_x, step;  // input x of column 0, input pixels a column
+  int in_w, in_c;
+  int columns, padded_c;
+  uint8_t padding;  // the zero point, offset
+  uint8_t* out;
+};
+
+// How 16 accumulators are rescaled, even lanes' filters first. With s = -shift >= 0, TFLite's two
+// roundings of x * multiplier are one floor of a 64-bit sum:
+//   (x * multiplier + 2^30 + (s > 0 ? 2^(30 + s) - (product < 0 ? 2^31 : 0) : 0)) >> (31 + s)
+// (floor(floor(a / b + c) / d) = floor((a + b * c) / (b * d)); the term in parentheses is
+// gemmlowp's rounding of halves away from zero.) The output zero point is added before the shift.
+struct alignas(64) DenseScale {
+  int64_t multiplier[2][8];
+  int64_t addend[2][8];    // 2^30, 2^(30 + s) and the zero point shifted left by 31 + s
+  int64_t negative[2][8];  // 2^31 where s > 0: subtracted when the product is negative
+  int64_t shift[2][8];     // 31 + s
+};
+inline constexpr int kMaxDenseShift = 24;  // larger s could overflow 64 bits
+
+// Empties the registers of one microkernel call. Pixel p, vector f of filters is at
+// sums + (p * vectors + f) * 16.
+struct DenseFlush {
+  const int32_t* sums;
+  int pixels, vectors;
+  int filters;               // filters to write, at most vectors * 16
+  const DenseScale* scales;  // of the first vector
+  bool above_zero_point;     // clamp_min >= zero point: the sign of a product does not matter
+  int32_t clamp_min, clamp_max;
+  int8_t* out;       // pixel 0, first filter
+  size_t out_pixel;  // from pixel to pixel
+};
+
+// Which of a block's vectors * 16 filters sits in a lane: the order that even/odd rescaling and the
+// packs to bytes undo.
+inline int DenseLaneFilter(int vectors, int vector, int lane) {
+  const int within = lane % 4;
+  const int slot = within % 2 * 2 + within / 2;
+  return lane / 4 * 4 * vectors + vector * 4 + slot;
+}
+
+void DenseCopyRow(const DenseRow& row);
+void DenseFlushSums(const DenseFlush& flush);
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_OPS_H_

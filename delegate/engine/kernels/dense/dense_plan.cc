@@ -1,0 +1,98 @@
+#include "engine/kernels/dense/dense_plan.h"
+
+#include <algorithm>
+
+#include "engine/kernels/dense/dense.h"
+#include "engine/kernels/dense/dense_ops.h"
+
+namespace tf_signbin {
+namespace {
+
+constexpr size_t kFirstLevelBytes = 24 << 10;    // weights of a block, or a strip of activations
+constexpr size_t kSecondLevelBytes = 384 << 10;  // weights of a panel, or the ring
+constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
+
+int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+
+// A kernel without spatial extent and stride sees its images as one long row.
+ConvShape Flatten(ConvShape s) {
+  const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
+                         s.pad_top == 0 && s.pad_left == 0 && s.in_h == s.out_h &&
+                         s.in_w == s.out_w;
+  if (!pointwise) return s;
+  s.in_w = s.out_w = s.batch * s.in_h * s.in_w;
+  s.batch = s.in_h = s.out_h = 1;
+  return s;
+}
+
+int MaxPixels(int vectors) { return vectors == 4 ? 6 : vectors == 2 ? 12 : 16; }
+
+}  // namespace
+
+std::vector<DenseRun> SplitDensePixels(int vectors, int width) {
+  const int count = CeilDiv(width, MaxPixels(vectors));
+  std::vector<DenseRun> runs;
+  for (int i = 0, first = 0; i < count; ++i) {
+    const int pixels = width / count + (i < width % count);
+    runs.push_back({first, pixels});
+    first += pixels;
+  }
+  return runs;
+}
+
+DensePlan MakeDensePlan(const ConvShape& shape) {
+  DensePlan plan;
+  plan.shape = Flatten(shape);
+  const ConvShape& s = plan.shape;
+  plan.padded_c = CeilDiv(s.in_c, kDenseChannels) * kDenseChannels;
+  if (s.kernel_w == 1) plan.column_step = s.stride_w;
+  const bool contiguous = s.kernel_w == 1 || s.dilation_w == 1;
+  plan.taps_per_row = contiguous ? 1 : s.kernel_w;
+  plan.taps = s.kernel_h * plan.taps_per_row;
+  plan.tap_groups = plan.padded_c / kDenseChannels * (contiguous ? s.kernel_w : 1);
+
+  // Four vectors a call are the quickest to turn into bytes; two allow longer runs of pixels, and
+  // so fewer passes over weights that come from the second-level cache.
+  const size_t filter_bytes = static_cast<size_t>(plan.taps) * plan.tap_groups * kDenseChannels;
+  const size_t vector_bytes = filter_bytes * kDenseLanes;
+  const bool wide = 4 * vector_bytes <= kFirstLevelBytes || s.out_w < 4;
+  const int vectors = CeilDiv(s.out_c, kDenseLanes);
+  size_t panel_bytes = 0;
+  for (int v = 0; v < vectors;) {
+    DenseBlock block;
+    const int left = vectors - v;
+    block.first_filter = v * kDenseLanes;
+    block.vectors = wide && left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    block.weights_offset = plan.weight_bytes;
+    const size_t bytes = block.vectors * vector_bytes;
+    if (panel_bytes == 0 || panel_bytes + bytes > kSecondLevelBytes) {
+      plan.panels.push_back(static_cast<int>(plan.blocks.size()));
+      panel_bytes = 0;
+    }
+    panel_bytes += bytes;
+    plan.blocks.push_back(block);
+    plan.weight_bytes += bytes;
+    v += block.vectors;
+  }
+  plan.panels.push_back(static_cast<int>(plan.blocks.size()));
+
+  plan.ring_rows = (s.kernel_h - 1) * s.dilation_h + 1;
+  const size_t budget = s.kernel_h == 1 ? kFirstLevelBytes : kSecondLevelBytes;
+  for (int pieces = 1;; ++pieces) {
+    plan.strip = CeilDiv(s.out_w, pieces);
+    if (plan.ring_rows * plan.row_bytes() <= budget || plan.strip <= kMinStrip) break;
+  }
+  return plan;
+}
+
+double DenseCostNs(const ConvProblem& problem) {
+  const ConvShape& s = problem.shape;
+  const double pixels = static_cast<double>(s.batch) * s.out_h * s.out_w;
+  const double vectors = CeilDiv(s.out_c, kDenseLanes);
+  const double groups =
+      static_cast<double>(s.kernel_h) * s.kernel_w * CeilDiv(s.in_c, kDenseChannels);
+  const double rows = static_cast<double>(s.batch) * s.in_h;
+  return pixels * vectors * (groups * 0.125 + 1.5) + rows * s.in_w * s.in_c * 0.01;
+}
+
+}  // namespace tf_signbin

@@ -1,0 +1,62 @@
+// The plan of one dense convolution: tiles, filter blocks and the order of the weights.
+// Portable: everything here is decided before any SIMD code runs.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_PLAN_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/kernel.h"
+
+namespace tf_signbin {
+
+// F adjacent vectors of 16 filters that one microkernel call computes.
+struct DenseBlock {
+  int first_filter = 0;
+  int vectors = 0;            // F
+  size_t weights_offset = 0;  // bytes
+};
+
+// Output pixels of one microkernel call.
+struct DenseRun {
+  int first = 0;  // within the strip
+  int pixels = 0;
+};
+
+struct DensePlan {
+  ConvShape shape;      // 1x1 unstrided convolutions are flattened to one row
+  int padded_c = 0;     // channels of the copy, whole groups
+  int column_step = 1;  // input pixels a column of the copy: 1-wide strided kernels skip the rest
+  int taps = 0;  // contiguous runs of channels in a window: kernel rows, or pixels if dilated
+  int taps_per_row = 1;
+  int tap_groups = 0;  // channel groups in a tap
+  std::vector<DenseBlock> blocks;
+  std::vector<int> panels;  // first block of each panel, and the end
+  size_t weight_bytes = 0;
+
+  // The copied input rows are a ring, `strip` output pixels wide.
+  int strip = 0;
+  int ring_rows = 1;
+
+  int pixel_step() const { return shape.stride_w / column_step; }
+  int tap_step() const { return shape.dilation_w / column_step; }
+  int strips() const { return (shape.out_w + strip - 1) / strip; }
+  int StripWidth(int index) const {
+    return index + 1 < strips() ? strip : shape.out_w - index * strip;
+  }
+  // Columns that `pixels` output pixels read.
+  int ColumnsFor(int pixels) const {
+    return (pixels - 1) * pixel_step() + (shape.kernel_w - 1) * tap_step() + 1;
+  }
+  size_t row_bytes() const { return static_cast<size_t>(ColumnsFor(strip)) * padded_c; }
+};
+
+DensePlan MakeDensePlan(const ConvShape& shape);
+
+// Even runs of at most the microkernels' P.
+std::vector<DenseRun> SplitDensePixels(int vectors, int width);
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_PLAN_H_
