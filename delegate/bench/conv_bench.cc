@@ -1,4 +1,5 @@
-// Whole convolutions through the engine, one thread: every kernel family on the layers of ResNet-18.
+// Whole convolutions through the engine, one thread: every kernel family on the layers of
+// ResNet-18.
 //   cmake -S delegate -B build/bench -G Ninja -DTF_SIGNBIN_BUILD_BENCH=ON
 //   ninja -C build/bench conv_bench && build/bench/bench/conv_bench --benchmark_filter=permute
 //
@@ -104,15 +105,16 @@ void RunConv(benchmark::State& state, const std::string& family, const Size& siz
   const double macs = static_cast<double>(size.image) * size.image * size.in_c * size.out_c *
                       size.kernel * size.kernel;
   const double iterations = static_cast<double>(state.iterations());
-  state.counters["GMAC"] = benchmark::Counter(macs * 1e-9 * iterations, benchmark::Counter::kIsRate);
+  state.counters["GMAC"] =
+      benchmark::Counter(macs * 1e-9 * iterations, benchmark::Counter::kIsRate);
   const char* ghz = std::getenv("TF_SIGNBIN_GHZ");
   if (family == "permute" && ghz != nullptr) {
     // prepared_weight_bytes counts one byte for each lane of each lookup of a pixel.
     const double lanes = int8 ? 32 : 16;
     const double lookups = static_cast<double>(size.image) * size.image *
                            static_cast<double>(conv->kernel()->prepared_weight_bytes()) / lanes;
-    state.counters["of_limit"] = benchmark::Counter(
-        lookups / (2e9 * std::atof(ghz)) * iterations, benchmark::Counter::kIsRate);
+    state.counters["of_limit"] = benchmark::Counter(lookups / (2e9 * std::atof(ghz)) * iterations,
+                                                    benchmark::Counter::kIsRate);
   }
   state.SetLabel(conv->kernel()->name());
 }

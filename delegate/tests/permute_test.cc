@@ -72,11 +72,15 @@ Layer MakeLayer(DataType type, const ConvShape& shape, const LayerOptions& optio
     const int sign = (*rng)() % 2 ? 1 : -1;
     const int b = 127 * sign, a = options.background ? -sign * static_cast<int>((*rng)() % 100) : 0;
     if (f.values_per_region() == 2) {
-      if (int8) f.values_i8.push_back(static_cast<int8_t>(a));
-      else f.values_f32.push_back(static_cast<float>(a) * 0.001f);
+      if (int8)
+        f.values_i8.push_back(static_cast<int8_t>(a));
+      else
+        f.values_f32.push_back(static_cast<float>(a) * 0.001f);
     }
-    if (int8) f.values_i8.push_back(static_cast<int8_t>(b));
-    else f.values_f32.push_back(static_cast<float>(b) * 0.001f);
+    if (int8)
+      f.values_i8.push_back(static_cast<int8_t>(b));
+    else
+      f.values_f32.push_back(static_cast<float>(b) * 0.001f);
   }
   OutputStage& out = layer.output;
   out.clamp_min_f32 = -1e30f;
@@ -143,7 +147,8 @@ void Compare(const Layer& layer, int group, int threads, std::mt19937* rng) {
     const auto got = RunLayer(layer, permute, threads, input);
     const auto want = RunLayer(layer, reference, 1, input);
     ASSERT_EQ(got.size(), want.size());
-    const float magnitude = 0.2f * std::sqrt(static_cast<float>(layer.filters.weights_per_filter()));
+    const float magnitude =
+        0.2f * std::sqrt(static_cast<float>(layer.filters.weights_per_filter()));
     for (size_t i = 0; i < want.size(); ++i) {
       ASSERT_NEAR(got[i], want[i], 1e-5f * (magnitude + std::fabs(want[i]))) << "at " << i;
     }
@@ -185,7 +190,9 @@ std::string Describe(const ConvShape& s, const LayerOptions& o) {
        << s.stride_h << "," << s.stride_w << " dilation " << s.dilation_h << "," << s.dilation_w
        << " pad " << s.pad_top << "," << s.pad_left << " density " << o.density << " pattern "
        << o.pattern_n << ":" << o.pattern_m << " regions " << o.regions
-       << (o.kind == WeightKind::kTernary ? " ternary" : o.background ? " background" : "");
+       << (o.kind == WeightKind::kTernary ? " ternary"
+           : o.background                 ? " background"
+                                          : "");
   return text.str();
 }
 
@@ -246,7 +253,8 @@ TEST(Dictionary, WidestGroupThatThePatternAllows) {
     options.pattern_n = n;
     options.pattern_m = m;
     options.density = density;
-    return ChooseDictionary(MakeLayer(DataType::kInt8, s, options, &rng).filters, limit, 0).channels;
+    return ChooseDictionary(MakeLayer(DataType::kInt8, s, options, &rng).filters, limit, 0)
+        .channels;
   };
   EXPECT_EQ(channels(0, 0, 0.36, 64), 6);
   EXPECT_EQ(channels(3, 7, 0.6, 64), 7);

@@ -9,8 +9,9 @@
 
 namespace tf_signbin {
 
-// A pattern is what the weights of one tap of one filter are on a group of consecutive channels: bit c of
-// `plus` says that channel c of the group is added, bit c of `minus` (ternary) that it is subtracted.
+// A pattern is what the weights of one tap of one filter are on a group of consecutive channels:
+// bit c of `plus` says that channel c of the group is added, bit c of `minus` (ternary) that it is
+// subtracted.
 struct Pattern {
   uint32_t plus = 0;
   uint32_t minus = 0;

@@ -23,6 +23,6 @@ std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa, const PlanOpti
 }  // namespace
 
 const KernelFamily kPermuteFamily = {"permute", Supports, CostNs, Make,
-                                      /*real_multipliers=*/true};
+                                     /*real_multipliers=*/true};
 
 }  // namespace tf_signbin

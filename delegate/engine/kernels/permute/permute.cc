@@ -57,10 +57,11 @@ class Aligned {
 
 PermuteKernelFn FindPermuteKernel(DataType type, int registers, int shared_taps, int pixels,
                                   int vectors) {
-#define TF_SIGNBIN_CASE(regs, taps, width, count)                                               \
-  if (registers == regs && shared_taps == taps && pixels == width && vectors == count) {        \
-    return type == DataType::kInt8 ? tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count \
-                                   : tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count; \
+#define TF_SIGNBIN_CASE(regs, taps, width, count)                                        \
+  if (registers == regs && shared_taps == taps && pixels == width && vectors == count) { \
+    return type == DataType::kInt8                                                       \
+               ? tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count            \
+               : tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count;          \
   }
   TF_SIGNBIN_PERMUTE_KERNELS(TF_SIGNBIN_CASE)
 #undef TF_SIGNBIN_CASE
@@ -254,8 +255,7 @@ Parameters<float> MakeParameters(const PackedFilters& filters, const OutputStage
 template <typename Activation, typename Sum>
 class PermuteConv : public ConvKernel {
  public:
-  PermuteConv(const ConvProblem& problem, PermutePlan plan, const PlanOptions& options,
-              int threads)
+  PermuteConv(const ConvProblem& problem, PermutePlan plan, const PlanOptions& options, int threads)
       : plan_(std::move(plan)),
         recipe_(MakeRecipe(plan_)),
         units_(MakeUnits(plan_)),
@@ -289,16 +289,16 @@ class PermuteConv : public ConvKernel {
   void Run(const void* input, void* output, ThreadPool& pool) override {
     for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
     pool.ParallelFor(static_cast<int>(tasks_.size()), [&](int task, int thread) {
-      RunTask(tasks_[task], static_cast<const Activation*>(input),
-              static_cast<Activation*>(output), &workspaces_[thread]);
+      RunTask(tasks_[task], static_cast<const Activation*>(input), static_cast<Activation*>(output),
+              &workspaces_[thread]);
     });
   }
 
   std::string name() const override {
     const FilterBlock& block = plan_.blocks.front();
     return std::string("permute_avx512_") + (plan_.type == DataType::kInt8 ? "i8" : "f32") + "_m" +
-           std::to_string(plan_.dictionary.channels) + "r" +
-           std::to_string(plan_.table_registers) + "_t" + std::to_string(block.shared_taps) + "p" +
+           std::to_string(plan_.dictionary.channels) + "r" + std::to_string(plan_.table_registers) +
+           "_t" + std::to_string(block.shared_taps) + "p" +
            std::to_string(calls_[0].front().run.width) + "f" + std::to_string(block.vectors);
   }
 
@@ -339,8 +339,8 @@ class PermuteConv : public ConvKernel {
   struct SegmentCalls {
     PermuteTask task{};
     Flush flush{};
-    int first_unit = 0, units = 0;      // tables of the segment
-    std::vector<Tap> single, shared;    // taps for microkernels that share none or three
+    int first_unit = 0, units = 0;    // tables of the segment
+    std::vector<Tap> single, shared;  // taps for microkernels that share none or three
   };
   // Output rows [first_row, end_row) of one strip of one image, filter blocks [first, end).
   struct Task {
@@ -353,7 +353,7 @@ class PermuteConv : public ConvKernel {
     Aligned<Sum> box;           // [strip pixel][region]
     Aligned<char> sums;         // registers of one microkernel call
     std::vector<const char*> taps;
-    std::vector<int> slots;     // ring row of each kernel row
+    std::vector<int> slots;  // ring row of each kernel row
     StageTimes times;
   };
 
@@ -423,10 +423,10 @@ class PermuteConv : public ConvKernel {
     calls.units = static_cast<int>(units_.size());
     if (plan_.tables_per_segment) {
       const auto first_at = [&](int group) {
-        return static_cast<int>(std::find_if(units_.begin(), units_.end(),
-                                             [&](const TableUnit& unit) {
-                                               return unit.first_group >= group;
-                                             }) - units_.begin());
+        return static_cast<int>(
+            std::find_if(units_.begin(), units_.end(),
+                         [&](const TableUnit& unit) { return unit.first_group >= group; }) -
+            units_.begin());
       };
       calls.first_unit = first_at(segment.first_group);
       calls.units = first_at(segment.first_group + segment.groups) - calls.first_unit;
@@ -448,8 +448,8 @@ class PermuteConv : public ConvKernel {
     return w;
   }
 
-  // Splits the work evenly: by image and strip first, then by rows, or by filters where rows are too
-  // few to divide well.
+  // Splits the work evenly: by image and strip first, then by rows, or by filters where rows are
+  // too few to divide well.
   void MakeTasks(int threads) {
     const ConvShape& s = plan_.shape;
     const int strips = StripCount(), blocks = static_cast<int>(plan_.blocks.size());
@@ -480,8 +480,7 @@ class PermuteConv : public ConvKernel {
     return slot < 0 ? slot + plan_.ring_rows : slot;
   }
 
-  void RunTask(const Task& task, const Activation* input, Activation* output,
-               Workspace* w) const {
+  void RunTask(const Task& task, const Activation* input, Activation* output, Workspace* w) const {
     const ConvShape& s = plan_.shape;
     const int x0 = task.strip * plan_.strip;
     const bool last_strip = task.strip == StripCount() - 1;

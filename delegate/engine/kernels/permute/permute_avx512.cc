@@ -42,14 +42,14 @@ inline bool NearEnd(const TableRow& r, const int8_t* pixel) {
 
 // All subsets of up to 6 channels, in two steps (TableRecipe): the tables of one pixel.
 template <int kRegisters, bool kMasked>
-inline __attribute__((always_inline)) void BuildFullPixelI8(const TableRow& r, const int8_t* pixel, char* table) {
+inline __attribute__((always_inline)) void BuildFullPixelI8(const TableRow& r, const int8_t* pixel,
+                                                            char* table) {
   const TableRecipe& recipe = *r.recipe;
   const __m512i pair_channels = _mm512_load_si512(recipe.pair_channels);
   const __m512i pair_used = _mm512_load_si512(recipe.pair_used);
   const __m512i third_channel = _mm512_load_si512(recipe.third_channel);
   const __m512i third_used = _mm512_load_si512(recipe.third_used);
-  const __m512i low0 = _mm512_load_si512(recipe.low[0]),
-                low1 = _mm512_load_si512(recipe.low[1]);
+  const __m512i low0 = _mm512_load_si512(recipe.low[0]), low1 = _mm512_load_si512(recipe.low[1]);
   const __m512i high00 = _mm512_load_si512(recipe.high[0][0]),
                 high01 = _mm512_load_si512(recipe.high[0][1]),
                 high10 = _mm512_load_si512(recipe.high[1][0]),
@@ -59,21 +59,19 @@ inline __attribute__((always_inline)) void BuildFullPixelI8(const TableRow& r, c
     const __m512i x = _mm512_broadcast_i32x4(
         kMasked ? _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << unit->count) - 1), channels)
                 : _mm_loadu_si128(reinterpret_cast<const __m128i*>(channels)));
-    const __m512i sums = _mm512_add_epi16(
-        _mm512_maddubs_epi16(pair_used, _mm512_shuffle_epi8(x, pair_channels)),
-        _mm512_maddubs_epi16(third_used, _mm512_shuffle_epi8(x, third_channel)));
+    const __m512i sums =
+        _mm512_add_epi16(_mm512_maddubs_epi16(pair_used, _mm512_shuffle_epi8(x, pair_channels)),
+                         _mm512_maddubs_epi16(third_used, _mm512_shuffle_epi8(x, third_channel)));
     const __m512i sums_low0 = _mm512_permutexvar_epi16(low0, sums);
     const __m512i sums_low1 = _mm512_permutexvar_epi16(low1, sums);
-    _mm512_store_si512(table,
-                       _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high00, sums)));
+    _mm512_store_si512(table, _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high00, sums)));
     if (kRegisters == 2) {
       _mm512_store_si512(table + 64,
                          _mm512_add_epi16(sums_low0, _mm512_permutexvar_epi16(high01, sums)));
     }
     table += kRegisters * 64;
     if (unit->groups == 1) continue;
-    _mm512_store_si512(table,
-                       _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high10, sums)));
+    _mm512_store_si512(table, _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high10, sums)));
     if (kRegisters == 2) {
       _mm512_store_si512(table + 64,
                          _mm512_add_epi16(sums_low1, _mm512_permutexvar_epi16(high11, sums)));
@@ -148,9 +146,13 @@ void BuildTermsI8(const TableRow& r) {
 template <bool kNegatives, int kRegisters>
 void BuildTermsI8(const TableRow& r) {
   switch (r.recipe->terms) {
-    case 0: case 1: return BuildTermsI8<1, kNegatives, kRegisters>(r);
-    case 2: return BuildTermsI8<2, kNegatives, kRegisters>(r);
-    default: return BuildTermsI8<3, kNegatives, kRegisters>(r);
+    case 0:
+    case 1:
+      return BuildTermsI8<1, kNegatives, kRegisters>(r);
+    case 2:
+      return BuildTermsI8<2, kNegatives, kRegisters>(r);
+    default:
+      return BuildTermsI8<3, kNegatives, kRegisters>(r);
   }
 }
 
@@ -249,12 +251,20 @@ void BuildTermsF32(const TableRow& r) {
 void BuildTablesF32(const TableRow& r) {
   if (r.recipe->full) return BuildFullF32(r);
   switch (r.recipe->terms * 2 + r.recipe->negatives) {
-    case 0: case 2: return BuildTermsF32<1, false>(r);
-    case 4: return BuildTermsF32<2, false>(r);
-    case 6: return BuildTermsF32<3, false>(r);
-    case 1: case 3: return BuildTermsF32<1, true>(r);
-    case 5: return BuildTermsF32<2, true>(r);
-    default: return BuildTermsF32<3, true>(r);
+    case 0:
+    case 2:
+      return BuildTermsF32<1, false>(r);
+    case 4:
+      return BuildTermsF32<2, false>(r);
+    case 6:
+      return BuildTermsF32<3, false>(r);
+    case 1:
+    case 3:
+      return BuildTermsF32<1, true>(r);
+    case 5:
+      return BuildTermsF32<2, true>(r);
+    default:
+      return BuildTermsF32<3, true>(r);
   }
 }
 
@@ -267,21 +277,20 @@ void ColumnSumsI8(const ColumnSums& s) {
   const __m512i offset = _mm512_set1_epi8(-128);
   const __mmask64 tail = (uint64_t{1} << (channels % 64)) - 1;
   for (int column = 0; column < s.columns; ++column) {
-    const int8_t* x =
-        Pixel<int8_t>(s.row, s.padding, s.first_x + column * s.step, s.in_w, s.in_c);
+    const int8_t* x = Pixel<int8_t>(s.row, s.padding, s.first_x + column * s.step, s.in_w, s.in_c);
     for (int region = 0; region < s.regions; ++region, x += channels) {
       __m512i sum = _mm512_setzero_si512();
       int c = 0;
       for (; c + 64 <= channels; c += 64) {
-        sum = _mm512_add_epi64(
-            sum, _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(x + c), offset),
-                                 _mm512_setzero_si512()));
+        sum = _mm512_add_epi64(sum,
+                               _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(x + c), offset),
+                                               _mm512_setzero_si512()));
       }
       if (tail != 0) {
         sum = _mm512_add_epi64(
-            sum, _mm512_sad_epu8(
-                     _mm512_xor_si512(_mm512_mask_loadu_epi8(offset, tail, x + c), offset),
-                     _mm512_setzero_si512()));
+            sum,
+            _mm512_sad_epu8(_mm512_xor_si512(_mm512_mask_loadu_epi8(offset, tail, x + c), offset),
+                            _mm512_setzero_si512()));
       }
       *out++ = static_cast<int32_t>(_mm512_reduce_add_epi64(sum)) - 128 * channels;
     }
@@ -339,12 +348,12 @@ inline __m512i ApplyRescale(__m512i x, const Rescale& r) {
   return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, r.rounding), sign), r.right);
 }
 
-// round(x * multiplier) in double, halves away from zero: x * m truncated after adding a half of its
-// sign would round 0.49999999999999994 up, so the half is added by the comparison of the remainder.
+// round(x * multiplier) in double, halves away from zero: x * m truncated after adding a half of
+// its sign would round 0.49999999999999994 up, so the half is added by the comparison of the
+// remainder.
 inline __m256i RescaleReal8(__m256i x, const double* multiplier) {
   const __m512d product = _mm512_mul_pd(_mm512_cvtepi32_pd(x), _mm512_load_pd(multiplier));
-  const __m512d whole =
-      _mm512_roundscale_pd(product, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+  const __m512d whole = _mm512_roundscale_pd(product, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
   const __m512d remainder = _mm512_sub_pd(product, whole);  // exact
   const __mmask8 up = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(0.5), _CMP_GE_OQ);
   const __mmask8 down = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(-0.5), _CMP_LE_OQ);
@@ -368,7 +377,8 @@ inline __m512i ToOutputScale(__m512i x, const Rescale& rescale, const double* mu
 }
 
 // The even and odd 16-bit sums of a vector times b - a, widened: multiply-add against (b - a, 0)
-// and (0, b - a). Filters sit in the lanes such that the final pack puts them in order (LaneFilter).
+// and (0, b - a). Filters sit in the lanes such that the final pack puts them in order
+// (LaneFilter).
 template <Rounding kRounding>
 void FlushLastI8(const Flush& f) {
   const __m512i zero_point = _mm512_set1_epi16(static_cast<short>(f.zero_point));

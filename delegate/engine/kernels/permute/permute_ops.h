@@ -23,8 +23,8 @@ inline constexpr int kMaxTableTerms = 3;
 
 // How to build a layer's tables. Entry e of half h of a unit's group g is the sum of `terms` source
 // lanes; the sources are the unit's channels (and, ternary, their negatives).
-// `full`: every subset of up to 6 (int8) or 5 (float32) channels, built in fewer steps. For int8 the
-// eight subset sums of channels 0-2 and of channels 3-5 of both groups fill one register first
+// `full`: every subset of up to 6 (int8) or 5 (float32) channels, built in fewer steps. For int8
+// the eight subset sums of channels 0-2 and of channels 3-5 of both groups fill one register first
 // (byte shuffles and multiply-adds with 0 or 1: two channels, then the third), and an entry is the
 // sum of one low and one high lane of it.
 struct TableRecipe {
@@ -52,13 +52,13 @@ struct TableRow {
   const TableRecipe* recipe;
   const TableUnit* units;
   int unit_count;
-  const void* row;       // input row; null: the whole row is padding
-  const void* padding;   // one pixel of padding and 64 readable bytes
-  const void* input_end; // end of the whole input
-  int first_x, step;     // input x of column 0, input pixels a column
+  const void* row;        // input row; null: the whole row is padding
+  const void* padding;    // one pixel of padding and 64 readable bytes
+  const void* input_end;  // end of the whole input
+  int first_x, step;      // input x of column 0, input pixels a column
   int in_w, in_c;
   int columns;
-  char* tables;          // table of column 0, group `units[0].first_group`
+  char* tables;  // table of column 0, group `units[0].first_group`
   size_t column_bytes;
 };
 
@@ -75,34 +75,35 @@ struct ColumnSums {
 struct Flush {
   const char* sums;
   int pixels, vectors;
-  int first_filter, filters;       // first filter of vector 0; filters in the layer
-  bool first, last;                // first / last segment
-  void* accumulators;              // int32 or float [pixel][padded filters], at pixel 0, filter 0
+  int first_filter, filters;  // first filter of vector 0; filters in the layer
+  bool first, last;           // first / last segment
+  void* accumulators;         // int32 or float [pixel][padded filters], at pixel 0, filter 0
   int padded_filters;
   // Parameters are [padded filters], int8 ones in the order of ParameterIndexI8.
-  const void* difference;          // b - a of this segment's region; int8: in the half of each
-                                   // 32-bit lane that holds the filter's 16-bit sum
+  const void* difference;  // b - a of this segment's region; int8: in the half of each
+                           // 32-bit lane that holds the filter's 16-bit sum
   // last segment
-  int regions;                     // 0: no background
-  const void* background;          // a, [region][padded filters]
-  const void* box;                 // window sums [pixel][region]
-  const void* bias;                // [padded filters], zero point folded in
-  const int32_t* multiplier;       // int8
-  const int32_t* left_shift;       // int8; null when no filter has one
-  const int32_t* right_shift;      // int8
-  const int32_t* rounding;         // int8: half of 1 << right_shift
-  const int32_t* rounds;           // int8: -1 where right_shift > 0
-  const double* real_multiplier;   // int8: instead of the five above when not null (OutputStage)
+  int regions;                    // 0: no background
+  const void* background;         // a, [region][padded filters]
+  const void* box;                // window sums [pixel][region]
+  const void* bias;               // [padded filters], zero point folded in
+  const int32_t* multiplier;      // int8
+  const int32_t* left_shift;      // int8; null when no filter has one
+  const int32_t* right_shift;     // int8
+  const int32_t* rounding;        // int8: half of 1 << right_shift
+  const int32_t* rounds;          // int8: -1 where right_shift > 0
+  const double* real_multiplier;  // int8: instead of the five above when not null (OutputStage)
   int32_t zero_point, clamp_min, clamp_max;
   float clamp_min_f32, clamp_max_f32;
-  void* out;                       // pixel 0 of the run, filter 0
-  size_t out_pixel;                // elements from pixel to pixel
+  void* out;         // pixel 0 of the run, filter 0
+  size_t out_pixel;  // elements from pixel to pixel
 };
 
 // Which filter of its vector sits in a lane. int8: the order that even/odd widening and the final
 // saturating pack undo (words 0, 2, 4, 6, 1, 3, 5, 7 of each 128-bit lane).
 inline int LaneFilterI8(int lane) { return lane / 8 * 8 + lane % 2 * 4 + lane % 8 / 2; }
-// Where an int8 layer's parameter of a filter sits within its vector's 32: even lanes' filters first.
+// Where an int8 layer's parameter of a filter sits within its vector's 32: even lanes' filters
+// first.
 inline int ParameterIndexI8(int filter) {
   const int within = filter % 8;
   return within / 4 * 16 + filter / 8 * 4 + within % 4;

@@ -39,7 +39,8 @@ struct Tables {
 // channels and are cheaper to build.
 double CostNs(const ConvProblem& problem, int channels, int registers) {
   const bool int8 = problem.type == DataType::kInt8;
-  const double lookup_ns = int8 ? (registers == 2 ? 0.157 : 0.126) : (registers == 2 ? 0.183 : 0.157);
+  const double lookup_ns =
+      int8 ? (registers == 2 ? 0.157 : 0.126) : (registers == 2 ? 0.183 : 0.157);
   const double table_ns = registers == 2 ? 0.9 : 0.5;
   const double output_ns = int8 ? 1.8 : 0.9;
   const ConvShape& s = problem.shape;
@@ -66,9 +67,9 @@ Tables ChooseTables(const ConvProblem& problem, int group) {
 
 // A kernel without spatial extent and stride sees its image as one long row.
 ConvShape Flatten(ConvShape s) {
-  const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 &&
-                         s.stride_w == 1 && s.pad_top == 0 && s.pad_left == 0 &&
-                         s.in_h == s.out_h && s.in_w == s.out_w;
+  const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
+                         s.pad_top == 0 && s.pad_left == 0 && s.in_h == s.out_h &&
+                         s.in_w == s.out_w;
   if (!pointwise) return s;
   s.in_w = s.out_w = s.batch * s.in_h * s.in_w;
   s.batch = s.in_h = s.out_h = 1;
@@ -78,8 +79,8 @@ ConvShape Flatten(ConvShape s) {
 void AddBlocks(const PermutePlan& plan, std::vector<FilterBlock>* blocks) {
   const ConvShape& s = plan.shape;
   const bool rows_of_three = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1;
-  // Three taps that share their tables allow longer runs of pixels, and so fewer passes over indices
-  // that come from the second-level cache.
+  // Three taps that share their tables allow longer runs of pixels, and so fewer passes over
+  // indices that come from the second-level cache.
   const double index_bytes = static_cast<double>(s.out_c) * s.kernel_h * s.kernel_w *
                              static_cast<double>(plan.groups.size());
   for (int v = 0; v < plan.vectors;) {
@@ -153,15 +154,16 @@ void MakeSegments(const PackedFilters& filters, int max_groups, PermutePlan* pla
            word_first_group[end + 1] - word_first_group[w] <= std::max(max_groups, 1)) {
       bool fits = true;
       for (int f = 0; f < static_cast<int>(sums.size()); ++f) {
-        for (int r = 0; r < kernel_h; ++r) sums[f] += counts[end][static_cast<size_t>(r) * out_c + f];
+        for (int r = 0; r < kernel_h; ++r)
+          sums[f] += counts[end][static_cast<size_t>(r) * out_c + f];
         fits &= sums[f] <= kMaxInt16Terms;
       }
       if (!fits) break;
       ++end;
     }
     if (end > w) {
-      plan->segments.push_back({region, word_first_group[w],
-                                word_first_group[end] - word_first_group[w], 0, kernel_h});
+      plan->segments.push_back(
+          {region, word_first_group[w], word_first_group[end] - word_first_group[w], 0, kernel_h});
       w = end;
       continue;
     }
@@ -179,8 +181,7 @@ void MakeSegments(const PackedFilters& filters, int max_groups, PermutePlan* pla
         ++end_row;
       }
       plan->segments.push_back({region, word_first_group[w],
-                                word_first_group[w + 1] - word_first_group[w], row,
-                                end_row - row});
+                                word_first_group[w + 1] - word_first_group[w], row, end_row - row});
       row = end_row;
     }
     ++w;
@@ -215,8 +216,8 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
                 const int group = word * plan->word_groups + i;
                 int entry = 0;
                 if (filter < filters.out_c && group < segment.groups) {
-                  entry = plan->dictionary.Find(PatternOf(
-                      filters, filter, tap, plan->groups[segment.first_group + group]));
+                  entry = plan->dictionary.Find(
+                      PatternOf(filters, filter, tap, plan->groups[segment.first_group + group]));
                 }
                 plan->indices.push_back(static_cast<uint8_t>(entry));
               }

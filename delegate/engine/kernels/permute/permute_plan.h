@@ -44,7 +44,7 @@ struct PermutePlan {
   Dictionary dictionary;
   std::vector<ChannelGroup> groups;
   int regions = 1;
-  int lanes = 32;       // filters in a vector
+  int lanes = 32;  // filters in a vector
   int table_registers = 2;
   int word_groups = 2;  // groups whose indices share an index vector, a byte of each lane
   int vectors = 0;      // filter vectors, the last one padded
@@ -55,9 +55,9 @@ struct PermutePlan {
   // columns that a 1-wide strided kernel never reads.
   int strip = 0;
   int column_step = 1;
-  int columns = 0;        // table columns in a ring row, slack included
+  int columns = 0;  // table columns in a ring row, slack included
   int ring_rows = 1;
-  int ring_groups = 0;    // groups a column has room for
+  int ring_groups = 0;              // groups a column has room for
   bool tables_per_segment = false;  // one kernel row: tables are built just before their segment
 
   std::vector<uint8_t> indices;
