@@ -48,6 +48,8 @@ flags.DEFINE_enum(
 flags.DEFINE_string("pattern", None, "n:m, at most n effectual weights of m input channels.")
 flags.DEFINE_float("delta", 0.05, "Threshold factor of signed-binary weights.")
 flags.DEFINE_enum("estimator", "ste", ("ste", "ede", "approx_sign"), "Gradient of the step.")
+flags.DEFINE_float("target_density", None, "Move delta to this density in the first half.")
+flags.DEFINE_integer("tighten_epochs", 0, "Epochs over which the pattern's limit tightens.")
 
 flags.DEFINE_integer("epochs", None, "Default: the recipe's, as for all that follow.")
 flags.DEFINE_integer("batch_size", None, "Global batch size.")
@@ -107,6 +109,8 @@ def _setup() -> single_run.Setup:
         start=FLAGS.start,
         precision=FLAGS.precision,
         tensorboard=FLAGS.tensorboard,
+        target_density=FLAGS.target_density,
+        tighten_epochs=FLAGS.tighten_epochs,
     )
 
 

@@ -115,41 +115,34 @@ def _plain_name(variable: Any) -> str:
     return variable.name.removeprefix("quant_")
 
 
-def quantized_kernels(model: Any) -> dict[str, tuple[Any, Any]]:
-    """Layer name -> (quantized kernel, mask of its effectual weights), as NumPy arrays.
-
-    Layers whose weights stay dense are not listed.
-    """
-    found = {}
-    for layer in model.layers:
-        for kernel, quantizer, variables in getattr(layer, "_weight_vars", ()):
-            if isinstance(quantizer, WeightQuantizer):
-                values = quantizer(kernel, False, variables).numpy()
-                if isinstance(quantizer, tf_signbin.BinaryQuantizer):
-                    mask = np.ones(values.shape, bool)
-                else:
-                    mask = quantizer.mask(quantizer.latent(kernel), variables)
-                    mask = tf.reshape(mask, kernel.shape).numpy() > 0
-                found[layer.layer.name] = (values, mask)
-    return found
+def quantized_weights(model: Any) -> dict[str, np.ndarray]:
+    """Layer name -> quantized kernel [KH, KW, Ci, Co]; layers that stay dense are not listed."""
+    return {k.name: k.quantized().numpy() for k in tf_signbin.quantized_kernels(model)}
 
 
 def effectual(model: Any) -> tuple[int, int]:
     """Effectual (non-zero, or with a background: masked) and total weights of quantized layers.
 
-    In a full-precision model all weights of the 3x3 and bottleneck convolutions, which would be
-    quantized, count as effectual.
+    All weights of a binary network count as effectual, and in a full-precision one all weights of
+    the convolutions that would be quantized.
     """
-    kernels = quantized_kernels(model)
-    if kernels:
-        masks = [mask for _, mask in kernels.values()]
-        return sum(int(m.sum()) for m in masks), sum(m.size for m in masks)
-    layers = [getattr(layer, "layer", layer) for layer in model.layers]
-    total = sum(
-        int(tf.size(layer.kernel))
-        for layer in layers
-        if isinstance(layer, keras.layers.Conv2D)
-        and "shortcut" not in layer.name
-        and "stem" not in layer.name
-    )
-    return total, total
+    kernels = tf_signbin.quantized_kernels(model)
+    if not kernels:
+        layers = [getattr(layer, "layer", layer) for layer in model.layers]
+        total = sum(int(tf.size(layer.kernel)) for layer in layers if is_quantizable(layer))
+        return total, total
+    total = sum(int(tf.size(k.latent)) for k in kernels)
+    if isinstance(kernels[0].quantizer, tf_signbin.BinaryQuantizer):
+        return total, total
+    return sum(int(tf.reduce_sum(k.mask())) for k in kernels), total
+
+
+def is_quantizable(layer: Any) -> bool:
+    """Whether the methods other than full precision quantize this layer of lab.resnet."""
+    kept = layer.name.startswith("stem") or "shortcut" in layer.name
+    return isinstance(layer, keras.layers.Conv2D) and not kept
+
+
+def schedules(method: Method, epochs: int) -> list[Any]:
+    """The callbacks that the method's quantizer needs while it trains."""
+    return [tf_signbin.EDESchedule(epochs)] if method.estimator == "ede" else []

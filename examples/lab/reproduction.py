@@ -17,7 +17,7 @@ from typing import Any
 from lab import plots, resnet, tables, training
 from lab.datasets.base import ImageDataset
 from lab.keras import keras
-from lab.methods import Method, effectual
+from lab.methods import Method, effectual, schedules
 from lab.progress import RunProgress
 from lab.recipes import Recipe
 
@@ -112,7 +112,10 @@ def _train(
     options = resnet.Options(width=case.width, stem_stride=stem_stride)
     plain = resnet.build("resnet8", data.image_shape, data.num_classes, options)
     model = case.method.apply(plain, "float32")
-    run = training.Run(report=progress.run(f"{case.key}, seed {seed}"))
+    run = training.Run(
+        report=progress.run(f"{case.key}, seed {seed}"),
+        callbacks=schedules(case.method, recipe.epochs),
+    )
     history = training.train(model, data, recipe, seed, run)
     effective, total = effectual(model)
     last = history[-1]

@@ -10,7 +10,7 @@ import tf_signbin
 from lab import deploy, distribution, plots, resnet, training
 from lab.datasets.base import ImageDataset
 from lab.keras import keras, tf
-from lab.methods import Method, copy_weights, effectual
+from lab.methods import Method, copy_weights, effectual, schedules
 from lab.progress import RunProgress
 from lab.recipes import Recipe
 
@@ -30,6 +30,8 @@ class Setup:
     start: str | None = None
     precision: str = "float32"
     tensorboard: bool = False
+    target_density: float | None = None
+    tighten_epochs: int = 0
 
     def __post_init__(self) -> None:
         if self.activations == "int8" and not self.options.int8_ready:
@@ -37,6 +39,23 @@ class Setup:
                 "int8 activations work with relu and prelu, without activation biases: tfmot's "
                 "8-bit scheme does not know the other layers."
             )
+        if self.tighten_epochs and self.method.pattern is None:
+            raise ValueError("tighten_epochs needs a pattern to tighten.")
+
+    def callbacks(self) -> list[Any]:
+        """Schedules of the quantizers, and their statistics in the log."""
+        found = schedules(self.method, self.recipe.epochs)
+        if self.target_density:
+            found.append(tf_signbin.DensitySchedule(self.target_density, 0, self._half()))
+        if self.tighten_epochs:
+            found.append(tf_signbin.PatternSchedule(0, self.tighten_epochs))
+        if self.method.weights != "full_precision":
+            events = str(self.folder / "tensorboard" / "layers") if self.tensorboard else None
+            found.append(tf_signbin.LayerStatistics(events))
+        return found
+
+    def _half(self) -> int:
+        return max(1, self.recipe.epochs // 2)
 
     def build(self, data: ImageDataset) -> Any:
         plain = resnet.build(self.model, data.image_shape, data.num_classes, self.options)
@@ -56,7 +75,7 @@ def run(setup: Setup, data: ImageDataset, strategy: Any, deterministic: bool = F
             copy_weights(_load(setup.start), model)
         with RunProgress(setup.recipe.epochs) as progress:
             report = progress.run(f"{setup.model} {setup.method.label}, {setup.activations}")
-            run_state = training.Run(setup.folder, setup.tensorboard, report)
+            run_state = training.Run(setup.folder, setup.tensorboard, report, setup.callbacks())
             history = training.train(model, data, setup.recipe, setup.seed, run_state, teacher)
         chief = training.is_chief()
     keras.mixed_precision.set_global_policy("float32")

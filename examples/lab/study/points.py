@@ -89,11 +89,11 @@ SEEDS = (0, 1, 2)
 
 def full_study() -> list[Point]:
     """All points, those that decide the targets first."""
-    rest = (BASELINES[2], PAPER, CENTERED, *OTHERS)
-    points = [Point(GLYPHS, m, 2.0) for m in MAIN]
-    points += [Point(DIGITS, m, 1.0) for m in (*MAIN, *rest)]
-    points += [Point(GLYPHS, m, 1.0) for m in (*MAIN, *rest)]
-    points += [Point(GLYPHS, m, 2.0) for m in rest]
+    second = (PAPER, CENTERED, BASELINES[2])
+    points = [Point(GLYPHS, m, 2.0) for m in (*MAIN, *second)]
+    points += [Point(DIGITS, m, 1.0) for m in (*MAIN, *second)]
+    points += [Point(GLYPHS, m, 1.0) for m in (*MAIN, *second, *OTHERS)]
+    points += [Point(DIGITS, m, 1.0) for m in OTHERS]
     return points
 
 

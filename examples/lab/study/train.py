@@ -15,7 +15,7 @@ import numpy as np
 from lab import datasets, deploy, resnet, training
 from lab.datasets.base import ImageDataset
 from lab.keras import keras
-from lab.methods import copy_weights, effectual, quantized_kernels
+from lab.methods import copy_weights, effectual, is_quantizable, quantized_weights
 from lab.progress import RunProgress
 from lab.study.points import Point, Task
 
@@ -68,9 +68,10 @@ def run(point: Point, seed: int, data: ImageDataset, out: Path, progress: RunPro
     content = deploy.save(with_int8, folder / "int8.tflite")
     deploy.save(model, folder / "float32.tflite")
     _save_layers(with_int8, folder / "layers.npz")
+    with_int8.save_weights(folder / "int8.weights.h5")
     images, labels = deploy.test_set(data)
     expected = with_int8.predict(images, batch_size=500, verbose=0).argmax(-1)
-    stock = not quantized_kernels(with_int8)
+    stock = point.method.weights == "full_precision"
     open_it = deploy.stock_interpreter if stock else deploy.delegate_interpreter
     classes = deploy.predictions(open_it(content), images)
     effective, total = effectual(with_int8)
@@ -100,17 +101,17 @@ def _save_layers(model: Any, path: Path) -> None:
     For every layer: int8 [Co, KH, KW, Ci], and under its name + '/input' height, channels, stride.
     Full precision keeps its layers' shapes with rounded weights.
     """
-    kernels = quantized_kernels(model)
+    quantized = quantized_weights(model)
     arrays = {}
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
-        name = inner.name
-        dense = isinstance(inner, keras.layers.Conv2D) and inner.kernel_size == (3, 3)
-        if not (name in kernels or (not kernels and dense and "stem" not in name)):
+        if not is_quantizable(inner):
             continue
-        values = kernels[name][0] if name in kernels else inner.kernel.numpy()
+        # tfmot replaces a wrapped layer's `kernel` by its quantized form while it traces.
+        dense = next(w for w in layer.weights if w.name.endswith("/kernel:0"))
+        values = quantized.get(inner.name, dense.numpy())
         largest = np.abs(values).max(axis=(0, 1, 2))
         filters = np.round(127 * values / np.maximum(largest, 1e-12)).astype(np.int8)
-        arrays[name] = filters.transpose(3, 0, 1, 2)
-        arrays[f"{name}/input"] = np.array([layer.input_shape[1], inner.strides[0]])
+        arrays[inner.name] = filters.transpose(3, 0, 1, 2)
+        arrays[f"{inner.name}/input"] = np.array([layer.input_shape[1], inner.strides[0]])
     np.savez(path, **arrays)
