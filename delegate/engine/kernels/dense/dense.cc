@@ -38,12 +38,12 @@ DenseKernelFn FindDenseKernel(int pixels, int vectors) {
   return nullptr;
 }
 
-// Whether DenseScale can express the layer's rescaling. The rest, multipliers above 1 or tiny ones
+// Whether DenseScale can express the layer's rescaling. The rest, multipliers above 1/2, tiny ones
 // and those of fully connected layers, are rescaled one by one.
 bool FitsDenseScale(const OutputStage& output) {
   return output.real_multiplier.empty() &&
          std::all_of(output.shift.begin(), output.shift.end(),
-                     [](int32_t shift) { return shift <= 0 && -shift <= kMaxDenseShift; });
+                     [](int32_t shift) { return shift < 0 && -shift <= kMaxDenseShift; });
 }
 
 class DenseConv final : public ConvKernel {
@@ -169,10 +169,10 @@ class DenseConv final : public ConvKernel {
         const int odd = in_vector % 2, i = in_vector / 2;
         const int right = -output_.shift[filter];
         scale.multiplier[odd][i] = output_.multiplier[filter];
-        scale.shift[odd][i] = 31 + right;
-        scale.negative[odd][i] = right > 0 ? int64_t{1} << 31 : 0;
-        scale.addend[odd][i] = (int64_t{1} << 30) + (right > 0 ? int64_t{1} << (30 + right) : 0) +
+        scale.negative[odd][i] = int64_t{1} << 31;
+        scale.addend[odd][i] = (int64_t{1} << 30) + (int64_t{1} << (30 + right)) +
                                output_.output_zero_point * (int64_t{1} << (31 + right));
+        scale.shift[in_vector / 4 * 4 + odd * 2 + i % 2] = right - 1;
       }
     }
   }
@@ -222,15 +222,7 @@ class DenseConv final : public ConvKernel {
     const int8_t* image = input + static_cast<size_t>(task.image) * s.in_h * s.in_w * s.in_c;
     output += (static_cast<size_t>(task.image) * s.out_h * s.out_w + x0) * s.out_c;
 
-    DenseRow row{};
-    row.first_x = x0 * s.stride_w - s.pad_left;
-    row.step = plan_.column_step;
-    row.in_w = s.in_w;
-    row.in_c = s.in_c;
-    row.columns = plan_.ColumnsFor(plan_.StripWidth(task.strip));
-    row.padded_c = plan_.padded_c;
-    row.padding = static_cast<uint8_t>(output_.input_zero_point + kDenseOffset);
-
+    DenseRow row = PrepareRow(x0, plan_.StripWidth(task.strip));
     std::fill(w->ring_row.begin(), w->ring_row.end(), kNoRow);
     for (size_t panel = 0; panel + 1 < plan_.panels.size(); ++panel) {
       const int first = std::max(task.first_block, plan_.panels[panel]);
@@ -246,13 +238,32 @@ class DenseConv final : public ConvKernel {
     }
   }
 
+  DenseRow PrepareRow(int x0, int width) const {
+    const ConvShape& s = plan_.shape;
+    const int first_x = x0 * s.stride_w - s.pad_left;
+    DenseRow row{};
+    row.in_c = s.in_c;
+    row.padded_c = plan_.padded_c;
+    row.columns = plan_.ColumnsFor(width);
+    row.step = plan_.column_step;
+    const auto columns_before = [&](int x) {
+      const int columns = x > first_x ? (x - first_x + row.step - 1) / row.step : 0;
+      return std::min(columns, row.columns);
+    };
+    row.inside = columns_before(0);
+    row.right = columns_before(s.in_w);
+    row.inside_x = first_x + row.inside * row.step;
+    row.padding = static_cast<uint8_t>(output_.input_zero_point + kDenseOffset);
+    return row;
+  }
+
   // Copies the input rows of output row y that are not yet there, and points the taps at them.
   void FillRing(const int8_t* image, int y, DenseRow* row, Workspace* w) const {
     const ConvShape& s = plan_.shape;
+    int in_y = y * s.stride_h - s.pad_top;
+    int slot = in_y % plan_.ring_rows;
+    if (slot < 0) slot += plan_.ring_rows;
     for (int dy = 0; dy < s.kernel_h; ++dy) {
-      const int in_y = y * s.stride_h - s.pad_top + dy * s.dilation_h;
-      const int remainder = in_y % plan_.ring_rows;
-      const int slot = remainder < 0 ? remainder + plan_.ring_rows : remainder;
       uint8_t* copy = w->ring.get() + slot * plan_.row_bytes();
       if (w->ring_row[slot] != in_y) {
         const bool inside = in_y >= 0 && in_y < s.in_h;
@@ -265,6 +276,9 @@ class DenseConv final : public ConvKernel {
         w->taps[dy * plan_.taps_per_row + tap] =
             copy + static_cast<size_t>(tap) * plan_.tap_step() * plan_.padded_c;
       }
+      in_y += s.dilation_h;
+      slot += s.dilation_h;
+      if (slot >= plan_.ring_rows) slot -= plan_.ring_rows;
     }
   }
 

@@ -159,7 +159,7 @@ tf_signbin_dense_i8_p\pixels\()f\vectors:
         .endm
 
 // Every shape the planner may ask for (dense_kernels.h lists the same).
-        .irp pixels, 1, 2, 3, 4, 5, 6
+        .irp pixels, 1, 2, 3
         KERNEL \pixels, 4
         .endr
         .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12

@@ -15,26 +15,27 @@ inline constexpr int kDenseChannels = 4;  // input channels in a group
 // Activations are copied as x + 128, unsigned.
 inline constexpr int kDenseOffset = 128;
 
-// One row of the copy: `columns` pixels of `padded_c` bytes.
+// One row of the copy: `columns` pixels of `padded_c` bytes. Columns [inside, right) are input
+// pixels from x = inside_x on, every step-th; the others are padding.
 struct DenseRow {
   const int8_t* row;  // input row; null: the whole row is padding
-  int first_x, step;  // input x of column 0, input pixels a column
-  int in_w, in_c;
-  int columns, padded_c;
+  int in_c, padded_c;
+  int columns, inside, right;
+  int inside_x, step;
   uint8_t padding;  // the zero point, offset
   uint8_t* out;
 };
 
-// How 16 accumulators are rescaled, even lanes' filters first. With s = -shift >= 0, TFLite's two
-// roundings of x * multiplier are one floor of a 64-bit sum:
-//   (x * multiplier + 2^30 + (s > 0 ? 2^(30 + s) - (product < 0 ? 2^31 : 0) : 0)) >> (31 + s)
-// (floor(floor(a / b + c) / d) = floor((a + b * c) / (b * d)); the term in parentheses is
-// gemmlowp's rounding of halves away from zero.) The output zero point is added before the shift.
+// How 16 accumulators are rescaled, even lanes' filters first. With s = -shift >= 1, TFLite's two
+// roundings of x * multiplier are one floor of a 64-bit sum,
+//   (x * multiplier + 2^30 + 2^(30 + s) - (x * multiplier < 0 ? 2^31 : 0)) >> (31 + s)
+// because floor(floor(a / b + c) / d) = floor((a + b * c) / (b * d)); the term in parentheses is
+// gemmlowp's rounding of halves away from zero. The output zero point is added before the shift.
 struct alignas(64) DenseScale {
   int64_t multiplier[2][8];
   int64_t addend[2][8];    // 2^30, 2^(30 + s) and the zero point shifted left by 31 + s
-  int64_t negative[2][8];  // 2^31 where s > 0: subtracted when the product is negative
-  int64_t shift[2][8];     // 31 + s
+  int64_t negative[2][8];  // 2^31: subtracted when the product is negative
+  int32_t shift[16];       // s - 1, of the sums' high halves; filters in order within each quarter
 };
 inline constexpr int kMaxDenseShift = 24;  // larger s could overflow 64 bits
 
@@ -51,12 +52,12 @@ struct DenseFlush {
   size_t out_pixel;  // from pixel to pixel
 };
 
-// Which of a block's vectors * 16 filters sits in a lane: the order that even/odd rescaling and the
-// packs to bytes undo.
+// Which of a block's filters sits in a lane: the order that even/odd rescaling and the packs to
+// bytes of one vector, or of two, undo.
 inline int DenseLaneFilter(int vectors, int vector, int lane) {
-  const int within = lane % 4;
-  const int slot = within % 2 * 2 + within / 2;
-  return lane / 4 * 4 * vectors + vector * 4 + slot;
+  const int slot = lane % 2 * 2 + lane % 4 / 2;
+  if (vectors == 1) return lane / 4 * 4 + slot;
+  return vector / 2 * 2 * kDenseLanes + lane / 4 * 8 + vector % 2 * 4 + slot;
 }
 
 void DenseCopyRow(const DenseRow& row);

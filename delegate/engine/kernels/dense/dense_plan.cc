@@ -25,7 +25,7 @@ ConvShape Flatten(ConvShape s) {
   return s;
 }
 
-int MaxPixels(int vectors) { return vectors == 4 ? 6 : vectors == 2 ? 12 : 16; }
+int MaxPixels(int vectors) { return vectors == 4 ? 3 : vectors == 2 ? 12 : 16; }
 
 }  // namespace
 
@@ -51,18 +51,17 @@ DensePlan MakeDensePlan(const ConvShape& shape) {
   plan.taps = s.kernel_h * plan.taps_per_row;
   plan.tap_groups = plan.padded_c / kDenseChannels * (contiguous ? s.kernel_w : 1);
 
-  // Four vectors a call are the quickest to turn into bytes; two allow longer runs of pixels, and
-  // so fewer passes over weights that come from the second-level cache.
   const size_t filter_bytes = static_cast<size_t>(plan.taps) * plan.tap_groups * kDenseChannels;
   const size_t vector_bytes = filter_bytes * kDenseLanes;
-  const bool wide = 4 * vector_bytes <= kFirstLevelBytes || s.out_w < 4;
   const int vectors = CeilDiv(s.out_c, kDenseLanes);
   size_t panel_bytes = 0;
   for (int v = 0; v < vectors;) {
     DenseBlock block;
     const int left = vectors - v;
     block.first_filter = v * kDenseLanes;
-    block.vectors = wide && left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    // Two vectors allow the longest runs of pixels, and so the fewest passes over the weights; runs
+    // shorter than four pixels need more for enough independent sums.
+    block.vectors = s.out_w < 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;
     block.weights_offset = plan.weight_bytes;
     const size_t bytes = block.vectors * vector_bytes;
     if (panel_bytes == 0 || panel_bytes + bytes > kSecondLevelBytes) {
