@@ -127,7 +127,7 @@ def test_flattened_nested_model_computes_the_same(rng):
     model = models.train(models.nested(), rng)
     flat = graph.flatten(model)
     assert not graph.is_nested(flat)
-    assert [layer.name for layer in flat.layers if "c" in layer.name] == ["c", "block_c"]
+    assert [layer.name for layer in flat.layers if layer.name.endswith("c")] == ["c", "block_c"]
     x = models.data(model, rng)
     np.testing.assert_allclose(flat.predict(x, verbose=0), model.predict(x, verbose=0), 1e-5, 1e-6)
 
@@ -199,6 +199,36 @@ def test_unsupported_models_say_what_to_do():
         tf_signbin.quantize_model(models.dense(), quantizer=lambda layer: "binary")
 
 
+def test_int8_names_all_unknown_layers_and_refuses_mixed_precision():
+    image = keras.Input((6, 6, 3))
+    x = layers.Conv2D(4, 3, padding="same", name="a")(image)
+    x = layers.Conv2D(4, 3, padding="same", name="b")(x) + x
+    x = layers.LayerNormalization(name="norm")(x)
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(x)))
+    with pytest.raises(ValueError, match=r"TFOpLambda.*'norm' \(LayerNormalization\).*Add for \+"):
+        tf_signbin.quantize_model(model, activations="int8")
+    assert quantized_names(tf_signbin.quantize_model(model)) == ["b"]
+
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = models.dense()
+        with pytest.raises(ValueError, match=r"needs float32 training.*bfloat16"):
+            tf_signbin.quantize_model(model, activations="int8")
+        # Masks and values are found in float32, then cast.
+        quantized = tf_signbin.quantize_model(model)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    x = np.ones((2, 20), np.float32)
+    assert quantized(x).dtype == tf.bfloat16
+    for kernel in tf_signbin.quantized_kernels(quantized):
+        assert {v.dtype for v in kernel.variables.values()} == {tf.float32}
+
+
+def test_quantized_model_is_not_quantized_again():
+    with pytest.raises(ValueError, match="is quantized already"):
+        tf_signbin.quantize_model(tf_signbin.quantize_model(models.dense()))
+
+
 def test_keras_3_models_say_what_to_do():
     keras3 = pytest.importorskip("keras", minversion="3.0")
     model = keras3.Sequential([keras3.Input((4,)), keras3.layers.Dense(2)])
@@ -254,7 +284,7 @@ class TestAutoPattern:
         assert all(p is not None for p in self.patterns(pattern="auto", activations="int8"))
 
     def test_density_budget_is_kept(self):
-        for budget in (0.4, 0.3, 0.22):
+        for budget in (0.4, 0.3, 0.26):
             model = tf_signbin.quantize_model(
                 models.residual(), pattern=AutoPattern(density=budget), activations="int8"
             )

@@ -1,5 +1,7 @@
 """Signed-binary training on tf.keras (Keras 2) and tensorflow-model-optimization."""
 
+# First: it chooses Keras 2 before anything imports TensorFlow or tfmot.
+from tf_signbin.train import legacy_keras  # noqa: F401  # isort: split
 from tf_signbin.train.auto_pattern import AutoPattern
 from tf_signbin.train.callbacks import (
     DensitySchedule,

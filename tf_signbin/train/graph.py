@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorflow_model_optimization.python.core.quantization.keras import quantize_wrapper
+
 from tf_signbin.train.legacy_keras import keras
 
 _WEIGHTED = ("Conv1D", "Conv2D", "Dense", "SeparableConv1D", "SeparableConv2D", "Conv2DTranspose")
@@ -18,7 +20,7 @@ def check_model(model: Any, function: str) -> None:
 
     Raises:
       TypeError: not a model, or a Keras 3 model.
-      ValueError: a subclassed model, or a Sequential model that is not built.
+      ValueError: a subclassed model, a Sequential model that is not built, or a quantized model.
     """
     if not isinstance(model, keras.Model):
         origins = {cls.__module__.split(".")[0] for cls in type(model).__mro__}
@@ -33,6 +35,8 @@ def check_model(model: Any, function: str) -> None:
             f"{function} needs a tf.keras model, not {type(model).__name__}. For one layer use "
             "quantize_annotate_layer."
         )
+    if any(isinstance(layer, quantize_wrapper.QuantizeWrapper) for layer in model.layers):
+        raise ValueError(f"{function}: {model.name!r} is quantized already.")
     if getattr(model, "_is_graph_network", False):
         return
     if isinstance(model, keras.Sequential):
@@ -45,6 +49,17 @@ def check_model(model: Any, function: str) -> None:
         "cannot be traced. Make it functional: inputs = tf.keras.Input(shape); model = "
         "tf.keras.Model(inputs, model.call(inputs)), which keeps its layers and weights."
     )
+
+
+def check_float32(model: Any) -> None:
+    """Raises when a layer computes in another type, which fake quantization cannot."""
+    for layer in model.layers:
+        if layer.compute_dtype not in ("float32", None) and "int" not in layer.compute_dtype:
+            raise ValueError(
+                f"activations='int8' needs float32 training, but layer {layer.name!r} computes in "
+                f"{layer.compute_dtype}. Build the model under the float32 policy, or train with "
+                "activations='float32'."
+            )
 
 
 def is_nested(model: Any) -> bool:

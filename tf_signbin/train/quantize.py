@@ -82,6 +82,8 @@ def quantize_annotate_model(
     if graph.is_nested(model):
         model = graph.flatten(model)
     is_kept = _keep_rule(model, keep_dense)
+    if activations == "int8":
+        _check_int8_layers(model)
     choose = _chooser(quantizer)
     annotated = []
 
@@ -120,6 +122,8 @@ def quantize_apply(model: Any, activations: str = "float32", prefix: str = PREFI
     """
     graph.check_model(model, "quantize_apply")
     scheme = SignedBinaryQuantizeScheme(activations)
+    if activations == "int8":
+        graph.check_float32(model)
     with quantize_scope():
         return wrapper.stabilize(tfmot_keras.quantize_apply(model, scheme, prefix))
 
@@ -203,6 +207,23 @@ def _pattern_rule(
     }
     chosen = pattern.choose(kernels, quantizer, check_activations(activations))
     return lambda layer: chosen[layer.name]
+
+
+def _check_int8_layers(model: Any) -> None:
+    """Raises for layers that the 8-bit scheme does not know; tfmot would name one, and late."""
+    supports = SignedBinaryQuantizeScheme("int8").get_quantize_registry().supports
+    known = (_QUANTIZE_ANNOTATE, "InputLayer", "SeparableConv1D", "SeparableConv2D", "Lambda")
+    unknown = [
+        f"{layer.name!r} ({type(layer).__name__})"
+        for layer in model.layers
+        if type(layer).__name__ not in known and not supports(layer)
+    ]
+    if unknown:
+        raise ValueError(
+            f"activations='int8' does not know these layers: {', '.join(unknown)}. Use standard "
+            "layers (keras.layers.Add for +), wrap each with tfmot's quantize_annotate_layer and a "
+            "QuantizeConfig of your own, or train with activations='float32'."
+        )
 
 
 def _chooser(quantizer: QuantizerChoice) -> Callable[[Any], WeightQuantizer | None]:

@@ -27,6 +27,20 @@ def _check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
+def _add_variable(
+    layer: Any, name: str, shape: tuple[int, ...], value: float, trainable: bool
+) -> Any:
+    """A variable of the layer that stays float32 under mixed precision."""
+    return layer.add_weight(
+        name,
+        shape=shape,
+        dtype=tf.float32,
+        initializer=keras.initializers.Constant(value),
+        trainable=trainable,
+        experimental_autocast=False,
+    )
+
+
 class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
     """Base of the quantizers: variables, estimator, latent standardisation, regions.
 
@@ -71,29 +85,26 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
 
     @staticmethod
     def _scalar(layer: Any, name: str, value: float) -> Any:
-        return layer.add_weight(
-            name, shape=(), initializer=keras.initializers.Constant(value), trainable=False
-        )
+        return _add_variable(layer, name, (), value, trainable=False)
 
     def _per_region(self, layer: Any, name: str, tensor_shape: Any, value: float) -> Any:
         channels, filters = tensor_shape[-2:]
         regions = channels // (self.region_channels or channels)
-        return layer.add_weight(
-            name,
-            shape=(1, regions, 1, filters),
-            initializer=keras.initializers.Constant(value),
-            trainable=True,
-        )
+        return _add_variable(layer, name, (1, regions, 1, filters), value, trainable=True)
 
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
         """Quantized kernel, of the shape and dtype of `inputs`; training makes no difference."""
         del training, kwargs
-        kernel = tf.convert_to_tensor(inputs)
+        # Under a mixed-precision policy Keras wraps the variable and casts it on reading. Masks
+        # are found in float32 all the same, so that training and conversion see equal weights.
+        kernel = tf.convert_to_tensor(getattr(inputs, "_variable", inputs))
+        compute_type = inputs.dtype
         w = self.latent(kernel)
         mask = tf.stop_gradient(self.mask(w, weights))
         values = self._values(w, mask, weights)
         derivative = self._derivative(w, mask, weights)
-        return tf.reshape(functional.straight_through(w, values, derivative), kernel.shape)
+        quantized = functional.straight_through(w, values, derivative)
+        return tf.cast(tf.reshape(quantized, kernel.shape), compute_type)
 
     def latent(self, kernel: Any) -> tf.Tensor:
         """The kernel as [taps, regions, Ct, filters], standardised if configured."""
