@@ -8,6 +8,8 @@
 #ifndef HWY_COMPILE_ONLY_EMU128
 #define HWY_COMPILE_ONLY_STATIC
 #endif
+// Keeps Highway from adding target attributes of its own (+crypto) to what the file's flags say.
+#define TOOLCHAIN_MISS_SYS_AUXV_H
 #include <hwy/highway.h>
 
 #include <cstddef>
@@ -393,7 +395,7 @@ HWY_INLINE Split WidenMul(I32 d32, V16 x, int32_t factor) {
   (void)d32;
   return {V<I32>{_mm512_madd_epi16(x.raw, _mm512_set1_epi32(factor & 0xffff))},
           V<I32>{_mm512_madd_epi16(x.raw, _mm512_set1_epi32(factor * 65536))}};
-#elif HWY_ARCH_ARM
+#elif HWY_TARGET == HWY_NEON
   (void)d32;
   const int16_t f = static_cast<int16_t>(factor);
   return {V<I32>(vmull_n_s16(vget_low_s16(x.raw), f)),
@@ -519,7 +521,7 @@ void WindowSumF32(const float* sum, const int* offsets, int taps, int lanes, flo
 // multiplier that is not INT32_MIN.
 template <class D32>
 HWY_INLINE V<D32> RoundingDoublingHighMul(D32 d32, V<D32> a, V<D32> multiplier) {
-#if HWY_ARCH_ARM
+#if HWY_TARGET == HWY_NEON
   (void)d32;
   return V<D32>(vqrdmulhq_s32(a.raw, multiplier.raw));
 #else
@@ -650,7 +652,7 @@ struct FastRule {
   }
 };
 
-#elif HWY_ARCH_ARM
+#elif HWY_TARGET == HWY_NEON
 
 template <bool kExactNegative>
 struct FastRule {
