@@ -8,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_SIGNBIN_BUILD_DIR := build/dev
 BUILD := $(TF_SIGNBIN_BUILD_DIR)
 
-.PHONY: help setup demo test test-all ctest pytest lint format docs wheel sdist clean
+.PHONY: help setup demo test test-all ctest pytest lint format docs results wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,17 @@ lint: setup  ## ruff, mypy, clang-format
 format: setup  ## let ruff and clang-format rewrite the sources
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+results: setup  ## measure the figures and pictures of README and docs again
+	@$(PY) tools/results.py --measure
+
+docs: setup .venv/.tf_signbin_docs  ## build the site into site/, warnings are errors
+	@$(PY) -m mkdocs build --strict --quiet
+
+.venv/.tf_signbin_docs: pyproject.toml
+	@$(PY) -m pip install --quiet --disable-pip-version-check \
+	  "mkdocs-material>=9.5,<10" "mkdocstrings[python]>=0.26,<2"
+	@touch $@
 
 wheel: setup  ## dist/*.whl with the delegate inside
 	@$(PY) -m pip wheel --no-deps -w dist .

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": _Command("tf_signbin.commands.verify", "compare a packed with a stock .tflite file"),
     "benchmark": _Command("tf_signbin.benchmark.command", "measure against XNNPACK"),
     "analyze": _Command("tf_signbin.analyze.command", "show the repetition-sparsity trade-off"),
+    "report": _Command("tf_signbin.report.command", "write an HTML page about a model"),
     "doctor": _Command("tf_signbin.commands.doctor", "check the installation"),
     "completion": _Command("tf_signbin.commands.completion", "print a shell completion script"),
 }

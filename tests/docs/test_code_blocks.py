@@ -54,7 +54,7 @@ def test_page(page, tmp_path, environment, monkeypatch):
 
 
 def run_bash(block, folder, environment):
-    """Runs the lines; `make` and `pip install` are checked instead, they would rebuild the world."""
+    """Runs the lines; `make` and `pip install` would rebuild the world and are only checked."""
     for line in filter(None, (line.partition("#")[0].strip() for line in joined(block.code))):
         if line.startswith("make "):
             check = ["make", "-n", "-C", str(ROOT), *line.split()[1:]]

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 COLOURS = {"ours": "#0b6e4f", "xnnpack_int8": "#c0752a", "xnnpack_fp32": "#6b7a8f"}
+_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 LABELS = {"ours": "tf_signbin", "xnnpack_int8": "XNNPACK int8", "xnnpack_fp32": "XNNPACK fp32"}
 
 
@@ -43,6 +44,8 @@ def _bars(pyplot: Any, rows: list[dict[str, Any]], title: str) -> Any:
             yerr=errors, label=LABELS[name], color=COLOURS[name],
             error_kw={"elinewidth": 0.8, "alpha": 0.6},
         )  # fmt: skip
+    # On a busy machine the slowest tenth may take many times the median: do not scale to it.
+    axes.set_ylim(0, 1.3 * max(row["spread"]["xnnpack_fp32"]["median_ms"] for row in rows))
     axes.set_xticks(range(len(rows)), [row["name"] for row in rows])
     if len(rows) > 5:
         axes.tick_params(axis="x", labelrotation=30)
@@ -106,7 +109,10 @@ def _density(pyplot: Any, result: dict[str, Any]) -> Any:
                 layer[f"{name}_ms"], color=COLOURS[name], linestyle=":", label=LABELS[name]
             )
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+        axes.set_xticks([], minor=True)
+        # XNNPACK fp32 may be far above the rest.
+        axes.set_ylim(0, 1.3 * max(point["ours_ms"] for point in layer["points"]))
         axes.set_title(layer["name"])
         axes.set_xlabel("density (share of effectual weights)")
         axes.spines[["top", "right"]].set_visible(False)

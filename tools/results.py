@@ -1,0 +1,156 @@
+"""Measures what README and docs show, and writes it into them.
+
+    make results        measures (several minutes on an otherwise idle machine), then writes
+    tools/results.py    only writes tables and pictures from docs/results/*.json
+
+A test compares the tables with the JSON files, so that neither is edited by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tf_signbin.benchmark import plot as benchmark_plot
+from tf_signbin.benchmark.plot import COLOURS
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, IMAGES = ROOT / "docs/results", ROOT / "docs/images"
+# JSON file: the command that makes it.
+COMMANDS = {
+    "layers_int8": ["benchmark", "layers"],
+    "layers_float32": ["benchmark", "layers", "--activations", "float32"],
+    "layers_int8_2of10": ["benchmark", "layers", "--pattern", "2:10"],
+    "layers_float32_2of7": [
+        "benchmark", "layers", "--activations", "float32", "--pattern", "2:7",
+    ],
+    "resnet18_int8": ["benchmark", "model", "--seconds", "6"],
+    "resnet18_float32": ["benchmark", "model", "--activations", "float32", "--seconds", "6"],
+    "kinds_int8": ["benchmark", "kinds"],
+    "density_int8": ["benchmark", "density"],
+}  # fmt: skip
+_MARKS = re.compile(r"(<!-- results:begin -->\n).*?(<!-- results:end -->)", re.DOTALL)
+
+
+def measure() -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name, command in COMMANDS.items():
+        print(f"tf-signbin {' '.join(command)}", file=sys.stderr)
+        path = RESULTS / f"{name}.json"
+        tool = [sys.executable, "-m", "tf_signbin", *command, "--json", str(path)]
+        subprocess.run(tool, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    analyze = ["analyze", "14x14x256", "--plot", str(IMAGES / "tradeoff.png")]
+    subprocess.run([sys.executable, "-m", "tf_signbin", *analyze], check=True, cwd=ROOT)
+
+
+def load(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def readme_table() -> str:
+    """The headline table: layers and ResNet-18 against XNNPACK with the same activations."""
+    lines = [
+        "| one thread | int8: XNNPACK | ours | 2 of 10 | float32: XNNPACK | ours | 2 of 7 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    columns = [
+        load(name)
+        for name in ("layers_int8", "layers_int8_2of10", "layers_float32", "layers_float32_2of7")
+    ]
+    for rows in zip(*(column["layers"] for column in columns), strict=True):
+        cells = [rows[0]["name"]]
+        for base in (0, 2):
+            cells.append(f"{rows[base]['xnnpack_ms']:.3f}")
+            cells += [
+                f"{row['ours_ms']:.3f} ({row['ratio']:.2f}x)" for row in rows[base : base + 2]
+            ]
+        lines.append(f"| {' | '.join(cells)} |")
+    means = [f"**{column['geomean_ratio']:.2f}x**" for column in columns]
+    lines.append(f"| geometric mean | | {means[0]} | {means[1]} | | {means[2]} | {means[3]} |")
+    cells = ["ResNet-18, 224x224"]
+    for name in ("resnet18_int8", "resnet18_float32"):
+        model = load(name)
+        cells += [
+            f"{model['xnnpack_ms']:.1f}",
+            f"{model['ours_ms']:.1f} ({model['ratio']:.2f}x)",
+            "",
+        ]
+    lines.append(f"| {' | '.join(cells)} |")
+    machine = columns[0]["machine"]
+    lines += [
+        "",
+        f"{machine['cpu']} ({', '.join(machine['cpu_features'])}), {machine['runtime']}, random "
+        f"weights of density {columns[0]['weights']['density']:.2f} (2 of 10: "
+        f"{columns[1]['weights']['density']:.2f}, 2 of 7: {columns[3]['weights']['density']:.2f}).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def headline(path: Path) -> None:
+    """Milliseconds of each layer: XNNPACK, ours, ours with a pattern; for int8 and float."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 3.8))
+    for axes, kind, pattern in zip(panels, ("int8", "float32"), ("2 of 10", "2 of 7"), strict=True):
+        plain = load(f"layers_{kind}")
+        patterned = load(f"layers_{kind}_{pattern.replace(' ', '')}")
+        base = f"XNNPACK {'int8' if kind == 'int8' else 'fp32'}"
+        series = [
+            (base, [row["xnnpack_ms"] for row in plain["layers"]], COLOURS["xnnpack_int8"]),
+            ("tf_signbin", [row["ours_ms"] for row in plain["layers"]], COLOURS["ours"]),
+            (
+                f"tf_signbin, {pattern}",
+                [row["ours_ms"] for row in patterned["layers"]], "#58b368",
+            ),
+        ]  # fmt: skip
+        for offset, (label, values, colour) in enumerate(series):
+            places = [index + (offset - 1) * 0.28 for index in range(len(values))]
+            axes.bar(places, values, 0.26, label=label, color=colour)
+        axes.set_xticks(range(len(values)), [row["name"] for row in plain["layers"]])
+        axes.set_title(
+            f"{kind} activations: {plain['geomean_ratio']:.2f}x and "
+            f"{patterned['geomean_ratio']:.2f}x {base}"
+        )
+        axes.set_ylim(0, 1.35 * max(series[0][1]))
+        axes.legend(frameon=False, ncols=3, fontsize=8, loc="upper center")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("ms an invoke, one thread")
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def with_table(text: str) -> str:
+    return _MARKS.sub(lambda match: match[1] + readme_table() + match[2], text)
+
+
+def write() -> None:
+    readme = ROOT / "README.md"
+    readme.write_text(with_table(readme.read_text()))
+    headline(IMAGES / "headline.png")
+    for image, name in (
+        ("layers", "layers_int8"), ("layers_float32", "layers_float32"),
+        ("kinds", "kinds_int8"), ("density", "density_int8"),
+    ):  # fmt: skip
+        benchmark_plot.plot(load(name), IMAGES / f"{image}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--measure", action="store_true", help="run the benchmarks first")
+    if parser.parse_args().measure:
+        measure()
+    write()
+
+
+if __name__ == "__main__":
+    main()
