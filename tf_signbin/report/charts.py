@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from html import escape
 
 
-def bars(rows: Sequence[tuple[str, float, str, bool]]) -> str:
-    """Horizontal bars: (label, value, text at the bar, whether it is the one to look at)."""
-    most = max((value for _, value, _, _ in rows), default=0.0) or 1.0
+def bars(rows: Sequence[tuple[str, float, str, bool]], most: float = 0.0) -> str:
+    """Horizontal bars: (label, value, text at the bar, whether it is the one to look at).
+
+    `most` is the value of a full bar; 0: the largest of the rows.
+    """
+    most = most or max((value for _, value, _, _ in rows), default=0.0) or 1.0
     parts = []
     for label, value, text, ours in rows:
         share = max(100 * value / most, 0.5)

@@ -30,7 +30,7 @@ p, figcaption { color: var(--soft); margin: .3rem 0; }
 .fill { display: block; height: 100%; border-radius: .2rem; background: var(--other); }
 .fill.ours { background: var(--ours); }
 @media (max-width: 36rem) { .bar { grid-template-columns: 1fr auto; }
-  .track { grid-column: 1 / 3; grid-row: 2; } }
+  .track { grid-column: 1 / 3; grid-row: 2; } svg { font-size: 20px; } }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; white-space: nowrap; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); }
@@ -163,7 +163,7 @@ def _density(result: dict[str, Any]) -> str:
         for layer in result["info"]["layers"]
         if layer["kind"]
     ]
-    return f"<h2>Density of each packed layer</h2>{charts.bars(rows)}"
+    return f"<h2>Density of each packed layer</h2>{charts.bars(rows, most=1.0)}"
 
 
 def _layers(result: dict[str, Any]) -> str:
