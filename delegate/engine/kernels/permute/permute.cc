@@ -24,6 +24,7 @@
 namespace tf_signbin {
 namespace {
 
+constexpr int kMinPartRows = 7;
 constexpr int kMaxCallVectors = 24;  // largest P * F of any microkernel
 
 double NowNs() {
@@ -460,6 +461,9 @@ class PermuteConv : public ConvKernel {
         block_parts = threads;
       } else {
         row_parts = std::min(threads, s.out_h);
+        // Smaller parts, so that a thread that comes late leaves less to wait for; each part builds
+        // the rows of tables that it shares with the one before anew.
+        while (row_parts < 4 * threads && s.out_h >= 2 * row_parts * kMinPartRows) row_parts *= 2;
       }
     }
     for (int image = 0; image < s.batch; ++image) {
