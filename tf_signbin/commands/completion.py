@@ -54,7 +54,8 @@ def _collect() -> dict[str, _Words]:
     )
     words = {}
     for name, parser in subparsers.choices.items():
-        options, positionals = [], []
+        options: list[_Option] = []
+        positionals: list[str] = []
         for action in parser._actions:
             choices = tuple(str(choice) for choice in action.choices or ())
             if action.option_strings:

@@ -7,6 +7,7 @@ runs it in a process of its own, so that a crash or a chatty runtime cannot spoi
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -41,17 +42,25 @@ def find_problem(runtime: str, activations: str) -> str | None:
     return None if error <= limit else f"differs from the specification by {error:.3g}"
 
 
-def _specified(model: bytes, x: np.ndarray, source: dict, sink: dict) -> np.ndarray:
+def _specified(
+    model: bytes, x: np.ndarray, source: dict[str, Any], sink: dict[str, Any]
+) -> np.ndarray:
     """The layer's output by tf_signbin.format.reference, from the stock model's constants."""
     parsed = read_model(model)
     tensors = parsed.subgraphs[0].tensors
     w_index, b_index = (int(i) for i in parsed.subgraphs[0].operators[0].inputs[1:])
-    packed = detect(constant(parsed, tensors[w_index])).packed
+    weights = constant(parsed, tensors[w_index])
+    packed = None if weights is None else detect(weights).packed
+    if packed is None:
+        raise ValueError("the self-test's own filters are not signed-binary")
     quantization = None
     if x.dtype == np.int8:
-        scales = np.asarray(tensors[w_index].quantization.scale)
         quantization = reference.Int8Quantization(
-            *source["quantization"], scales, *sink["quantization"]
+            input_scale=source["quantization"][0],
+            input_zero_point=source["quantization"][1],
+            filter_scales=np.asarray(tensors[w_index].quantization.scale),
+            output_scale=sink["quantization"][0],
+            output_zero_point=sink["quantization"][1],
         )
     options = packed.options(padding="SAME", activation="RELU")
     return reference.conv_2d(x, packed, options, constant(parsed, tensors[b_index]), quantization)

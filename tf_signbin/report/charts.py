@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 
@@ -26,7 +26,7 @@ def bars(rows: Sequence[tuple[str, float, str, bool]], most: float = 0.0) -> str
 
 def lines(
     x: Sequence[float],
-    series: dict[str, Sequence[float]],
+    series: Mapping[str, Sequence[float]],
     x_label: str,
     y_label: str,
     reference: tuple[str, float] | None = None,
