@@ -37,12 +37,12 @@ lint: setup  ## ruff, mypy, clang-format
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@git ls-files '*.cc' '*.h' | xargs .venv/bin/clang-format --dry-run -Werror
+	@find delegate -name '*.cc' -o -name '*.h' | xargs .venv/bin/clang-format --dry-run -Werror
 
 format: setup  ## let ruff and clang-format rewrite the sources
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
-	@git ls-files '*.cc' '*.h' | xargs .venv/bin/clang-format -i
+	@find delegate -name '*.cc' -o -name '*.h' | xargs .venv/bin/clang-format -i
 
 results: setup  ## measure the figures and pictures of README and docs again
 	@$(PY) tools/results.py --measure
