@@ -12,32 +12,10 @@
 #include "engine/cpu.h"
 #include "engine/planner.h"
 #include "tests/random_layer.h"
+#include "tests/run_kernel.h"
 
 namespace tf_signbin {
 namespace {
-
-template <typename T>
-std::vector<T> RunKernel(const RandomLayer& layer, const PlanOptions& options, ThreadPool* pool,
-                         std::string* kernel_name = nullptr) {
-  Status status;
-  auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, options, &status);
-  EXPECT_TRUE(conv) << status.message();
-  if (conv == nullptr) return {};
-  status = conv->Resize(layer.shape, pool->threads());
-  EXPECT_TRUE(status.ok()) << status.message();
-  if (kernel_name != nullptr && conv->kernel() != nullptr) *kernel_name = conv->kernel()->name();
-  // Values no kernel writes: a pixel that is left out shows.
-  std::vector<T> output(layer.outputs() + 64, static_cast<T>(77));
-  for (int run = 0; run < 2; ++run) {  // twice: nothing may be left over from the first
-    status = conv->Run(layer.input(), output.data(), *pool);
-    EXPECT_TRUE(status.ok()) << status.message();
-  }
-  for (size_t i = layer.outputs(); i < output.size(); ++i) {
-    EXPECT_EQ(output[i], static_cast<T>(77)) << "wrote beyond the output";
-  }
-  output.resize(layer.outputs());
-  return output;
-}
 
 // Sum of |weight * input| of each output: what a float result's error is relative to.
 std::vector<float> Magnitudes(RandomLayer layer, ThreadPool* pool) {

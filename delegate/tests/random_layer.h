@@ -166,6 +166,19 @@ inline void FillOutputStage(Rng& rng, RandomLayer* layer) {
   }
 }
 
+inline void FillInput(Rng& rng, RandomLayer* layer) {
+  const ConvShape& s = layer->shape;
+  const size_t inputs = static_cast<size_t>(s.batch) * s.in_h * s.in_w * s.in_c;
+  const bool extreme = rng.Chance(0.1);  // drives int16 partial sums to their limits
+  for (size_t i = 0; i < inputs; ++i) {
+    if (layer->type == DataType::kFloat32) {
+      layer->input_f32.push_back(static_cast<float>(4 * rng.Real() - 2));
+    } else {
+      layer->input_i8.push_back(static_cast<int8_t>(extreme ? -128 : rng.Int(-128, 127)));
+    }
+  }
+}
+
 inline RandomLayer MakeRandomLayer(DataType type, uint64_t seed) {
   Rng rng(seed * 2 + (type == DataType::kInt8));
   RandomLayer layer;
@@ -173,16 +186,7 @@ inline RandomLayer MakeRandomLayer(DataType type, uint64_t seed) {
   FillGeometry(rng, &layer);
   FillFilters(rng, &layer);
   FillOutputStage(rng, &layer);
-  const ConvShape& s = layer.shape;
-  const size_t inputs = static_cast<size_t>(s.batch) * s.in_h * s.in_w * s.in_c;
-  const bool extreme = rng.Chance(0.1);  // drives int16 partial sums to their limits
-  for (size_t i = 0; i < inputs; ++i) {
-    if (type == DataType::kFloat32) {
-      layer.input_f32.push_back(static_cast<float>(4 * rng.Real() - 2));
-    } else {
-      layer.input_i8.push_back(static_cast<int8_t>(extreme ? -128 : rng.Int(-128, 127)));
-    }
-  }
+  FillInput(rng, &layer);
   return layer;
 }
 

@@ -1,0 +1,121 @@
+// The dense family against the reference family. A failure prints its seed; replay it with
+// TF_SIGNBIN_SEED=<seed>.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "engine/cpu.h"
+#include "tests/random_layer.h"
+#include "tests/run_kernel.h"
+
+namespace tf_signbin {
+namespace {
+
+bool HasVnni() {
+  const std::vector<Isa>& isas = SupportedIsaList();
+  return std::find(isas.begin(), isas.end(), Isa::kAvx512Vnni) != isas.end();
+}
+
+void ExpectDenseEqualsReference(const RandomLayer& layer, int threads) {
+  PlanOptions reference, dense;
+  reference.family = "reference";
+  dense.family = "dense";
+  ThreadPool one(1), several(threads);
+  std::string name;
+  const auto expected = RunKernel<int8_t>(layer, reference, &one);
+  EXPECT_EQ(RunKernel<int8_t>(layer, dense, &one, &name), expected) << name;
+  EXPECT_EQ(RunKernel<int8_t>(layer, dense, &several), expected) << threads << " threads, " << name;
+}
+
+TEST(Dense, EqualsReferenceOnRandomLayers) {
+  if (!HasVnni()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  for (const uint64_t seed : Seeds(400)) {
+    const RandomLayer layer = MakeRandomLayer(DataType::kInt8, seed);
+    SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
+    ExpectDenseEqualsReference(layer, 2 + static_cast<int>(seed % 3));
+    if (HasFailure()) return;
+  }
+}
+
+ConvShape SameShape(int height, int width, int in_c, int out_c, int kernel) {
+  ConvShape s;
+  s.in_h = s.out_h = height;
+  s.in_w = s.out_w = width;
+  s.in_c = in_c;
+  s.out_c = out_c;
+  s.kernel_h = s.kernel_w = kernel;
+  s.pad_top = s.pad_left = kernel / 2;
+  return s;
+}
+
+// Shapes that random layers are too small to reach: rows cut into strips, filters into panels, and
+// every width of a microkernel.
+TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
+  if (!HasVnni()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  std::vector<ConvShape> shapes = {
+      SameShape(30, 31, 128, 17, 1),  // one flattened row, several strips
+      SameShape(2, 700, 260, 5, 3),   // several strips with neighbours
+      SameShape(3, 5, 300, 400, 3),   // several panels
+      SameShape(7, 7, 70, 130, 3),    // filters split over threads
+  };
+  for (int width = 1; width <= 33; ++width) {
+    shapes.push_back(SameShape(2, width, 5, 70, 3));
+    shapes.push_back(SameShape(1, width, 16, 16, 1));
+  }
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    Rng rng(i);
+    RandomLayer layer;
+    layer.type = DataType::kInt8;
+    layer.filters.regions = 1;
+    layer.shape = shapes[i];
+    FillFilters(rng, &layer);
+    FillOutputStage(rng, &layer);
+    FillInput(rng, &layer);
+    SCOPED_TRACE(layer.Describe());
+    ExpectDenseEqualsReference(layer, 3);
+    if (HasFailure()) return;
+  }
+}
+
+// Accumulators that are just the biases: ties, their neighbours and large values under every shift.
+TEST(Dense, RescalesAsReferenceUnderEveryShift) {
+  if (!HasVnni()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  Rng rng(0);
+  for (int shift = -31; shift <= 2; ++shift) {
+    RandomLayer layer;
+    layer.type = DataType::kInt8;
+    std::vector<int32_t> biases = {0, 1, -1, 2, -2, 3, -3};
+    for (int i = 0; i < 400; ++i) {
+      // Halves of an output step, as multiples of 2^-shift at multiplier 2^30 (one half), +-1.
+      const int64_t half = int64_t{1} << std::min(std::max(-shift, 1), 29);
+      const int64_t bias = rng.Int(-300, 300) * half + rng.Int(-1, 1);
+      const int64_t limit = shift > 0 ? 1 << 26 : 1 << 30;
+      biases.push_back(static_cast<int32_t>(std::min(std::max(bias, -limit), limit)));
+    }
+    layer.shape = SameShape(1, 3, 1, static_cast<int>(biases.size()), 1);
+    PackedFilters& f = layer.filters;
+    f.out_c = layer.shape.out_c;
+    f.in_c = 1;
+    f.masks.assign(f.out_c, 0);
+    f.values_i8.assign(2 * f.out_c, 0);
+    OutputStage& o = layer.output;
+    o.bias_i32 = biases;
+    o.output_zero_point = rng.Int(-128, 127);
+    for (int i = 0; i < f.out_c; ++i) {
+      o.multiplier.push_back(i % 2 ? 1 << 30 : rng.Int(1 << 30, 2147483646));
+      o.shift.push_back(shift);
+    }
+    FillInput(rng, &layer);
+    for (const bool relu : {false, true}) {
+      o.clamp_min_i8 = relu ? o.output_zero_point : -128;
+      SCOPED_TRACE("shift " + std::to_string(shift) + (relu ? " relu" : ""));
+      ExpectDenseEqualsReference(layer, 2);
+    }
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace tf_signbin
