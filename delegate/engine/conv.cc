@@ -71,7 +71,8 @@ Status Conv2D::Run(const void* input, void* output, ThreadPool& pool) {
   if (kernel_ == nullptr) return Status::Error("the layer was not prepared");
   if (shape_.batch == 0) return Status::Ok();
   if (input == nullptr || output == nullptr) return Status::Error("the layer has no data");
-  if (pool.threads() > threads_) return Status::Error("prepared for fewer threads than the pool has");
+  if (pool.threads() > threads_)
+    return Status::Error("prepared for fewer threads than the pool has");
   try {
     kernel_->Run(input, output, pool);
   } catch (const std::exception& error) {

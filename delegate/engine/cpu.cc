@@ -40,7 +40,8 @@ std::vector<Isa> Detect() {
                      kPopcnt = 1u << 23, kMovbe = 1u << 22, kAes = 1u << 25, kPclmul = 1u << 1;
   constexpr unsigned kBmi1 = 1u << 3, kAvx2 = 1u << 5, kBmi2 = 1u << 8;
   constexpr unsigned kLzcnt = 1u << 5;
-  constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;  // F DQ CD BW VL
+  constexpr unsigned kAvx512 =
+      1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;  // F DQ CD BW VL
   constexpr unsigned kVnni = 1u << 11;
   constexpr unsigned kYmmState = 0x6, kZmmState = 0xe6;
   if (Has(basic.ecx, kOsxsave | kAvx | kFma | kF16c | kPopcnt | kMovbe | kAes | kPclmul) &&

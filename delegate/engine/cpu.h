@@ -8,12 +8,12 @@
 namespace tf_signbin {
 
 enum class Isa {
-  kPortable,     // plain C++ and whatever the compiler's baseline offers
-  kAvx2,         // AVX2 and FMA
-  kAvx512,       // AVX-512 F, BW, DQ, VL
-  kAvx512Vnni,   // kAvx512 and VNNI
-  kNeon,         // ARMv7 NEON or AArch64 Advanced SIMD
-  kNeonDot,      // kNeon and the int8 dot product (ARMv8.2)
+  kPortable,    // plain C++ and whatever the compiler's baseline offers
+  kAvx2,        // AVX2 and FMA
+  kAvx512,      // AVX-512 F, BW, DQ, VL
+  kAvx512Vnni,  // kAvx512 and VNNI
+  kNeon,        // ARMv7 NEON or AArch64 Advanced SIMD
+  kNeonDot,     // kNeon and the int8 dot product (ARMv8.2)
 };
 
 const char* IsaName(Isa isa);  // "portable", "avx2", "avx512", "avx512vnni", "neon", "neondot"

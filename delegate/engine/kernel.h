@@ -19,7 +19,8 @@ struct ConvProblem {
   const OutputStage* output = nullptr;
 };
 
-// Nanoseconds spent in each stage of the last Run, summed over threads; only measured when profiling.
+// Nanoseconds spent in each stage of the last Run, summed over threads; only measured when
+// profiling.
 struct StageTimes {
   double tables_ns = 0, lookup_ns = 0, output_ns = 0;
 };

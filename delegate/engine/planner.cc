@@ -49,14 +49,14 @@ const std::vector<const KernelFamily*>& KernelFamilies() {
 Status CheckPlanOptions(const PlanOptions& options) {
   const auto& isas = SupportedIsas();
   if (options.isa != "auto" && std::find(isas.begin(), isas.end(), options.isa) == isas.end()) {
-    return Status::Error("isa '" + options.isa + "' is not available; this CPU and build offer: auto, " +
-                         Join(isas));
+    return Status::Error("isa '" + options.isa +
+                         "' is not available; this CPU and build offer: auto, " + Join(isas));
   }
   const std::vector<std::string> families = FamilyNames();
   if (options.family != "auto" &&
       std::find(families.begin(), families.end(), options.family) == families.end()) {
-    return Status::Error("kernel '" + options.family + "' is not available; this build offers: auto, " +
-                         Join(families));
+    return Status::Error("kernel '" + options.family +
+                         "' is not available; this build offers: auto, " + Join(families));
   }
   if (options.group < 0) {
     return Status::Error("group is " + std::to_string(options.group) +
@@ -89,9 +89,9 @@ std::unique_ptr<ConvKernel> PlanKernel(const ConvProblem& problem, const PlanOpt
   if (!status->ok()) return nullptr;
   const std::vector<Candidate> candidates = Candidates(problem, options);
   if (candidates.empty()) {
-    *status = Status::Error("no kernel runs this layer with isa=" + options.isa +
-                            ", kernel=" + options.family + ", group=" +
-                            std::to_string(options.group) + "; drop one of these options");
+    *status = Status::Error(
+        "no kernel runs this layer with isa=" + options.isa + ", kernel=" + options.family +
+        ", group=" + std::to_string(options.group) + "; drop one of these options");
     return nullptr;
   }
   auto kernel = candidates[0].family->make(problem, candidates[0].isa, options, threads);

@@ -27,7 +27,8 @@ namespace tf_signbin {
   return (x >> exponent) + (remainder > threshold ? 1 : 0);
 }
 
-// x * multiplier / 2^31 * 2^shift. A left shift that overflows wraps, as the compiled reference does.
+// x * multiplier / 2^31 * 2^shift. A left shift that overflows wraps, as the compiled reference
+// does.
 [[maybe_unused]] static inline int32_t MultiplyByQuantizedMultiplier(int32_t x, int32_t multiplier,
                                                                      int shift) {
   const int left = shift > 0 ? shift : 0;

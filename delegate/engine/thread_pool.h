@@ -17,8 +17,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const;
-  // Calls body(task, thread) for each task in [0, tasks), thread in [0, threads()), and returns when
-  // all are done. Tasks are handed out in order, one at a time. Not re-entrant.
+  // Calls body(task, thread) for each task in [0, tasks), thread in [0, threads()), and returns
+  // when all are done. Tasks are handed out in order, one at a time. Not re-entrant.
   void ParallelFor(int tasks, const std::function<void(int task, int thread)>& body);
 
  private:

@@ -48,34 +48,34 @@ struct ConvShape {
 struct PackedFilters {
   WeightKind kind = WeightKind::kTwoValued;
   int out_c = 0, kernel_h = 1, kernel_w = 1, in_c = 0;
-  int regions = 1;                     // divides in_c
-  int pattern_n = 0, pattern_m = 0;    // 0, 0: none promised
-  std::vector<uint8_t> masks;          // [planes, out_c, MaskRowBytes()]
-  std::vector<float> values_f32;       // [out_c, regions, V]; empty for int8
-  std::vector<int8_t> values_i8;       // [out_c, regions, V]; empty for float32
+  int regions = 1;                   // divides in_c
+  int pattern_n = 0, pattern_m = 0;  // 0, 0: none promised
+  std::vector<uint8_t> masks;        // [planes, out_c, MaskRowBytes()]
+  std::vector<float> values_f32;     // [out_c, regions, V]; empty for int8
+  std::vector<int8_t> values_i8;     // [out_c, regions, V]; empty for float32
 
   int planes() const { return kind == WeightKind::kTernary ? 2 : 1; }
   int values_per_region() const { return kind == WeightKind::kTernary ? 1 : 2; }
-  size_t weights_per_filter() const {
-    return static_cast<size_t>(kernel_h) * kernel_w * in_c;
-  }
+  size_t weights_per_filter() const { return static_cast<size_t>(kernel_h) * kernel_w * in_c; }
   size_t mask_row_bytes() const { return (weights_per_filter() + 7) / 8; }
   bool bit(int plane, int filter, size_t weight) const {
     return masks[(static_cast<size_t>(plane) * out_c + filter) * mask_row_bytes() + weight / 8] >>
-               (weight % 8) & 1;
+               (weight % 8) &
+           1;
   }
 };
 
 // What happens to an accumulator on its way to the output.
-// int8: multiplier/shift are TFLite's quantized multiplier (Q31 and a power of two, shift > 0 left).
+// int8: multiplier/shift are TFLite's quantized multiplier (Q31 and a power of two, shift > 0
+// left).
 struct OutputStage {
   // float32
-  std::vector<float> bias_f32;   // empty, or [out_c]
+  std::vector<float> bias_f32;  // empty, or [out_c]
   float clamp_min_f32 = 0, clamp_max_f32 = 0;
   // int8
-  std::vector<int32_t> bias_i32;     // empty, or [out_c]
-  std::vector<int32_t> multiplier;   // [out_c]
-  std::vector<int32_t> shift;        // [out_c]
+  std::vector<int32_t> bias_i32;    // empty, or [out_c]
+  std::vector<int32_t> multiplier;  // [out_c]
+  std::vector<int32_t> shift;       // [out_c]
   // Instead of multiplier and shift, for operators whose reference rounds once (fully connected):
   // [out_c], scaled = round(accumulator * real_multiplier) in double, halves away from zero.
   std::vector<double> real_multiplier;

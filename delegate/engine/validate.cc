@@ -101,20 +101,24 @@ Status CheckFinite(const char* name, const std::vector<float>& values) {
 // Sums of the positive weights and of the magnitudes of the negative weights of one filter.
 struct WeightSums {
   int64_t positive = 0, negative = 0;
-  void Add(int64_t value, int64_t count) { (value > 0 ? positive : negative) += std::abs(value) * count; }
+  void Add(int64_t value, int64_t count) {
+    (value > 0 ? positive : negative) += std::abs(value) * count;
+  }
 };
 
 int64_t CountBits(const PackedFilters& f, int plane, int filter, int region) {
   const int64_t row_bytes = static_cast<int64_t>(f.mask_row_bytes());
   int64_t count = 0;
   if (f.regions == 1) {
-    const uint8_t* row = f.masks.data() + (static_cast<int64_t>(plane) * f.out_c + filter) * row_bytes;
+    const uint8_t* row =
+        f.masks.data() + (static_cast<int64_t>(plane) * f.out_c + filter) * row_bytes;
     for (int64_t i = 0; i < row_bytes; ++i) count += __builtin_popcount(row[i]);
     return count;
   }
   const int region_channels = f.in_c / f.regions;
   for (int tap = 0; tap < f.kernel_h * f.kernel_w; ++tap) {
-    const size_t first = static_cast<size_t>(tap) * f.in_c + static_cast<size_t>(region) * region_channels;
+    const size_t first =
+        static_cast<size_t>(tap) * f.in_c + static_cast<size_t>(region) * region_channels;
     for (int i = 0; i < region_channels; ++i) count += f.bit(plane, filter, first + i);
   }
   return count;
@@ -124,8 +128,8 @@ WeightSums SumWeights(const PackedFilters& f, int filter) {
   WeightSums sums;
   const int64_t region_weights = static_cast<int64_t>(f.weights_per_filter()) / f.regions;
   for (int region = 0; region < f.regions; ++region) {
-    const int8_t* values = f.values_i8.data() +
-                           (static_cast<size_t>(filter) * f.regions + region) * f.values_per_region();
+    const int8_t* values = f.values_i8.data() + (static_cast<size_t>(filter) * f.regions + region) *
+                                                    f.values_per_region();
     const int64_t set = CountBits(f, 0, filter, region);
     if (f.kind == WeightKind::kTwoValued) {
       sums.Add(values[0], region_weights - set);
@@ -159,10 +163,10 @@ Status CheckAccumulators(const PackedFilters& f, const OutputStage& output) {
 
 }  // namespace
 
-#define TF_SIGNBIN_RETURN_IF_ERROR(expression)   \
-  do {                                           \
-    const Status status = (expression);          \
-    if (!status.ok()) return status;             \
+#define TF_SIGNBIN_RETURN_IF_ERROR(expression) \
+  do {                                         \
+    const Status status = (expression);        \
+    if (!status.ok()) return status;           \
   } while (false)
 
 Status CheckFilters(DataType type, const PackedFilters& f) {

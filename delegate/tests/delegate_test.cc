@@ -1,5 +1,5 @@
-// The adapter inside a fake runtime: what Python cannot reach (hostile tensors, calls out of order).
-// The results themselves are held against TensorFlow Lite in tests/delegate.
+// The adapter inside a fake runtime: what Python cannot reach (hostile tensors, calls out of
+// order). The results themselves are held against TensorFlow Lite in tests/delegate.
 #include "tflite/delegate.h"
 
 #include <gtest/gtest.h>
@@ -232,8 +232,7 @@ struct BuiltinModel {
 };
 
 TEST(Delegate, ClaimsBuiltinsByValue) {
-  for (const auto& [last, claimed] : {std::pair{-1.0f, 1}, {-1.0000001f, 1}, {0.5f, 1},
-                                      {NAN, 0}}) {
+  for (const auto& [last, claimed] : {std::pair{-1.0f, 1}, {-1.0000001f, 1}, {0.5f, 1}, {NAN, 0}}) {
     DelegateOwner owner(Quiet());
     BuiltinModel model(last);
     ASSERT_EQ(owner.Apply(&model.runtime), abi::kOk);

@@ -173,7 +173,8 @@ class FakeRuntime {
 
   static void Allocate(abi::TfLiteTensor* tensor) {
     size_t bytes = tensor->type == abi::kFloat32 || tensor->type == abi::kInt32 ? 4 : 1;
-    for (int i = 0; i < tensor->dims->size; ++i) bytes *= static_cast<size_t>(tensor->dims->data[i]);
+    for (int i = 0; i < tensor->dims->size; ++i)
+      bytes *= static_cast<size_t>(tensor->dims->data[i]);
     std::free(tensor->data);
     tensor->bytes = bytes;
     tensor->data = bytes == 0 ? nullptr : std::calloc(bytes, 1);

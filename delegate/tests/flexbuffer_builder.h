@@ -60,10 +60,10 @@ inline std::vector<uint8_t> BuildFlexMap(const FlexFields& fields) {
 
 // The options of a convolution that ReadOpOptions accepts.
 inline FlexFields ConvFields() {
-  return {{"version", 1},        {"kind", "two_valued"}, {"kernel_h", 3},     {"kernel_w", 3},
-          {"in_channels", 8},    {"out_channels", 4},    {"stride_h", 2},     {"stride_w", 1},
-          {"dilation_h", 1},     {"dilation_w", 2},      {"padding", "SAME"}, {"activation", "RELU6"},
-          {"regions", 1},        {"pattern_n", 2},       {"pattern_m", 7},    {"keep_num_dims", 0}};
+  return {{"version", 1},     {"kind", "two_valued"}, {"kernel_h", 3},     {"kernel_w", 3},
+          {"in_channels", 8}, {"out_channels", 4},    {"stride_h", 2},     {"stride_w", 1},
+          {"dilation_h", 1},  {"dilation_w", 2},      {"padding", "SAME"}, {"activation", "RELU6"},
+          {"regions", 1},     {"pattern_n", 2},       {"pattern_m", 7},    {"keep_num_dims", 0}};
 }
 
 }  // namespace tf_signbin

@@ -98,7 +98,8 @@ TEST(OpOptions, EveryTruncationIsAnError) {
   for (const std::vector<uint8_t>& whole : {FromPython(), BuildFlexMap(ConvFields())}) {
     for (size_t size = 0; size < whole.size(); ++size) {
       OpOptions options;
-      const Status status = Read(std::vector<uint8_t>(whole.begin(), whole.begin() + size), &options);
+      const Status status =
+          Read(std::vector<uint8_t>(whole.begin(), whole.begin() + size), &options);
       EXPECT_FALSE(status.ok()) << size << " bytes";
     }
   }

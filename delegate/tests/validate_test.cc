@@ -59,7 +59,7 @@ std::string ErrorAfter(DataType type, const std::function<void(RandomLayer&)>& c
   return Error(layer);
 }
 
-#define EXPECT_REFUSED(type, word, change)                                            \
+#define EXPECT_REFUSED(type, word, change)                                                      \
   EXPECT_NE(ErrorAfter(type, [](RandomLayer& layer) { change; }).find(word), std::string::npos) \
       << ErrorAfter(type, [](RandomLayer& layer) { change; })
 
@@ -91,8 +91,7 @@ TEST(Validate, Pattern) {
                  (layer.filters.pattern_n = 1, layer.filters.pattern_m = 6));
   EXPECT_REFUSED(kF, "not of the form", layer.filters.pattern_n = 2);
   EXPECT_REFUSED(kF, "not of the form", layer.filters.pattern_m = 2);
-  EXPECT_REFUSED(kF, "not of the form",
-                 (layer.filters.pattern_n = 4, layer.filters.pattern_m = 3));
+  EXPECT_REFUSED(kF, "not of the form", (layer.filters.pattern_n = 4, layer.filters.pattern_m = 3));
   const auto kept = [](RandomLayer& layer) {
     layer.filters.pattern_n = 1;
     layer.filters.pattern_m = 5;  // groups of channels 0-4, 5-9, 10-11
@@ -161,8 +160,7 @@ TEST(Validate, Shape) {
   EXPECT_REFUSED(kF, "dilation_h is -2", layer.shape.dilation_h = -2);
   EXPECT_REFUSED(kF, "pad_top is -1", layer.shape.pad_top = -1);
   EXPECT_REFUSED(kF, "the shape asks for", layer.shape.in_c = 13);
-  EXPECT_REFUSED(kF, "reach beyond",
-                 (layer.shape.stride_h = 1 << 30, layer.shape.out_h = 1 << 20));
+  EXPECT_REFUSED(kF, "reach beyond", (layer.shape.stride_h = 1 << 30, layer.shape.out_h = 1 << 20));
   EXPECT_REFUSED(kF, "2^31", (layer.shape.in_h = 1 << 20, layer.shape.in_w = 1 << 20));
   EXPECT_REFUSED(kF, "2^31", layer.shape.batch = std::numeric_limits<int>::max());
 }

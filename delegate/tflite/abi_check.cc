@@ -16,14 +16,14 @@
 
 namespace abi = tf_signbin::abi;
 
-#define SAME_FIELD(type, field)                                                              \
-  static_assert(offsetof(abi::type, field) == offsetof(::type, field) &&                     \
-                    sizeof(abi::type::field) == sizeof(::type::field),                       \
+#define SAME_FIELD(type, field)                                          \
+  static_assert(offsetof(abi::type, field) == offsetof(::type, field) && \
+                    sizeof(abi::type::field) == sizeof(::type::field),   \
                 #type "." #field " differs from upstream's")
-#define SAME_SIZE(type) \
+#define SAME_SIZE(type)                                                                       \
   static_assert(sizeof(abi::type) == sizeof(::type) && alignof(abi::type) == alignof(::type), \
                 #type " differs in size from upstream's")
-#define SAME_VALUE(ours, upstream) \
+#define SAME_VALUE(ours, upstream)                                                     \
   static_assert(static_cast<long long>(abi::ours) == static_cast<long long>(upstream), \
                 #upstream " has another value")
 

@@ -139,8 +139,9 @@ bool PackAs(WeightKind kind, int regions, const T* weights, PackedFilters* f) {
   f->regions = regions;
   const int channels = f->in_c / regions;
   const auto region_at = [&](int filter, int region) {
-    return Region<T>{weights + filter * f->weights_per_filter() + static_cast<size_t>(region) * channels,
-                     f->kernel_h * f->kernel_w, f->in_c, channels};
+    return Region<T>{
+        weights + filter * f->weights_per_filter() + static_cast<size_t>(region) * channels,
+        f->kernel_h * f->kernel_w, f->in_c, channels};
   };
   std::vector<RegionValues> values(static_cast<size_t>(f->out_c) * regions);
   for (int filter = 0; filter < f->out_c; ++filter) {
@@ -303,8 +304,7 @@ bool PackByValue(const int8_t* weights, PackedFilters* filters) {
 }
 
 Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
-                   const abi::TfLiteRegistration& registration, Layer* layer,
-                   std::string* reason) {
+                   const abi::TfLiteRegistration& registration, Layer* layer, std::string* reason) {
   const bool conv = registration.builtin_code == abi::kBuiltinConv2D;
   if (!conv && registration.builtin_code != abi::kBuiltinFullyConnected) return Claim::kNo;
   if (node.builtin_data == nullptr) return Claim::kNo;

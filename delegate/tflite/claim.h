@@ -19,8 +19,8 @@ enum class Claim {
 Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                    const abi::TfLiteRegistration& registration, Layer* layer, std::string* reason);
 
-// Packs filters [out_c, kernel_h, kernel_w, in_c] whose geometry `filters` already holds. False when
-// they are dense, or when packing would not save space. Fills masks, values, kind and pattern.
+// Packs filters [out_c, kernel_h, kernel_w, in_c] whose geometry `filters` already holds. False
+// when they are dense, or when packing would not save space. Fills masks, values, kind and pattern.
 bool PackByValue(const float* weights, PackedFilters* filters);
 bool PackByValue(const int8_t* weights, PackedFilters* filters);
 

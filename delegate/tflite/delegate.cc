@@ -48,8 +48,7 @@ int PrepareNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
 }
 
 int InvokeNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
-  return Guarded(context,
-                 [&] { return static_cast<OpKernel*>(node->user_data)->Invoke(context); });
+  return Guarded(context, [&] { return static_cast<OpKernel*>(node->user_data)->Invoke(context); });
 }
 
 abi::TfLiteRegistration Registration(OpType op) {
@@ -89,8 +88,9 @@ Status ReadLayer(abi::TfLiteContext* context, int node_index, const Runtime& run
   OpType op;
   if (IsPackedOp(*registration, &op)) {
     const int size = node->custom_initial_data_size;
-    const Status status = ReadPackedLayer(context, *node, op, node->custom_initial_data,
-                                          size > 0 ? static_cast<size_t>(size) : 0, candidate.get());
+    const Status status =
+        ReadPackedLayer(context, *node, op, node->custom_initial_data,
+                        size > 0 ? static_cast<size_t>(size) : 0, candidate.get());
     if (!status.ok()) {
       return Status::Error(std::string(OpName(op)) + " '" + candidate->name +
                            "': " + status.message());
@@ -117,7 +117,7 @@ Status ReadLayer(abi::TfLiteContext* context, int node_index, const Runtime& run
 }
 
 Status ReplaceNode(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, int node_index,
-              std::unique_ptr<Layer> layer) {
+                   std::unique_ptr<Layer> layer) {
   auto* data = static_cast<DelegateData*>(delegate->data_);
   const OpType op = layer->op;
   const std::string name = layer->name;
@@ -149,9 +149,9 @@ int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
       if (!status.ok()) return status;
       ++claimed;
     }
-    runtime.Log(claimed == 0 ? LogLevel::kWarning : LogLevel::kInfo,
-                "claimed " + std::to_string(claimed) + " of " + std::to_string(nodes.size()) +
-                    " nodes");
+    runtime.Log(
+        claimed == 0 ? LogLevel::kWarning : LogLevel::kInfo,
+        "claimed " + std::to_string(claimed) + " of " + std::to_string(nodes.size()) + " nodes");
     return Status::Ok();
   });
 }

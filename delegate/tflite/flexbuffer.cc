@@ -97,7 +97,8 @@ bool ReadValue(const Reader& reader, size_t at, unsigned width, uint8_t packed_t
     case kString: {
       uint64_t length;
       value->is_string = true;
-      return target >= target_width && reader.Unsigned(target - target_width, target_width, &length) &&
+      return target >= target_width &&
+             reader.Unsigned(target - target_width, target_width, &length) &&
              reader.Bytes(target, length, &value->string);
     }
     default:

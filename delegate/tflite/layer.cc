@@ -16,7 +16,8 @@ Status CheckConstant(const char* what, const abi::TfLiteTensor* tensor, int type
   const std::vector<int> dims = Dims(*tensor);
   if (std::vector<int64_t>(dims.begin(), dims.end()) != shape) {
     std::string expected;
-    for (const int64_t size : shape) expected += (expected.empty() ? "" : ", ") + std::to_string(size);
+    for (const int64_t size : shape)
+      expected += (expected.empty() ? "" : ", ") + std::to_string(size);
     return Status::Error(std::string(what) + " tensor has shape " + DimsText(dims) +
                          "; the options call for [" + expected + "]");
   }
@@ -143,8 +144,8 @@ Status MakeOutputStage(const Layer& layer, const abi::TfLiteTensor& input,
     return Status::Ok();
   }
   return SetInt8Stage(layer.op, GetQuantization(input), layer.weight_scales,
-                      GetQuantization(output), layer.options.activation,
-                      layer.options.out_channels, stage);
+                      GetQuantization(output), layer.options.activation, layer.options.out_channels,
+                      stage);
 }
 
 }  // namespace tf_signbin

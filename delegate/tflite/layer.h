@@ -17,11 +17,11 @@ struct Layer {
   DataType type = DataType::kFloat32;
   OpOptions options;
   PackedFilters filters;
-  std::vector<float> bias_f32;         // empty: none
-  std::vector<int32_t> bias_i32;       // empty: none
-  std::vector<float> weight_scales;    // int8: one, or one a filter
-  int input = -1, output = -1;         // tensor indices
-  std::string name;                    // of the output tensor
+  std::vector<float> bias_f32;       // empty: none
+  std::vector<int32_t> bias_i32;     // empty: none
+  std::vector<float> weight_scales;  // int8: one, or one a filter
+  int input = -1, output = -1;       // tensor indices
+  std::string name;                  // of the output tensor
 };
 
 inline const char* OpName(OpType op) {

@@ -108,9 +108,9 @@ Status ReadOpOptions(OpType op, const uint8_t* data, size_t size, OpOptions* opt
   o.stride_w = take.Int("stride_w", 1, one);
   o.dilation_h = take.Int("dilation_h", 1, one);
   o.dilation_w = take.Int("dilation_w", 1, one);
-  o.padding = conv ? take.Choice<Padding>("padding", {{"SAME", Padding::kSame},
-                                                      {"VALID", Padding::kValid}})
-                   : take.Choice<Padding>("padding", {{"VALID", Padding::kValid}});
+  o.padding =
+      conv ? take.Choice<Padding>("padding", {{"SAME", Padding::kSame}, {"VALID", Padding::kValid}})
+           : take.Choice<Padding>("padding", {{"VALID", Padding::kValid}});
   o.activation = take.Choice<Activation>("activation", {{"NONE", Activation::kNone},
                                                         {"RELU", Activation::kRelu},
                                                         {"RELU6", Activation::kRelu6},

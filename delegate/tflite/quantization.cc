@@ -42,7 +42,8 @@ void SetFloatActivation(Activation activation, OutputStage* output) {
   output->clamp_min_f32 = -kInfinity;
   output->clamp_max_f32 = kInfinity;
   if (activation == Activation::kReluN1To1) output->clamp_min_f32 = -1;
-  if (activation == Activation::kRelu || activation == Activation::kRelu6) output->clamp_min_f32 = 0;
+  if (activation == Activation::kRelu || activation == Activation::kRelu6)
+    output->clamp_min_f32 = 0;
   if (activation == Activation::kReluN1To1) output->clamp_max_f32 = 1;
   if (activation == Activation::kRelu6) output->clamp_max_f32 = 6;
 }

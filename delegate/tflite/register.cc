@@ -20,8 +20,8 @@ template <OpType op>
 void* Init(abi::TfLiteContext* context, const char* buffer, size_t length) {
   StaticOp* result = nullptr;
   Guarded(context, [&] {
-    result = new StaticOp{op, std::string(buffer == nullptr ? "" : buffer,
-                                          buffer == nullptr ? 0 : length), nullptr};
+    result = new StaticOp{
+        op, std::string(buffer == nullptr ? "" : buffer, buffer == nullptr ? 0 : length), nullptr};
     return Status::Ok();
   });
   return result;
@@ -33,8 +33,8 @@ Status PrepareOp(abi::TfLiteContext* context, const abi::TfLiteNode& node, Stati
   if (op == nullptr) return Status::Error("the operator was not initialised");
   if (op->kernel == nullptr) {
     Layer layer;
-    const Status status = ReadPackedLayer(context, node, op->op, op->options.data(),
-                                          op->options.size(), &layer);
+    const Status status =
+        ReadPackedLayer(context, node, op->op, op->options.data(), op->options.size(), &layer);
     if (!status.ok()) {
       return Status::Error(std::string(OpName(op->op)) + " '" + layer.name +
                            "': " + status.message());
@@ -46,17 +46,15 @@ Status PrepareOp(abi::TfLiteContext* context, const abi::TfLiteNode& node, Stati
 }
 
 int Prepare(abi::TfLiteContext* context, abi::TfLiteNode* node) {
-  return Guarded(context, [&] {
-    return PrepareOp(context, *node, static_cast<StaticOp*>(node->user_data));
-  });
+  return Guarded(
+      context, [&] { return PrepareOp(context, *node, static_cast<StaticOp*>(node->user_data)); });
 }
 
 int Invoke(abi::TfLiteContext* context, abi::TfLiteNode* node) {
   return Guarded(context, [&] {
     const auto* op = static_cast<const StaticOp*>(node->user_data);
-    return op == nullptr || op->kernel == nullptr
-               ? Status::Error("the operator was not prepared")
-               : op->kernel->Invoke(context);
+    return op == nullptr || op->kernel == nullptr ? Status::Error("the operator was not prepared")
+                                                  : op->kernel->Invoke(context);
   });
 }
 

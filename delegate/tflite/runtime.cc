@@ -86,8 +86,8 @@ void Runtime::AddProfile(const NodeProfile& profile) {
 void Runtime::PrintProfile() const {
   std::lock_guard<std::mutex> lock(mutex_);
   std::fprintf(stderr, "tf_signbin profile: microseconds a run (stages summed over threads)\n");
-  std::fprintf(stderr, "%10s %10s %10s %10s %8s  %s\n", "total", "tables", "lookup", "output", "runs",
-               "operator, kernel, layer");
+  std::fprintf(stderr, "%10s %10s %10s %10s %8s  %s\n", "total", "tables", "lookup", "output",
+               "runs", "operator, kernel, layer");
   for (const NodeProfile& p : profiles_) {
     const double scale = 1e-3 / std::max<int64_t>(p.runs, 1);
     std::fprintf(stderr, "%10.1f %10.1f %10.1f %10.1f %8lld  %s, %s, %s\n", p.total_ns * scale,

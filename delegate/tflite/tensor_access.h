@@ -59,8 +59,10 @@ inline TensorQuantization GetQuantization(const abi::TfLiteTensor& tensor) {
 // Per-channel quantization, or null when the tensor has none.
 inline const abi::TfLiteAffineQuantization* GetAffine(const abi::TfLiteTensor& tensor) {
   if (tensor.quantization.type != abi::kAffineQuantization) return nullptr;
-  const auto* affine = static_cast<const abi::TfLiteAffineQuantization*>(tensor.quantization.params);
-  return affine != nullptr && affine->scale != nullptr && affine->scale->size > 0 ? affine : nullptr;
+  const auto* affine =
+      static_cast<const abi::TfLiteAffineQuantization*>(tensor.quantization.params);
+  return affine != nullptr && affine->scale != nullptr && affine->scale->size > 0 ? affine
+                                                                                  : nullptr;
 }
 
 }  // namespace tf_signbin

@@ -21,8 +21,8 @@ constexpr int kFloat32 = 1, kInt32 = 2, kUInt8 = 3, kInt8 = 9;
 constexpr int kMmapRo = 1;
 // TfLiteQuantizationType
 constexpr int kAffineQuantization = 1;
-// TfLiteDelegateFlags: claim nodes before every tensor has a shape. Without it the runtime refuses a
-// graph that holds operators it does not know before the delegate is asked.
+// TfLiteDelegateFlags: claim nodes before every tensor has a shape. Without it the runtime refuses
+// a graph that holds operators it does not know before the delegate is asked.
 constexpr int64_t kAllowDynamicTensors = 1;
 // BuiltinOperator
 constexpr int kBuiltinConv2D = 3, kBuiltinFullyConnected = 9, kBuiltinCustom = 32;
@@ -173,10 +173,10 @@ struct TfLiteFullyConnectedParams {
   bool keep_num_dims;
 };
 
-#define TF_SIGNBIN_LAYOUT(type, field, offset64, offset32)                            \
+#define TF_SIGNBIN_LAYOUT(type, field, offset64, offset32)                               \
   static_assert(offsetof(type, field) == (sizeof(void*) == 8 ? (offset64) : (offset32)), \
                 #type "." #field " is not where the C ABI has it")
-#define TF_SIGNBIN_SIZE(type, size64, size32)                                   \
+#define TF_SIGNBIN_SIZE(type, size64, size32)                               \
   static_assert(sizeof(type) == (sizeof(void*) == 8 ? (size64) : (size32)), \
                 #type " has not the size it has in the C ABI")
 

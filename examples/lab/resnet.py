@@ -30,7 +30,8 @@ class Options:
     residual_per_conv: a shortcut around each convolution instead of two (Bi-Real Net).
     activation_biases: a learned bias per channel before and after each activation (ReActNet).
     width: multiplies the number of channels.
-    stem_stride: stride of the first convolution of the CIFAR networks; 2 quarters the work.
+    stem_stride: of the CIFAR networks: 1, 2 (the first convolution's stride), or 4 (and a max
+      pooling after it, as in the ImageNet networks); each step quarters the work.
     """
 
     activation: str = "relu"
@@ -42,6 +43,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation={self.activation!r} is not one of {ACTIVATIONS}.")
+        if self.stem_stride not in (1, 2, 4):
+            raise ValueError(f"stem_stride={self.stem_stride} must be 1, 2 or 4.")
 
     @property
     def int8_ready(self) -> bool:
@@ -94,8 +97,10 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int, options: O
 
 def _cifar(net: _Builder, x: Any, depth: int) -> Any:
     """3 stages of (depth - 2) / 6 blocks with 16, 32 and 64 channels."""
-    x = net.conv_norm(x, 16, 3, net.options.stem_stride, "stem")
+    x = net.conv_norm(x, 16, 3, min(net.options.stem_stride, 2), "stem")
     x = net.activation(x, "stem")
+    if net.options.stem_stride == 4:
+        x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     for stage, channels in enumerate((16, 32, 64)):
         for block in range((depth - 2) // 6):
             stride = 2 if stage and not block else 1

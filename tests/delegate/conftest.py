@@ -42,7 +42,8 @@ class Runner:
         """Fails unless the delegate ran the model's only node."""
         interpreter = self.interpreter(model, **options)
         names = [op["op_name"] for op in interpreter._get_ops_details()]
-        assert len(names) == 2 and names[1] == "DELEGATE", names
+        assert len(names) == 2, names
+        assert names[1] == "DELEGATE", names
         return invoke(interpreter, x)
 
     def run_builtin_reference(self, model: bytes, x: np.ndarray) -> np.ndarray:

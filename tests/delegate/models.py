@@ -53,7 +53,7 @@ class Layer:
     @property
     def weights(self) -> np.ndarray:
         """Dense [O, KH, KW, I] in the type of the values."""
-        out_channels, kernel_h, kernel_w, in_channels = self.masks.shape[1:]
+        out_channels, _kernel_h, _kernel_w, in_channels = self.masks.shape[1:]
         regions = self.values.shape[1]
         values = np.repeat(self.values, in_channels // regions, axis=1)
         values = values.reshape(out_channels, 1, 1, in_channels, -1)
@@ -65,14 +65,15 @@ class Layer:
     @property
     def options(self) -> dict[str, int | str]:
         _, out_channels, kernel_h, kernel_w, in_channels = self.masks.shape
-        return dict(
-            version=1, kind=self.kind, kernel_h=kernel_h, kernel_w=kernel_w,
-            in_channels=in_channels, out_channels=out_channels, stride_h=self.stride[0],
-            stride_w=self.stride[1], dilation_h=self.dilation[0], dilation_w=self.dilation[1],
-            padding=self.padding, activation=self.activation, regions=self.values.shape[1],
-            pattern_n=self.pattern[0], pattern_m=self.pattern[1],
-            keep_num_dims=int(self.keep_num_dims),
-        )  # fmt: skip
+        return {
+            "version": 1, "kind": self.kind, "kernel_h": kernel_h, "kernel_w": kernel_w,
+            "in_channels": in_channels, "out_channels": out_channels, "stride_h": self.stride[0],
+            "stride_w": self.stride[1],
+            "dilation_h": self.dilation[0], "dilation_w": self.dilation[1],
+            "padding": self.padding, "activation": self.activation, "regions": self.values.shape[1],
+            "pattern_n": self.pattern[0], "pattern_m": self.pattern[1],
+            "keep_num_dims": int(self.keep_num_dims),
+        }  # fmt: skip
 
     def describe(self) -> str:
         weights = "x".join(map(str, self.masks.shape[1:]))
@@ -158,9 +159,7 @@ def add_layer(
     quantized = layer.dtype == "int8"
     weights = layer.weights
     conv = layer.op == "conv"
-    output = writer.tensor(
-        name, output_shape(layer), layer.dtype, **_activation(layer, "output")
-    )
+    output = writer.tensor(name, output_shape(layer), layer.dtype, **_activation(layer, "output"))
     scales = layer.weight_scales if quantized else None
     if packed:
         rows = layer.masks.reshape(*layer.masks.shape[:2], -1)
@@ -180,10 +179,10 @@ def add_layer(
             writer.tensor(f"{name}/weights", weights.shape, layer.dtype, weights, scale=scales),
         ]
     bias = layer.bias
-    if bias is None and not packed and quantized and conv:
-        bias = np.zeros(len(weights), np.int32)  # the int8 CONV_2D insists on a bias
+    if bias is None and not packed and conv:  # CONV_2D insists on a bias
+        bias = np.zeros(len(weights), np.int32 if quantized else np.float32)
     if bias is None:
-        inputs += [-1] if packed else []  # CONV_2D takes no absent input
+        inputs.append(-1)
     else:
         bias_scale = layer.weight_scales * np.float32(layer.input_scale) if quantized else None
         inputs.append(
@@ -207,11 +206,71 @@ def add_layer(
     return output
 
 
-def one_layer_model(layer: Layer, *, packed: bool, options: bytes | None = None) -> bytes:
-    """A model of this layer alone."""
+def one_layer_model(
+    layer: Layer, *, packed: bool, options: bytes | None = None, activation_type: str | None = None
+) -> bytes:
+    """A model of this layer alone; `activation_type` makes it a hybrid one."""
     writer = ModelWriter()
     source = add_input(writer, layer)
-    return writer.finish([source], [add_layer(writer, layer, source, packed, options=options)])
+    output = add_layer(writer, layer, source, packed, options=options)
+    if activation_type is not None:
+        for index in (source, output):
+            tensor = writer.graph.tensors[index]
+            tensor.type, tensor.quantization = _TYPES[activation_type], None
+    return writer.finish([source], [output])
+
+
+def add_dense(
+    writer: ModelWriter, layer: Layer, source: int, rng: np.random.Generator, name: str = "output"
+) -> int:
+    """Appends the layer as a builtin operator with weights that are not signed-binary."""
+    output = add_layer(writer, layer, source, packed=False, name=name)
+    weights = writer.graph.tensors[writer.graph.operators[-1].inputs[1]]
+    if layer.dtype == "int8":
+        data = rng.integers(-127, 128, weights.shape).astype(np.int8)
+    else:
+        data = rng.standard_normal(weights.shape).astype(np.float32)
+    writer.model.buffers[weights.buffer].data = np.frombuffer(data.tobytes(), np.uint8)
+    return output
+
+
+def dense_model(layer: Layer, rng: np.random.Generator) -> bytes:
+    """A model of one builtin operator of this layer's geometry with dense weights."""
+    writer = ModelWriter()
+    source = add_input(writer, layer)
+    return writer.finish([source], [add_dense(writer, layer, source, rng)])
+
+
+def dense_weights(model: bytes, name: str) -> np.ndarray:
+    """The float32 constant `name` of a model file."""
+    tree = schema.ModelT.InitFromPackedBuf(model)
+    (tensor,) = [t for t in tree.subgraphs[0].tensors if t.name.decode() == name]
+    data = np.asarray(tree.buffers[tensor.buffer].data, np.uint8)
+    return np.frombuffer(data.tobytes(), np.float32).reshape(tensor.shape)
+
+
+def reshaped_model(layer: Layer) -> bytes:
+    """Inputs: flat activations and the shape to give them before the (packed) layer."""
+    writer = ModelWriter()
+    quantization = _activation(layer, "input")
+    elements = int(np.prod(layer.input_shape))
+    flat = writer.tensor("flat", (elements,), layer.dtype, **quantization)
+    target = writer.tensor("target", (len(layer.input_shape),), "int32")
+    shaped = writer.tensor(
+        "shaped", layer.input_shape, layer.dtype, signature=[-1] * len(layer.input_shape),
+        **quantization,
+    )  # fmt: skip
+    writer.operator(
+        [flat, target], [shaped], builtin=schema.BuiltinOperator.RESHAPE,
+        options=schema.ReshapeOptionsT(),
+    )  # fmt: skip
+    output = add_layer(writer, layer, shaped, packed=True)
+    return writer.finish([flat, target], [output])
+
+
+def float64_conv(layer: Layer, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The layer's geometry with other weights, in float64."""
+    return _conv(layer, x.astype(np.float64), weights.astype(np.float64))
 
 
 def output_shape(layer: Layer) -> tuple[int, ...]:
@@ -277,7 +336,10 @@ def random_layer(rng: np.random.Generator, dtype: str, **fixed: object) -> Layer
     stride, dilation = fixed.pop("stride", stride), fixed.pop("dilation", dilation)
     padding = str(fixed.pop("padding", rng.choice(["SAME", "VALID"]))) if conv else "VALID"
     if conv:
-        least = [(k - 1) * d + 1 if padding == "VALID" else 1 for k, d in zip(shape[1:3], dilation)]
+        least = [
+            (k - 1) * d + 1 if padding == "VALID" else 1
+            for k, d in zip(shape[1:3], dilation, strict=False)
+        ]
         spatial = [int(rng.integers(low, low + 12)) for low in least]
         input_shape = (int(rng.choice([1, 1, 2, 3])), *spatial, shape[3])
     else:
@@ -319,7 +381,7 @@ def _random_masks(rng, shape, fixed) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 def _random_values(rng, dtype, masks, regions) -> np.ndarray:
-    """Signed-binary of either sign, binary, and any pair; magnitudes as quantization leaves them."""
+    """Signed-binary of either sign, binary, and any pair; sizes as quantization leaves them."""
     count = (masks.shape[1], regions)
     size = np.full(count, 127.0) if dtype == "int8" else rng.uniform(0.01, 1, count)
     if dtype == "int8" and rng.random() < 0.3:
@@ -367,9 +429,10 @@ def _quantize(rng, layer: Layer) -> Layer:
 def _activation(layer: Layer, which: str) -> dict[str, object]:
     if layer.dtype != "int8":
         return {}
-    return dict(
-        scale=getattr(layer, f"{which}_scale"), zero_point=getattr(layer, f"{which}_zero_point")
-    )
+    return {
+        "scale": getattr(layer, f"{which}_scale"),
+        "zero_point": getattr(layer, f"{which}_zero_point"),
+    }
 
 
 def _conv_options(layer: Layer):

@@ -30,6 +30,7 @@ def _write(out, accuracy, layers_us):
                 "effectual": 20,
                 "total": 100,
                 "file_bytes": 2048,
+                "energy_nj": 3000.0,
             }
             (folder / train.RESULT).write_text(json.dumps(result))
         dense = point.method.weights == "full_precision"

@@ -93,8 +93,9 @@ def matching(filters, kernel):
 
 
 # With int8 every kind; with float32 those whose graph differs.
-CASES = [(kind, "int8") for kind in models.ALL]
-CASES += [(kind, "float32") for kind in ("residual", "conv1d", "separable", "dense")]
+FAST = [("residual", "int8"), ("conv1d", "int8"), ("separable", "int8"), ("dense", "float32")]
+SLOW = [(kind, "int8") for kind in models.ALL] + [("residual", "float32"), ("conv1d", "float32")]
+CASES = [*FAST, *(pytest.param(*c, marks=pytest.mark.slow) for c in SLOW if c not in FAST)]
 
 
 @pytest.mark.parametrize(("kind", "activations"), CASES)
@@ -121,6 +122,7 @@ def test_every_layer_kind_converts(kind, activations, rng):
         assert steps.max() <= 3.01, steps.max()
 
 
+@pytest.mark.slow
 def test_agrees_with_tflite_as_well_as_tfmot(rng):
     """Our int8 scheme folds to the same operators as tfmot's and differs no more from TFLite."""
     operators, differences = [], []
@@ -151,7 +153,7 @@ QUANTIZERS = [
 ]
 
 
-@pytest.mark.parametrize("activations", ["float32", "int8"])
+@pytest.mark.parametrize("activations", [pytest.param("float32", marks=pytest.mark.slow), "int8"])
 def test_weights_of_every_quantizer_survive(activations, rng):
     """int8: exactly round(127 w / max|w|) of the trained weights; float: w times one factor.
 

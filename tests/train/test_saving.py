@@ -15,12 +15,20 @@ QUANTIZER = SignedBinaryQuantizer(
 )
 
 
+slow = pytest.mark.slow
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ""], ids=["keras", "h5", "saved_model"])
 @pytest.mark.parametrize(
     ("kind", "activations"),
-    [("residual", "float32"), ("residual", "int8"), ("separable", "float32"),
-     ("separable1d", "int8")],
-)  # fmt: skip
+    [
+        ("dense", "int8"),
+        pytest.param("residual", "float32", marks=slow),
+        pytest.param("residual", "int8", marks=slow),
+        pytest.param("separable", "float32", marks=slow),
+        pytest.param("separable1d", "int8", marks=slow),
+    ],
+)
 def test_reload(suffix, kind, activations, tmp_path, rng):
     model = tf_signbin.quantize_model(
         models.ALL[kind](), activations=activations, quantizer=QUANTIZER
@@ -76,5 +84,5 @@ def test_loading_another_configuration_is_an_error(tmp_path):
     model = tf_signbin.quantize_model(models.dense(), quantizer=SignedBinaryQuantizer())
     other = tf_signbin.quantize_model(models.dense(), quantizer=QUANTIZER)
     model.save_weights(str(tmp_path / "w.weights.h5"))
-    with pytest.raises(ValueError, match=r"1|variables"):
+    with pytest.raises(ValueError, match="quantization variables"):
         other.load_weights(str(tmp_path / "w.weights.h5"))

@@ -20,7 +20,7 @@ from tf_signbin.runtime import find_runtime
 
 HEADER = (
     "weights", "float %", "int8 .tflite %", "to binary", "density", "file KiB",
-    "network us", "layers us", "vs binary", "vs XNNPACK int8", "vs binary (4x image)",
+    "energy uJ", "network us", "layers us", "vs binary", "vs XNNPACK int8", "vs binary (4x image)",
     "vs XNNPACK int8 (4x image)",
 )  # fmt: skip
 
@@ -68,7 +68,8 @@ class Row:
         return (
             self.name, percent("accuracy_float32"), percent("accuracy_tflite"), difference,
             f"{self.density:.2f}", f"{self.results[0]['file_bytes'] / 1024:.0f}",
-            f"{self.latency['network_us']:.0f}", f"{self.latency['layers_us'][str(low)]:.0f}",
+            f"{self.mean('energy_nj') / 1e3:.1f}", f"{self.latency['network_us']:.0f}",
+            f"{self.latency['layers_us'][str(low)]:.0f}",
             times(low, other), times(low, self.dense_latency),
             times(high, other), times(high, self.dense_latency),
         )  # fmt: skip
@@ -152,9 +153,10 @@ def write(groups: dict[str, list[Row]], folder: Path) -> Path:
         "it: [codesign.md](../codesign.md).",
         "Accuracy: test set, mean ± standard deviation over seeds, of the float network and of the "
         "converted int8 network run by the delegate (int8 from tfmot: by XNNPACK). Density: share "
-        "of effectual weights. Latency: one thread, median, all networks of a table in turn; "
-        "`layers` is the sum over the quantized 3x3 convolutions, each measured alone; `4x image` "
-        "is the same with images of four times the side. Last columns: times faster.",
+        "of effectual weights. Energy: estimated per image (`tf_signbin.summary`). Latency: one "
+        "thread, median, all networks of a table in turn; `layers` is the sum over the quantized "
+        "3x3 convolutions, each measured alone; `4x image` is the same with images of four times "
+        "the side. Last columns: times faster.",
         f"Machine: {machine.get('cpu', '')}.",
     ]
     for group, rows in groups.items():

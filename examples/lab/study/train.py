@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import tf_signbin
 from lab import datasets, deploy, resnet, training
 from lab.datasets.base import ImageDataset
 from lab.keras import keras
@@ -84,6 +85,7 @@ def run(point: Point, seed: int, data: ImageDataset, out: Path, progress: RunPro
         "effectual": effective,
         "total": total,
         "file_bytes": len(content),
+        "energy_nj": tf_signbin.summary(with_int8, tflite=False).totals()["energy_nj"],
         "seconds": time.perf_counter() - start,
         "recipe": dataclasses.asdict(point.recipe),
         "test_accuracy_by_epoch": [row["val_accuracy"] for row in float_history],

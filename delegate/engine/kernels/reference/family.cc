@@ -1,5 +1,6 @@
-// The convolution straight from its definition (docs/format.md): the yardstick of the other families
-// and the kernel of last resort. Filters are spread over threads; one at a time is unpacked.
+// The convolution straight from its definition (docs/format.md): the yardstick of the other
+// families and the kernel of last resort. Filters are spread over threads; one at a time is
+// unpacked.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -12,7 +13,8 @@
 namespace tf_signbin {
 namespace {
 
-// Sum over the window of weight * (input - zero_point); pixels outside the input count as zero_point.
+// Sum over the window of weight * (input - zero_point); pixels outside the input count as
+// zero_point.
 template <typename Accumulator, typename T>
 Accumulator Dot(const ConvShape& s, const T* image, const T* weights, int out_y, int out_x,
                 Accumulator zero_point) {
@@ -38,8 +40,11 @@ template <typename T>
 class ReferenceKernel final : public ConvKernel {
  public:
   ReferenceKernel(const ConvProblem& problem, bool profile, int threads)
-      : shape_(problem.shape), filters_(*problem.filters), output_(*problem.output),
-        profile_(profile), weights_(threads) {
+      : shape_(problem.shape),
+        filters_(*problem.filters),
+        output_(*problem.output),
+        profile_(profile),
+        weights_(threads) {
     for (auto& weights : weights_) weights.resize(filters_.weights_per_filter());
   }
 
@@ -50,7 +55,8 @@ class ReferenceKernel final : public ConvKernel {
                 weights_[thread].data());
     });
     if (profile_) {
-      const std::chrono::duration<double, std::nano> wall = std::chrono::steady_clock::now() - start;
+      const std::chrono::duration<double, std::nano> wall =
+          std::chrono::steady_clock::now() - start;
       times_.lookup_ns = wall.count();
     }
   }
@@ -80,13 +86,13 @@ class ReferenceKernel final : public ConvKernel {
     ForEachPixel(filter, input, output, [&](const int8_t* image, int y, int x) {
       const int32_t sum =
           Dot<int32_t>(shape_, image, weights, y, x, output_.input_zero_point) + bias;
-      const int32_t scaled =
-          output_.real_multiplier.empty()
-              ? MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter], output_.shift[filter])
-              : MultiplyByRealMultiplier(sum, output_.real_multiplier[filter]);
-      return static_cast<int8_t>(std::min(
-          std::max(AddZeroPoint(scaled, output_.output_zero_point), output_.clamp_min_i8),
-          output_.clamp_max_i8));
+      const int32_t scaled = output_.real_multiplier.empty()
+                                 ? MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter],
+                                                                 output_.shift[filter])
+                                 : MultiplyByRealMultiplier(sum, output_.real_multiplier[filter]);
+      return static_cast<int8_t>(
+          std::min(std::max(AddZeroPoint(scaled, output_.output_zero_point), output_.clamp_min_i8),
+                   output_.clamp_max_i8));
     });
   }
 
@@ -128,6 +134,6 @@ std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa, const PlanOpti
 }  // namespace
 
 const KernelFamily kReferenceFamily = {"reference", Supports, CostNs, Make,
-                                        /*real_multipliers=*/true};
+                                       /*real_multipliers=*/true};
 
 }  // namespace tf_signbin

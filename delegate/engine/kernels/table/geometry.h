@@ -81,7 +81,6 @@ class Geometry {
   int segment_columns_ = 1;        // output columns of a segment
   int bands_ = 1, band_rows_ = 1;  // of one image
   int row_tiles_ = 1, column_tiles_ = 1;
-  int lead_lanes_ = 0;
 };
 
 }  // namespace table

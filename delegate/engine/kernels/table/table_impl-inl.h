@@ -50,6 +50,17 @@ HWY_INLINE V<D> ShiftDownOneLane(D d, V<D> high, V<D> low) {
 
 // ------------------------------------------------------------------ look-up
 
+// The address of an entry. On x86 it becomes part of the addressing mode; on Arm it is kept in one
+// register, so that the loads that follow pair up.
+template <typename T>
+HWY_INLINE const T* EntryAt(const char* table, uint16_t offset) {
+  const char* entry = table + offset * kOffsetUnit;
+#if HWY_TARGET == HWY_NEON
+  asm("" : "+r"(entry));
+#endif
+  return reinterpret_cast<const T*>(entry);
+}
+
 // Adds (or subtracts) the entries at the offsets in [stream, end).
 template <bool kSubtract, int kVectors, class D>
 HWY_INLINE void AddEntries(D d, const char* HWY_RESTRICT table, const uint16_t* HWY_RESTRICT stream,
@@ -58,21 +69,17 @@ HWY_INLINE void AddEntries(D d, const char* HWY_RESTRICT table, const uint16_t* 
   constexpr size_t kLanes = hn::MaxLanes(d);
   const auto add = [](V<D> a, V<D> b)
                        HWY_ATTR { return kSubtract ? hn::Sub(a, b) : hn::Add(a, b); };
-  if (kVectors <= 4) {  // the loop itself would cost as much as the additions
-    for (; stream + 1 < end; stream += 2) {
-      const T* entry0 = reinterpret_cast<const T*>(table + stream[0] * kOffsetUnit);
-      const T* entry1 = reinterpret_cast<const T*>(table + stream[1] * kOffsetUnit);
+  // Two at a time: with few vectors the loop itself would cost as much as the additions.
+  for (; stream + 1 < end; stream += 2) {
+    const T* entry0 = EntryAt<T>(table, stream[0]);
+    const T* entry1 = EntryAt<T>(table, stream[1]);
 #pragma GCC unroll 24
-      for (int v = 0; v < kVectors; ++v) {
-        const auto pair =
-            hn::Add(hn::Load(d, entry0 + v * kLanes), hn::Load(d, entry1 + v * kLanes));
-        sum[v] = add(sum[v], pair);
-      }
-    }
-    if (stream == end) return;
+    for (int v = 0; v < kVectors; ++v) sum[v] = add(sum[v], hn::Load(d, entry0 + v * kLanes));
+#pragma GCC unroll 24
+    for (int v = 0; v < kVectors; ++v) sum[v] = add(sum[v], hn::Load(d, entry1 + v * kLanes));
   }
-  for (; stream != end; ++stream) {
-    const T* entry = reinterpret_cast<const T*>(table + *stream * kOffsetUnit);
+  if (stream != end) {
+    const T* entry = EntryAt<T>(table, *stream);
 #pragma GCC unroll 24
     for (int v = 0; v < kVectors; ++v) sum[v] = add(sum[v], hn::Load(d, entry + v * kLanes));
   }
@@ -198,21 +205,35 @@ HWY_INLINE void StoreBlocks(D /*d*/, V<D> x, hn::TFromD<D>* const (&to)[kBlocks]
 #endif
 }
 
+// x - subtrahend in int16 for the lower (upper) 8 bytes of every block.
+template <bool kUpper, class V8>
+HWY_INLINE V<hn::ScalableTag<int16_t>> WidenSub(V8 x, int32_t subtrahend) {
+#if HWY_TARGET == HWY_NEON
+  const int8x8_t s = vdup_n_s8(static_cast<int8_t>(subtrahend));
+  return V<hn::ScalableTag<int16_t>>(
+      vsubl_s8(kUpper ? vget_high_s8(x.raw) : vget_low_s8(x.raw), s));
+#else
+  const hn::ScalableTag<int16_t> d16;
+  const hn::ScalableTag<uint8_t> du8;
+  const auto biased = hn::Xor(hn::BitCast(du8, x), hn::Set(du8, 0x80));  // x + 128, unsigned
+  const auto zero = hn::Zero(du8);
+  const auto wide =
+      kUpper ? hn::InterleaveUpper(du8, biased, zero) : hn::InterleaveLower(du8, biased, zero);
+  return hn::Sub(hn::BitCast(d16, wide), hn::Set(d16, static_cast<int16_t>(subtrahend + 128)));
+#endif
+}
+
 void PlanesI8(const int8_t* const* pixels, int first, int lanes, int channels, int available,
               int32_t zero_point, int16_t* planes, size_t stride) {
-  const hn::ScalableTag<uint8_t> d8;
+  const hn::ScalableTag<int8_t> d8;
   const hn::ScalableTag<int16_t> d16;
   constexpr int kPixels = 2 * kLanes16;
-  const auto sign = hn::Set(d8, 0x80);  // to x + 128, unsigned
-  const auto zero = hn::Set(d16, static_cast<int16_t>(zero_point + 128));
-  HWY_ALIGN uint8_t copy[kPixels * 16] = {};
+  HWY_ALIGN int8_t copy[kPixels * 16] = {};
   for (int c = 0; c < channels; c += 16) {
     const int count = channels - c < 16 ? channels - c : 16;
     for (int lane = 0; lane < lanes; lane += kPixels) {
-      const uint8_t* rows[kPixels];
-      for (int i = 0; i < kPixels; ++i) {
-        rows[i] = reinterpret_cast<const uint8_t*>(pixels[lane + i]) + first + c;
-      }
+      const int8_t* rows[kPixels];
+      for (int i = 0; i < kPixels; ++i) rows[i] = pixels[lane + i] + first + c;
       if (available - c < 16) {  // not to read behind the last pixel
         for (int i = 0; i < kPixels; ++i) {
           for (int b = 0; b < available - c; ++b) copy[i * 16 + b] = rows[i][b];
@@ -222,10 +243,10 @@ void PlanesI8(const int8_t* const* pixels, int first, int lanes, int channels, i
       V<decltype(d8)> x[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) {
-        const uint8_t* from[kBlocks];
+        const int8_t* from[kBlocks];
 #pragma GCC unroll 4
         for (int b = 0; b < kBlocks; ++b) from[b] = rows[PixelOf(b, i)];
-        x[i] = hn::Xor(LoadBlocks(d8, from), sign);
+        x[i] = LoadBlocks(d8, from);
       }
       Transpose16x16(d8, x);
       int16_t* out = planes + static_cast<size_t>(c) * stride + lane;
@@ -233,10 +254,8 @@ void PlanesI8(const int8_t* const* pixels, int first, int lanes, int channels, i
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) {
         if (i < count) {
-          const auto low = hn::BitCast(d16, hn::InterleaveLower(d8, x[i], hn::Zero(d8)));
-          const auto high = hn::BitCast(d16, hn::InterleaveUpper(d8, x[i], hn::Zero(d8)));
-          hn::Store(hn::Sub(low, zero), d16, out);
-          if (both) hn::Store(hn::Sub(high, zero), d16, out + kLanes16);
+          hn::Store(WidenSub<false>(x[i], zero_point), d16, out);
+          if (both) hn::Store(WidenSub<true>(x[i], zero_point), d16, out + kLanes16);
           out += stride;
         }
       }
@@ -700,52 +719,65 @@ HWY_INLINE V<D8> PackBytes(D8 d8, V16 low, V16 high) {
 #endif
 }
 
-// The sums of kLanes16 pixels from `lane` on, in split order.
-template <class V16>
-HWY_INLINE Split LoadSums(const OutputArgsI8& args, const OutputParamsI8& p, size_t row, int lane,
-                          V16 center) {
-  const I32 d32;
-  const hn::ScalableTag<int16_t> d16;
-  Split x;
-  if (args.acc32 != nullptr) {
-    x = SplitLoad(d32, args.acc32 + row + lane);
-  } else {
-    x = WidenMul(d32, hn::Sub(hn::Load(d16, args.acc16 + row + lane), center), p.scale);
-  }
-  if (args.box != nullptr) {
-    const auto b = SplitLoad(d32, args.box + lane);
-    const auto a = hn::Set(d32, p.background);
-    x.first = hn::Add(x.first, hn::Mul(a, b.first));
-    x.second = hn::Add(x.second, hn::Mul(a, b.second));
-  }
-  return x;
-}
+// Where one filter's sums come from.
+struct Sums {
+  const int16_t* HWY_RESTRICT acc16;
+  const int32_t* HWY_RESTRICT acc32;
+  const int32_t* HWY_RESTRICT box;
+  int32_t scale, background;
+  int16_t center;
 
-template <class Rule>
+  // The sums of kLanes16 pixels from `lane` on, in split order.
+  template <bool kSpilled, bool kBox>
+  HWY_INLINE Split Load(int lane) const {
+    const I32 d32;
+    const hn::ScalableTag<int16_t> d16;
+    Split x;
+    if (kSpilled) {
+      x = SplitLoad(d32, acc32 + lane);
+    } else {
+      x = WidenMul(d32, hn::Sub(hn::Load(d16, acc16 + lane), hn::Set(d16, center)), scale);
+    }
+    if (kBox) {
+      const auto b = SplitLoad(d32, box + lane);
+      const auto a = hn::Set(d32, background);
+      x.first = hn::Add(x.first, hn::Mul(a, b.first));
+      x.second = hn::Add(x.second, hn::Mul(a, b.second));
+    }
+    return x;
+  }
+};
+
+template <class Rule, bool kSpilled, bool kBox>
 HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
   const hn::ScalableTag<int16_t> d16;
   const hn::ScalableTag<int8_t> d8;
   constexpr int kPixels = 2 * kLanes16;
-  const int lanes = args.lanes;
+  const int lanes = args.lanes, filters = args.filters;
   const auto low = hn::Set(d8, static_cast<int8_t>(args.clamp_min));
   const auto high = hn::Set(d8, static_cast<int8_t>(args.clamp_max));
   HWY_ALIGN int8_t block[16 * HWY_MAX_BYTES] = {};  // filters x pixels
-  for (int first = 0; first < args.filters; first += 16) {
-    const int count = args.filters - first < 16 ? args.filters - first : 16;
+  for (int first = 0; first < filters; first += 16) {
+    const int count = filters - first < 16 ? filters - first : 16;
     for (int lane = 0; lane < lanes; lane += kPixels) {
       const bool both = lane + kLanes16 < lanes;
       for (int i = 0; i < count; ++i) {
         const OutputParamsI8& p = args.params[first + i];
         const Rule rule(args, first + i);
-        const auto center = hn::Set(d16, p.center);
         const size_t row = static_cast<size_t>(first + i) * lanes;
-        const auto r0 = rule(LoadSums(args, p, row, lane, center));
+        const Sums sums{kSpilled ? nullptr : args.acc16 + row,
+                        kSpilled ? args.acc32 + row : nullptr,
+                        args.box,
+                        p.scale,
+                        p.background,
+                        p.center};
+        const auto r0 = rule(sums.Load<kSpilled, kBox>(lane));
         auto r1 = hn::Zero(d16);
-        if (both) r1 = rule(LoadSums(args, p, row, lane + kLanes16, center));
+        if (both) r1 = rule(sums.Load<kSpilled, kBox>(lane + kLanes16));
         const auto bytes = hn::Min(hn::Max(PackBytes(d8, r0, r1), low), high);
         hn::Store(bytes, d8, block + i * HWY_MAX_BYTES);
       }
-      V<decltype(d8)> x[16];
+      V<hn::ScalableTag<int8_t>> x[16];
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8, block + i * HWY_MAX_BYTES);
       Transpose16x16(d8, x);
@@ -779,13 +811,28 @@ HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
   }
 }
 
+template <class Rule>
+HWY_INLINE void OutputI8BySums(const OutputArgsI8& args) {
+  if (args.acc32 != nullptr) {
+    if (args.box != nullptr) {
+      OutputI8Loop<Rule, true, true>(args);
+    } else {
+      OutputI8Loop<Rule, true, false>(args);
+    }
+  } else if (args.box != nullptr) {
+    OutputI8Loop<Rule, false, true>(args);
+  } else {
+    OutputI8Loop<Rule, false, false>(args);
+  }
+}
+
 void OutputI8(const OutputArgsI8& args) {
   if (!args.fast) {
-    OutputI8Loop<SlowRule>(args);
+    OutputI8BySums<SlowRule>(args);
   } else if (args.exact_negative) {
-    OutputI8Loop<FastRule<true>>(args);
+    OutputI8BySums<FastRule<true>>(args);
   } else {
-    OutputI8Loop<FastRule<false>>(args);
+    OutputI8BySums<FastRule<false>>(args);
   }
 }
 

@@ -1,0 +1,71 @@
+"""Kernel families, as in cmake/kernels.cmake: files named *_<isa>.* get that ISA's flags."""
+
+_AVX2 = [
+    "-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt", "-mmovbe", "-maes",
+    "-mpclmul",
+]
+_AVX512 = _AVX2 + [
+    "-mavx512f", "-mavx512cd", "-mavx512bw", "-mavx512dq", "-mavx512vl",
+    # GCC 12 warns of its own _mm512_undefined_epi32().
+    "-Wno-maybe-uninitialized", "-Wno-uninitialized",
+]
+_X86 = {"avx2": _AVX2, "avx512": _AVX512, "avx512vnni": _AVX512 + ["-mavx512vnni"]}
+_AARCH64 = {"neon": [], "neondot": ["-march=armv8.2-a+dotprod"]}
+_ISAS = _X86.keys() + _AARCH64.keys()
+
+# Families of each processor; `reference` and `table` are everywhere.
+_X86_FAMILIES = ["dense", "permute"]
+
+def kernel_defines():
+    """The macros that tell the engine which families it has."""
+    common = ["TF_SIGNBIN_HAVE_REFERENCE", "TF_SIGNBIN_HAVE_TABLE"]
+    return common + select({
+        "//delegate:x86_64": ["TF_SIGNBIN_HAVE_" + name.upper() for name in _X86_FAMILIES],
+        "//conditions:default": [],
+    })
+
+def _isa_library(isa, flags, copts, deps):
+    native.cc_library(
+        name = "kernels_" + isa,
+        srcs = native.glob(["engine/kernels/*/*_%s.cc" % isa, "engine/kernels/*/*_%s.S" % isa]),
+        copts = copts + flags,
+        deps = deps,
+    )
+
+def kernels(name, copts, deps):
+    """One library for each instruction set, and one for what needs none.
+
+    Args:
+      name: of the library that holds them all.
+      copts: compiler flags of all of them.
+      deps: the engine's headers.
+    """
+    for isa, flags in _X86.items() + _AARCH64.items():
+        _isa_library(isa, flags, copts, deps)
+    special = ["engine/kernels/*/*_%s.cc" % isa for isa in _ISAS]
+    native.cc_library(
+        name = "kernels_common",
+        srcs = native.glob(
+            ["engine/kernels/%s/*.cc" % family for family in ["reference", "table"]],
+            exclude = special,
+        ),
+        copts = copts,
+        deps = deps,
+    )
+    native.cc_library(
+        name = "kernels_x86",
+        srcs = native.glob(
+            ["engine/kernels/%s/*.cc" % family for family in _X86_FAMILIES],
+            exclude = special,
+        ),
+        copts = copts,
+        deps = deps,
+    )
+    native.cc_library(
+        name = name,
+        deps = [":kernels_common"] + select({
+            "//delegate:x86_64": [":kernels_x86"] + [":kernels_" + isa for isa in _X86],
+            "//delegate:aarch64": [":kernels_" + isa for isa in _AARCH64],
+            "//conditions:default": [],
+        }),
+    )
