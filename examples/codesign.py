@@ -10,6 +10,7 @@ Markdown report with tables and plots to --out.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -51,9 +52,12 @@ def main(argv: list[str]) -> None:
 def _train(study: list[points.Point], seeds: list[int], out: Path) -> None:
     data = {task: train.load_data(task) for task in dict.fromkeys(p.task for p in study)}
     with RunProgress(len(seeds) * sum(p.epochs for p in study)) as progress:
-        for point in study:
+        # Seed by seed within a task and width, so that comparisons are complete early.
+        for _, group in itertools.groupby(study, measure.group_of):
+            members = list(group)
             for seed in seeds:
-                train.run(point, seed, data[point.task], out, progress)
+                for point in members:
+                    train.run(point, seed, data[point.task], out, progress)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from lab.progress import RunProgress
 from lab.recipes import Recipe
 from lab.study import measure, points, report, train
 
-POINTS = [points.Point(points.GLYPHS, m, 2.0) for m in points.MAIN]
+POINTS = [points.Point(points.GLYPHS_24, m, 2.0) for m in points.MAIN]
 
 
 def _write(out, accuracy, layers_us):
@@ -86,7 +86,7 @@ class TestReport:
         groups = report.collect(POINTS, (0, 1, 2), tmp_path / "runs")
         text = report.write(groups, tmp_path / "report").read_text()
         assert "| signed-binary centered 2 of 10 | 74.5" in text
-        assert (tmp_path / "report" / "glyphs-w2.png").stat().st_size > 10_000
+        assert (tmp_path / "report" / "glyphs24-w2.png").stat().st_size > 10_000
         stored = json.loads((tmp_path / "report" / "results.json").read_text())
         assert len(stored["points"]) == len(POINTS)
 
@@ -111,7 +111,7 @@ def test_mean_std():
 def test_study_trains_measures_and_resumes(tmp_path, monkeypatch):
     """Two methods, one epoch each, from data to report; the second call trains nothing."""
     short = Recipe(1, 64, "adam", 0.01, "cosine")
-    task = points.Task("digits", "resnet8", 1, short, short)
+    task = points.Task("test", "digits", "resnet8", 1, short, short)
     study = [points.Point(task, m, 0.5) for m in (Method("full_precision"), Method("binary"),
                                                   points.CENTERED_2_OF_10)]  # fmt: skip
     data = datasets.load("digits")

@@ -39,7 +39,7 @@ def measure(points: Sequence[Point], seed: int, out: Path, seconds: float) -> di
 
     Returns:
       key of the point -> {"network_us", "layers_us": {scale: us}, "kernels": [...]}, and the same
-      for XNNPACK_INT8 under "<dataset>-w<width>-XNNPACK int8". Also written to latency.json.
+      for XNNPACK_INT8 under "<task>-w<width>-XNNPACK int8". Also written to latency.json.
     """
     groups: dict[str, list[Point]] = defaultdict(list)
     for point in points:
@@ -65,7 +65,7 @@ def read(out: Path) -> dict[str, Any] | None:
 
 
 def group_of(point: Point) -> str:
-    return f"{point.task.dataset}-w{point.width:g}"
+    return f"{point.task.name}-w{point.width:g}"
 
 
 def dense_key(point: Point) -> str:

@@ -28,7 +28,7 @@ def folder_of(out: Path, point: Point, seed: int) -> Path:
 
 
 def load_data(task: Task) -> ImageDataset:
-    return datasets.load(task.dataset, train_size=task.train_size)
+    return datasets.load(task.dataset, image_size=task.image_size, train_size=task.train_size)
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
