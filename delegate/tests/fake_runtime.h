@@ -84,7 +84,9 @@ class FakeRuntime {
     std::vector<char> array(sizeof(int) + scales.size() * sizeof(float));
     const int size = static_cast<int>(scales.size());
     std::memcpy(array.data(), &size, sizeof(int));
-    std::memcpy(array.data() + sizeof(int), scales.data(), scales.size() * sizeof(float));
+    if (!scales.empty()) {
+      std::memcpy(array.data() + sizeof(int), scales.data(), scales.size() * sizeof(float));
+    }
     abi::TfLiteAffineQuantization affine = {};
     affine.scale = static_cast<abi::TfLiteFloatArray*>(Keep(array.data(), array.size()));
     const int no_zero_points = 0;

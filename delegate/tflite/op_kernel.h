@@ -44,11 +44,11 @@ int Guarded(abi::TfLiteContext* context, const Body& body) {
   try {
     const Status status = body();
     if (status.ok()) return abi::kOk;
-    context->ReportError(context, "tf_signbin: %s", status.message().c_str());
+    context->ReportError(context, "tf_signbin: %s\n", status.message().c_str());
   } catch (const std::exception& error) {
-    context->ReportError(context, "tf_signbin: %s", error.what());
+    context->ReportError(context, "tf_signbin: %s\n", error.what());
   } catch (...) {
-    context->ReportError(context, "tf_signbin: unknown failure");
+    context->ReportError(context, "tf_signbin: unknown failure\n");
   }
   return abi::kError;
 }

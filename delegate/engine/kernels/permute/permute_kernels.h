@@ -22,15 +22,15 @@ static_assert(sizeof(PermuteTask) == 56, "permute_kernels_avx512.S relies on thi
 using PermuteKernelFn = void (*)(const PermuteTask* task);
 
 // Shapes (table registers, taps that share a table, P pixels, F vectors of filters).
-#define TF_SIGNBIN_PERMUTE_SHAPES(X, regs)                                                         \
-  X(regs, 1, 1, 4)                                                                                 \
-  X(regs, 1, 2, 4)                                                                                 \
-  X(regs, 1, 3, 4)                                                                                 \
-  X(regs, 1, 4, 4) X(regs, 1, 5, 4) X(regs, 1, 6, 4) X(regs, 1, 4, 2) X(regs, 1, 5, 2)             \
-      X(regs, 1, 6, 2) X(regs, 1, 7, 2) X(regs, 1, 8, 2) X(regs, 3, 4, 2) X(regs, 3, 5, 2)         \
-          X(regs, 3, 6, 2) X(regs, 3, 7, 2) X(regs, 3, 8, 2) X(regs, 1, 4, 1) X(regs, 1, 5, 1)     \
-              X(regs, 1, 6, 1) X(regs, 1, 7, 1) X(regs, 1, 8, 1) X(regs, 3, 4, 1) X(regs, 3, 5, 1) \
-                  X(regs, 3, 6, 1) X(regs, 3, 7, 1) X(regs, 3, 8, 1) X(regs, 1, 1, 8)
+// clang-format off
+#define TF_SIGNBIN_PERMUTE_SHAPES(X, regs)                                              \
+  X(regs, 1, 1, 4) X(regs, 1, 2, 4) X(regs, 1, 3, 4) X(regs, 1, 4, 4) X(regs, 1, 5, 4)  \
+  X(regs, 1, 6, 4) X(regs, 1, 4, 2) X(regs, 1, 5, 2) X(regs, 1, 6, 2) X(regs, 1, 7, 2)  \
+  X(regs, 1, 8, 2) X(regs, 3, 4, 2) X(regs, 3, 5, 2) X(regs, 3, 6, 2) X(regs, 3, 7, 2)  \
+  X(regs, 3, 8, 2) X(regs, 1, 4, 1) X(regs, 1, 5, 1) X(regs, 1, 6, 1) X(regs, 1, 7, 1)  \
+  X(regs, 1, 8, 1) X(regs, 3, 4, 1) X(regs, 3, 5, 1) X(regs, 3, 6, 1) X(regs, 3, 7, 1)  \
+  X(regs, 3, 8, 1) X(regs, 1, 1, 8)
+// clang-format on
 #define TF_SIGNBIN_PERMUTE_KERNELS(X) \
   TF_SIGNBIN_PERMUTE_SHAPES(X, 1) TF_SIGNBIN_PERMUTE_SHAPES(X, 2)
 

@@ -61,28 +61,30 @@ HWY_INLINE const T* EntryAt(const char* table, uint16_t offset) {
   return reinterpret_cast<const T*>(entry);
 }
 
+// sum[v] += (-=) vector v of an entry.
+template <bool kSubtract, int kVectors, class D>
+HWY_INLINE void AddEntry(D d, const hn::TFromD<D>* entry, V<D> (&sum)[kVectors]) {
+  constexpr size_t kLanes = hn::MaxLanes(d);
+#pragma GCC unroll 24
+  for (int v = 0; v < kVectors; ++v) {
+    const auto x = hn::Load(d, entry + v * kLanes);
+    sum[v] = kSubtract ? hn::Sub(sum[v], x) : hn::Add(sum[v], x);
+  }
+}
+
 // Adds (or subtracts) the entries at the offsets in [stream, end).
 template <bool kSubtract, int kVectors, class D>
 HWY_INLINE void AddEntries(D d, const char* HWY_RESTRICT table, const uint16_t* HWY_RESTRICT stream,
                            const uint16_t* end, V<D> (&sum)[kVectors]) {
   using T = hn::TFromD<D>;
-  constexpr size_t kLanes = hn::MaxLanes(d);
-  const auto add = [](V<D> a, V<D> b)
-                       HWY_ATTR { return kSubtract ? hn::Sub(a, b) : hn::Add(a, b); };
   // Two at a time: with few vectors the loop itself would cost as much as the additions.
   for (; stream + 1 < end; stream += 2) {
     const T* entry0 = EntryAt<T>(table, stream[0]);
     const T* entry1 = EntryAt<T>(table, stream[1]);
-#pragma GCC unroll 24
-    for (int v = 0; v < kVectors; ++v) sum[v] = add(sum[v], hn::Load(d, entry0 + v * kLanes));
-#pragma GCC unroll 24
-    for (int v = 0; v < kVectors; ++v) sum[v] = add(sum[v], hn::Load(d, entry1 + v * kLanes));
+    AddEntry<kSubtract>(d, entry0, sum);
+    AddEntry<kSubtract>(d, entry1, sum);
   }
-  if (stream != end) {
-    const T* entry = EntryAt<T>(table, *stream);
-#pragma GCC unroll 24
-    for (int v = 0; v < kVectors; ++v) sum[v] = add(sum[v], hn::Load(d, entry + v * kLanes));
-  }
+  if (stream != end) AddEntry<kSubtract>(d, EntryAt<T>(table, *stream), sum);
 }
 
 template <typename T, int kVectors, bool kSubtract>
