@@ -8,7 +8,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_SIGNBIN_BUILD_DIR := build/dev
 BUILD := $(TF_SIGNBIN_BUILD_DIR)
 
-.PHONY: help setup demo test test-all ctest pytest lint format docs results wheel clean
+.PHONY: help setup demo test test-all ctest pytest lint format docs results wheel clean \
+  asan-build asan tsan fuzz matrix
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +55,33 @@ docs: setup .venv/.tf_signbin_docs  ## build the site into site/, warnings are e
 	@$(PY) -m pip install --quiet --disable-pip-version-check \
 	  "mkdocs-material>=9.5,<10" "mkdocstrings[python]>=0.26,<2"
 	@touch $@
+
+# Not under build/*/, where the tests look for a delegate that Python can load.
+SANITIZED := build/sanitized
+SANITIZER_FLAGS := -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O1 -gline-tables-only" \
+  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
+asan-build: setup
+	@cmake -S delegate -B $(SANITIZED)/asan -DTF_SIGNBIN_BUILD_FUZZ=ON \
+	  -DTF_SIGNBIN_SANITIZE=address,undefined,fuzzer-no-link $(SANITIZER_FLAGS) >/dev/null
+	@cmake --build $(SANITIZED)/asan -j $(JOBS)
+
+asan: asan-build  ## C++ tests with AddressSanitizer, LeakSanitizer and UBSan (needs clang)
+	@ctest --test-dir $(SANITIZED)/asan -j $(JOBS) --output-on-failure
+
+tsan: setup  ## C++ tests that use threads with ThreadSanitizer (needs clang)
+	@cmake -S delegate -B $(SANITIZED)/tsan -DTF_SIGNBIN_SANITIZE=thread $(SANITIZER_FLAGS) >/dev/null
+	@cmake --build $(SANITIZED)/tsan -j $(JOBS)
+	@ctest --test-dir $(SANITIZED)/tsan --output-on-failure -R 'ThreadPool|Kernels|Delegate'
+
+SECONDS ?= 300
+fuzz: asan-build  ## libFuzzer over hostile operators for SECONDS=300 (needs clang)
+	@mkdir -p $(SANITIZED)/corpus
+	@$(SANITIZED)/asan/fuzz/write_seeds $(SANITIZED)/corpus 400
+	@$(SANITIZED)/asan/fuzz/op_fuzz -max_total_time=$(SECONDS) -max_len=16384 -timeout=20 \
+	  -print_final_stats=1 -artifact_prefix=$(SANITIZED)/ $(SANITIZED)/corpus
+
+matrix: setup  ## one delegate and one model under every supported TFLite runtime
+	@$(PY) tools/matrix.py
 
 wheel: setup  ## dist/*.whl with the delegate inside
 	@$(PY) -m pip wheel --no-deps -w dist .

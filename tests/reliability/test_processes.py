@@ -31,7 +31,7 @@ def test_interpreters_in_several_threads(runner):
     inputs = [models.random_input(np.random.default_rng(9), layer) for layer in layers]
     expected = [
         runner.run_builtin_reference(models.one_layer_model(layer, packed=False), x)
-        for layer, x in zip(layers, inputs)
+        for layer, x in zip(layers, inputs, strict=True)
     ]
     failures: list[str] = []
 

@@ -37,8 +37,8 @@ def test_int8_convolution(
 ):  # fmt: skip
     # The builtin kernel takes a stride or a dilation, not both.
     stride, dilation = ((1, 1), stride) if dilated else (stride, (1, 1))
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
-    size = [span + more for span, more in zip(spans, extra)]
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = [span + more for span, more in zip(spans, extra, strict=True)]
     in_channels = regions * max(1, channels[0] // regions)
     rng = np.random.default_rng(seed)
     layer = models.random_layer(
