@@ -17,7 +17,7 @@ def layer_of(dtype: str, op: str = "conv", **fixed) -> models.Layer:
     rng = np.random.default_rng(11)
     shape = (24, 3, 3, 20) if op == "conv" else (24, 1, 1, 20)
     if op == "conv":
-        fixed |= dict(padding="SAME", stride=(1, 1), dilation=(1, 1))
+        fixed |= {"padding": "SAME", "stride": (1, 1), "dilation": (1, 1)}
     return models.random_layer(
         rng, dtype, op=op, shape=shape, regions=1, kind="two_valued", density=0.4, **fixed
     )

@@ -21,8 +21,9 @@ const TableOps* TableOpsFor(Isa isa) {
       return &kTableOpsAvx512;
 #elif defined(__aarch64__) || defined(__arm__)
     case Isa::kNeon:
-    case Isa::kNeonDot:
       return &kTableOpsNeon;
+    case Isa::kNeonDot:
+      return &kTableOpsNeonDot;
 #endif
     default:
       return nullptr;

@@ -77,7 +77,16 @@ template <bool kSubtract, int kVectors, class D>
 HWY_INLINE void AddEntries(D d, const char* HWY_RESTRICT table, const uint16_t* HWY_RESTRICT stream,
                            const uint16_t* end, V<D> (&sum)[kVectors]) {
   using T = hn::TFromD<D>;
-  // Two at a time: with few vectors the loop itself would cost as much as the additions.
+#if HWY_TARGET == HWY_NEON
+  constexpr bool kPairs = kVectors <= 4;  // two entries' loads get mixed, and fewer of them pair up
+#else
+  constexpr bool kPairs = true;
+#endif
+  if (!kPairs) {
+    for (; stream != end; ++stream) AddEntry<kSubtract>(d, EntryAt<T>(table, *stream), sum);
+    return;
+  }
+  // With few vectors the loop itself would cost as much as the additions.
   for (; stream + 1 < end; stream += 2) {
     const T* entry0 = EntryAt<T>(table, stream[0]);
     const T* entry1 = EntryAt<T>(table, stream[1]);

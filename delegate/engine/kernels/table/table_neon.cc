@@ -9,6 +9,8 @@ namespace tf_signbin {
 namespace table {
 
 const TableOps kTableOpsNeon = HWY_NAMESPACE::MakeTableOps(Isa::kNeon);
+// The same code: the int8 dot product has no use here. The cost model tells the cores apart.
+const TableOps kTableOpsNeonDot = HWY_NAMESPACE::MakeTableOps(Isa::kNeonDot);
 
 }  // namespace table
 }  // namespace tf_signbin

@@ -131,6 +131,7 @@ extern const TableOps kTableOpsPortable;
 extern const TableOps kTableOpsAvx2;
 extern const TableOps kTableOpsAvx512;
 extern const TableOps kTableOpsNeon;
+extern const TableOps kTableOpsNeonDot;
 
 }  // namespace table
 }  // namespace tf_signbin
