@@ -85,7 +85,8 @@ install_python_packages() {
   if [ "$(uname -m)" = x86_64 ]; then
     # tf_keras asks for `tensorflow`, whose x86 wheel is twice the size for its GPU code. The same
     # release without it is `tensorflow-cpu`; the requirements of both are then listed here.
-    $pip "tensorflow-cpu>=2.21,<2.22" "absl-py<2" dm-tree mock scipy six "scikit-learn<2"
+    $pip "tensorflow-cpu>=2.21,<2.22" "absl-py<2" dm-tree mock scipy six "scikit-learn<2" \
+      "tensorboard>=2.16,<3"
     $pip --no-deps "tf-keras>=2.21,<2.22" "tensorflow-model-optimization>=0.8.1,<0.9"
     $pip -e ".[runtime,cli,dev]"
   else
