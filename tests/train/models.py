@@ -28,7 +28,7 @@ def residual():
 def bottleneck():
     """1x1 convolutions on the main path and in the shortcut (ResNet-50's block)."""
     image = keras.Input((8, 8, 3))
-    x = layers.ReLU()(conv_norm(image, 8))
+    x = layers.MaxPooling2D()(layers.ReLU()(conv_norm(image, 8)))
     y = layers.ReLU()(conv_norm(x, 6, 1))
     y = layers.ReLU()(conv_norm(y, 6, 3))
     y = conv_norm(y, 16, 1)

@@ -219,8 +219,7 @@ def _is_shortcut(
     layer = layers[name]
     if type(layer).__name__ not in ("Conv1D", "Conv2D") or any(k != 1 for k in layer.kernel_size):
         return False
-    source = _skip_backward(name, layers, producers)
-    if source is None or len(consumers[source]) < 2:
+    if not _input_is_shared(name, layers, producers, consumers):
         return False
     following = consumers[name]
     while len(following) == 1 and type(layers[following[0]]).__name__ in _POINTWISE:
@@ -228,13 +227,20 @@ def _is_shortcut(
     return len(following) == 1 and type(layers[following[0]]).__name__ == "Add"
 
 
-def _skip_backward(
-    name: str, layers: dict[str, Any], producers: dict[str, list[str]]
-) -> str | None:
-    """The producer of a convolution's input, seen through pooling and padding."""
+def _input_is_shared(
+    name: str,
+    layers: dict[str, Any],
+    producers: dict[str, list[str]],
+    consumers: dict[str, list[str]],
+) -> bool:
+    """Whether other layers use the layer's input, before or after pooling and padding."""
     skipped = ("AveragePooling2D", "MaxPooling2D", "AveragePooling1D", "MaxPooling1D",
                "ZeroPadding2D", "ZeroPadding1D")  # fmt: skip
     parents = producers[name]
-    while len(parents) == 1 and type(layers[parents[0]]).__name__ in skipped:
+    while len(parents) == 1:
+        if len(consumers[parents[0]]) > 1:
+            return True
+        if type(layers[parents[0]]).__name__ not in skipped:
+            return False
         parents = producers[parents[0]]
-    return parents[0] if len(parents) == 1 else None
+    return False

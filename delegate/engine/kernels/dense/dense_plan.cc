@@ -85,13 +85,26 @@ DensePlan MakeDensePlan(const ConvShape& shape) {
 }
 
 double DenseCostNs(const ConvProblem& problem) {
-  const ConvShape& s = problem.shape;
-  const double pixels = static_cast<double>(s.batch) * s.out_h * s.out_w;
-  const double vectors = CeilDiv(s.out_c, kDenseLanes);
-  const double groups =
-      static_cast<double>(s.kernel_h) * s.kernel_w * CeilDiv(s.in_c, kDenseChannels);
-  const double rows = static_cast<double>(s.batch) * s.in_h;
-  return pixels * vectors * (groups * 0.125 + 1.5) + rows * s.in_w * s.in_c * 0.01;
+  // Nanoseconds on one thread, fitted on Zen 5 (docs/performance.md).
+  constexpr double kDotNs = 0.114, kSingleDotNs = 0.128;  // 64 products; with one vector of filters
+  constexpr int kLeastDots = 8;                           // fewer at a time wait for one another
+  constexpr double kOutputNs = 0.9, kScalarOutputNs = 60;  // of a vector
+  constexpr double kByteNs = 0.0037, kRowNs = 40;
+  const DensePlan plan = MakeDensePlan(problem.shape);
+  const ConvShape& s = plan.shape;
+  const double rows = static_cast<double>(s.batch) * s.out_h * plan.strips();
+  const double groups = static_cast<double>(plan.taps) * plan.tap_groups;
+  double row_ns = kRowNs;
+  for (const DenseBlock& block : plan.blocks) {
+    const double dot_ns = block.vectors == 1 ? kSingleDotNs : kDotNs;
+    for (const DenseRun& run : SplitDensePixels(block.vectors, plan.StripWidth(0))) {
+      row_ns += std::max(run.pixels * block.vectors, kLeastDots) * groups * dot_ns;
+    }
+    row_ns += plan.StripWidth(0) * block.vectors *
+              (problem.output->real_multiplier.empty() ? kOutputNs : kScalarOutputNs);
+  }
+  const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c;
+  return rows * row_ns + bytes * kByteNs;
 }
 
 }  // namespace tf_signbin

@@ -34,37 +34,6 @@ struct Tables {
   double cost_ns = 0;
 };
 
-// Nanoseconds on one thread, fitted on Zen 5 (docs/performance.md). Their ratios are what choices
-// depend on: two-register lookups need a copy of the index, one-register tables cover fewer
-// channels and are cheaper to build.
-double CostNs(const ConvProblem& problem, int channels, int registers) {
-  const bool int8 = problem.type == DataType::kInt8;
-  const double lookup_ns =
-      int8 ? (registers == 2 ? 0.157 : 0.126) : (registers == 2 ? 0.183 : 0.157);
-  const double table_ns = registers == 2 ? 0.9 : 0.5;
-  const double output_ns = int8 ? 1.8 : 0.9;
-  const ConvShape& s = problem.shape;
-  const double groups = static_cast<double>(MakeGroups(*problem.filters, channels).size());
-  const double vectors = CeilDiv(s.out_c, int8 ? 32 : 16);
-  const double out_pixels = static_cast<double>(s.batch) * s.out_h * s.out_w;
-  const double columns = static_cast<double>(s.batch) * (s.out_h * s.stride_h + s.kernel_h - 1) *
-                         (s.out_w * s.stride_w + s.kernel_w - 1);
-  return out_pixels * vectors * groups * s.kernel_h * s.kernel_w * lookup_ns +
-         columns * groups * table_ns + out_pixels * vectors * output_ns;
-}
-
-Tables ChooseTables(const ConvProblem& problem, int group) {
-  Tables best;
-  for (const int registers : {1, 2}) {
-    const int limit = (problem.type == DataType::kInt8 ? 32 : 16) * registers;
-    Dictionary dictionary = ChooseDictionary(*problem.filters, limit, group);
-    if (dictionary.channels == 0) continue;
-    const double cost = CostNs(problem, dictionary.channels, registers);
-    if (best.registers == 0 || cost < best.cost_ns) best = {std::move(dictionary), registers, cost};
-  }
-  return best;
-}
-
 // A kernel without spatial extent and stride sees its image as one long row.
 ConvShape Flatten(ConvShape s) {
   const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
@@ -76,17 +45,17 @@ ConvShape Flatten(ConvShape s) {
   return s;
 }
 
-void AddBlocks(const PermutePlan& plan, std::vector<FilterBlock>* blocks) {
-  const ConvShape& s = plan.shape;
+std::vector<FilterBlock> MakeBlocks(const ConvShape& s, int vectors, size_t groups) {
+  std::vector<FilterBlock> blocks;
   const bool rows_of_three = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1;
   // Three taps that share their tables allow longer runs of pixels, and so fewer passes over
   // indices that come from the second-level cache.
-  const double index_bytes = static_cast<double>(s.out_c) * s.kernel_h * s.kernel_w *
-                             static_cast<double>(plan.groups.size());
-  for (int v = 0; v < plan.vectors;) {
+  const double index_bytes =
+      static_cast<double>(s.out_c) * s.kernel_h * s.kernel_w * static_cast<double>(groups);
+  for (int v = 0; v < vectors;) {
     FilterBlock block;
     block.first_vector = v;
-    const int left = plan.vectors - v;
+    const int left = vectors - v;
     if (s.out_w == 1 && s.out_h == 1 && left >= 8) {
       block.vectors = 8;
       block.min_pixels = block.max_pixels = 1;
@@ -100,9 +69,59 @@ void AddBlocks(const PermutePlan& plan, std::vector<FilterBlock>* blocks) {
       block.max_pixels = 8;
       if (rows_of_three) block.shared_taps = 3;
     }
-    blocks->push_back(block);
+    blocks.push_back(block);
     v += block.vectors;
   }
+  return blocks;
+}
+
+// Nanoseconds on one thread, fitted on Zen 5 (docs/performance.md).
+struct Costs {
+  double lookup;  // of a group for one vector of filters
+  double table;   // built
+  double output;  // one vector of one pixel
+  double tap;     // start of a tap in a microkernel
+  double call;    // of a microkernel
+};
+constexpr double kRowNs = 20;
+
+double CostNs(const ConvProblem& problem, int channels, int registers) {
+  // Two-register lookups need a copy of the index; one-register tables cover fewer channels and are
+  // cheaper to build.
+  constexpr Costs kInt8[] = {{0.132, 0.55, 2.4, 2.4, 17}, {0.180, 0.90, 2.3, 4.7, 16}};
+  constexpr Costs kFloat32[] = {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.29, 1.40, 2.8, 8}};
+  const bool int8 = problem.type == DataType::kInt8;
+  const Costs& costs = (int8 ? kInt8 : kFloat32)[registers - 1];
+  const ConvShape s = Flatten(problem.shape);
+  const size_t groups = MakeGroups(*problem.filters, channels).size();
+  const int vectors = CeilDiv(s.out_c, int8 ? 32 : 16);
+  const double taps = static_cast<double>(s.kernel_h) * s.kernel_w;
+  double row_ns = kRowNs;
+  for (const FilterBlock& block : MakeBlocks(s, vectors, groups)) {
+    const int runs = CeilDiv(s.out_w, block.max_pixels);
+    const double pixels = std::max(s.out_w, runs * block.min_pixels);
+    row_ns += pixels * block.vectors * static_cast<double>(groups) * taps * costs.lookup +
+              runs * (taps / block.shared_taps * costs.tap + costs.call) +
+              static_cast<double>(s.out_w) * block.vectors * costs.output;
+  }
+  // A kernel of one row or column leaves out what a stride skips.
+  const double columns = static_cast<double>(s.out_w) * (s.kernel_w == 1 ? 1 : s.stride_w) +
+                         (s.kernel_w - 1) * s.dilation_w;
+  const double rows = static_cast<double>(s.out_h) * (s.kernel_h == 1 ? 1 : s.stride_h) +
+                      (s.kernel_h - 1) * s.dilation_h;
+  return s.batch * (s.out_h * row_ns + rows * columns * static_cast<double>(groups) * costs.table);
+}
+
+Tables ChooseTables(const ConvProblem& problem, int group) {
+  Tables best;
+  for (const int registers : {1, 2}) {
+    const int limit = (problem.type == DataType::kInt8 ? 32 : 16) * registers;
+    Dictionary dictionary = ChooseDictionary(*problem.filters, limit, group);
+    if (dictionary.channels == 0) continue;
+    const double cost = CostNs(problem, dictionary.channels, registers);
+    if (best.registers == 0 || cost < best.cost_ns) best = {std::move(dictionary), registers, cost};
+  }
+  return best;
 }
 
 // Most effectual weights that any filter has in each (index word, kernel row).
@@ -282,7 +301,7 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   plan.vectors = CeilDiv(filters.out_c, plan.lanes);
 
   const ConvShape& s = plan.shape;
-  AddBlocks(plan, &plan.blocks);
+  plan.blocks = MakeBlocks(s, plan.vectors, plan.groups.size());
   if (s.kernel_w == 1) plan.column_step = s.stride_w;
   plan.ring_rows = (s.kernel_h - 1) * s.dilation_h + 1;
   plan.tables_per_segment = s.kernel_h == 1;
