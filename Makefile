@@ -8,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_SIGNBIN_BUILD_DIR := build/dev
 BUILD := $(TF_SIGNBIN_BUILD_DIR)
 
-.PHONY: help setup demo test test-all ctest pytest lint format docs results wheel clean \
+.PHONY: help setup demo test test-all ctest pytest lint format docs results bazel-test wheel clean \
   asan-build asan tsan fuzz matrix
 
 help:  ## this list
@@ -82,6 +82,10 @@ fuzz: asan-build  ## libFuzzer over hostile operators for SECONDS=300 (needs cla
 
 matrix: setup  ## one delegate and one model under every supported TFLite runtime
 	@$(PY) tools/matrix.py
+
+bazel-test: setup  ## build and test with Bazel (Debian: bazel-bootstrap), without network
+	@command -v bazel >/dev/null || { echo "install Bazel: sudo apt-get install bazel-bootstrap"; exit 1; }
+	@PATH=$(CURDIR)/.venv/bin:$$PATH bazel test --jobs=$(JOBS) --test_env=PATH //...
 
 wheel: setup  ## dist/*.whl with the delegate inside
 	@$(PY) -m pip wheel --no-deps -w dist .

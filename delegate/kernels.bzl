@@ -29,6 +29,7 @@ def _isa_library(isa, flags, copts, deps):
         name = "kernels_" + isa,
         srcs = native.glob(["engine/kernels/*/*_%s.cc" % isa, "engine/kernels/*/*_%s.S" % isa]),
         copts = copts + flags,
+        linkstatic = True,
         deps = deps,
     )
 
@@ -50,6 +51,7 @@ def kernels(name, copts, deps):
             exclude = special,
         ),
         copts = copts,
+        linkstatic = True,
         deps = deps,
     )
     native.cc_library(
@@ -59,6 +61,7 @@ def kernels(name, copts, deps):
             exclude = special,
         ),
         copts = copts,
+        linkstatic = True,
         deps = deps,
     )
     native.cc_library(
