@@ -1,9 +1,10 @@
 // Dense int8 convolution: filters in lanes, four channels a dot product, no im2col.
 //
-// Input rows are copied once into a small ring: offset to unsigned, with their padding, and
-// channels in whole groups. A window's taps are then plain addresses in it. Weights of a panel of
-// filters stay in the second-level cache for all rows. This file prepares a layer and walks its
-// tiles; the vector code is in dense_avx512vnni.cc and dense_kernels_avx512vnni.S.
+// Taps are plain addresses: in the input itself where a layer has whole groups of channels and no
+// padding, else in a small ring into which input rows are copied once, with padding around them.
+// Weights of a panel of filters stay in the second-level cache for all rows. This file prepares a
+// layer and walks its tiles; the vector code is in dense_avx512vnni.cc and
+// dense_kernels_avx512vnni.S.
 #include "engine/kernels/dense/dense.h"
 
 #include <algorithm>
@@ -115,11 +116,11 @@ class DenseConv final : public ConvKernel {
     int image, strip, first_row, end_row, first_block, end_block;
   };
   struct Workspace {
-    Aligned<uint8_t> ring;
-    std::vector<int> ring_row;             // input row that each slot holds
-    std::vector<const uint8_t*> taps;      // of pixel 0 of the strip
-    std::vector<const uint8_t*> run_taps;  // of a run's first pixel
-    Aligned<int32_t> sums;                 // registers of one microkernel call
+    Aligned<int8_t> ring;
+    std::vector<int> ring_row;            // input row that each slot holds
+    std::vector<const int8_t*> taps;      // of pixel 0 of the strip
+    std::vector<const int8_t*> run_taps;  // of a run's first pixel
+    Aligned<int32_t> sums;                // registers of one microkernel call
     StageTimes times;
   };
 
@@ -179,8 +180,10 @@ class DenseConv final : public ConvKernel {
 
   Workspace MakeWorkspace() const {
     Workspace w;
-    w.ring = Aligned<uint8_t>(plan_.ring_rows * plan_.row_bytes());
-    w.ring_row.resize(plan_.ring_rows);
+    if (!plan_.direct) {
+      w.ring = Aligned<int8_t>(plan_.ring_rows * plan_.row_bytes());
+      w.ring_row.resize(plan_.ring_rows);
+    }
     w.taps.resize(plan_.taps);
     w.run_taps.resize(plan_.taps);
     w.sums = Aligned<int32_t>(kMaxDenseSums * kDenseLanes);
@@ -230,7 +233,7 @@ class DenseConv final : public ConvKernel {
       if (first >= end) continue;
       for (int y = task.first_row; y < task.end_row; ++y) {
         const double start = profile_ ? NowNs() : 0;
-        FillRing(image, y, &row, w);
+        PointTaps(image, y, &row, w);
         if (profile_) w->times.tables_ns += NowNs() - start;
         int8_t* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
         for (int block = first; block < end; ++block) RunBlock(block, last_strip, out_row, w);
@@ -253,33 +256,36 @@ class DenseConv final : public ConvKernel {
     row.inside = columns_before(0);
     row.right = columns_before(s.in_w);
     row.inside_x = first_x + row.inside * row.step;
-    row.padding = static_cast<uint8_t>(output_.input_zero_point + kDenseOffset);
+    row.padding = static_cast<int8_t>(output_.input_zero_point);
     return row;
   }
 
-  // Copies the input rows of output row y that are not yet there, and points the taps at them.
-  void FillRing(const int8_t* image, int y, DenseRow* row, Workspace* w) const {
+  // Points the taps at the input rows of output row y, or at copies of them.
+  void PointTaps(const int8_t* image, int y, DenseRow* row, Workspace* w) const {
     const ConvShape& s = plan_.shape;
     int in_y = y * s.stride_h - s.pad_top;
-    int slot = in_y % plan_.ring_rows;
-    if (slot < 0) slot += plan_.ring_rows;
-    for (int dy = 0; dy < s.kernel_h; ++dy) {
-      uint8_t* copy = w->ring.get() + slot * plan_.row_bytes();
-      if (w->ring_row[slot] != in_y) {
-        const bool inside = in_y >= 0 && in_y < s.in_h;
-        row->row = inside ? image + static_cast<size_t>(in_y) * s.in_w * s.in_c : nullptr;
-        row->out = copy;
-        DenseCopyRow(*row);
-        w->ring_row[slot] = in_y;
-      }
+    for (int dy = 0; dy < s.kernel_h; ++dy, in_y += s.dilation_h) {
+      const bool inside = in_y >= 0 && in_y < s.in_h;
+      row->row = inside ? image + static_cast<size_t>(in_y) * s.in_w * s.in_c : nullptr;
+      const int8_t* first_column = plan_.direct
+                                       ? row->row + static_cast<size_t>(row->inside_x) * s.in_c
+                                       : CopyOfRow(in_y, row, w);
       for (int tap = 0; tap < plan_.taps_per_row; ++tap) {
         w->taps[dy * plan_.taps_per_row + tap] =
-            copy + static_cast<size_t>(tap) * plan_.tap_step() * plan_.padded_c;
+            first_column + static_cast<size_t>(tap) * plan_.tap_step() * plan_.padded_c;
       }
-      in_y += s.dilation_h;
-      slot += s.dilation_h;
-      if (slot >= plan_.ring_rows) slot -= plan_.ring_rows;
     }
+  }
+
+  const int8_t* CopyOfRow(int in_y, DenseRow* row, Workspace* w) const {
+    int slot = in_y % plan_.ring_rows;
+    if (slot < 0) slot += plan_.ring_rows;
+    row->out = w->ring.get() + slot * plan_.row_bytes();
+    if (w->ring_row[slot] != in_y) {
+      DenseCopyRow(*row);
+      w->ring_row[slot] = in_y;
+    }
+    return row->out;
   }
 
   void RunBlock(int index, bool last_strip, int8_t* out_row, Workspace* w) const {

@@ -8,23 +8,21 @@ namespace {
 
 // ---------------------------------------------------------------- copying activations
 
-inline __m512i Offset(__m512i x) { return _mm512_xor_si512(x, _mm512_set1_epi8(-128)); }
-
 inline __mmask64 FirstBytes(ptrdiff_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
 
-void Fill(uint8_t* out, ptrdiff_t bytes, uint8_t value) {
-  const __m512i x = _mm512_set1_epi8(static_cast<char>(value));
+void Fill(int8_t* out, ptrdiff_t bytes, int8_t value) {
+  const __m512i x = _mm512_set1_epi8(value);
   ptrdiff_t i = 0;
   for (; i + 64 <= bytes; i += 64) _mm512_storeu_si512(out + i, x);
   if (i < bytes) _mm512_mask_storeu_epi8(out + i, FirstBytes(bytes - i), x);
 }
 
-void CopyBytes(const int8_t* in, ptrdiff_t bytes, uint8_t* out) {
+void CopyBytes(const int8_t* in, ptrdiff_t bytes, int8_t* out) {
   ptrdiff_t i = 0;
-  for (; i + 64 <= bytes; i += 64) _mm512_storeu_si512(out + i, Offset(_mm512_loadu_si512(in + i)));
+  for (; i + 64 <= bytes; i += 64) _mm512_storeu_si512(out + i, _mm512_loadu_si512(in + i));
   if (i < bytes) {
     const __mmask64 mask = FirstBytes(bytes - i);
-    _mm512_mask_storeu_epi8(out + i, mask, Offset(_mm512_maskz_loadu_epi8(mask, in + i)));
+    _mm512_mask_storeu_epi8(out + i, mask, _mm512_maskz_loadu_epi8(mask, in + i));
   }
 }
 
@@ -160,13 +158,13 @@ void DenseCopyRow(const DenseRow& r) {
     return Fill(r.out, static_cast<ptrdiff_t>(r.columns) * r.padded_c, r.padding);
   }
   Fill(r.out, static_cast<ptrdiff_t>(r.inside) * r.padded_c, r.padding);
-  uint8_t* out = r.out + static_cast<ptrdiff_t>(r.inside) * r.padded_c;
+  int8_t* out = r.out + static_cast<ptrdiff_t>(r.inside) * r.padded_c;
   const int8_t* in = r.row + static_cast<ptrdiff_t>(r.inside_x) * r.in_c;
   if (r.step == 1 && r.in_c == r.padded_c) {
     CopyBytes(in, static_cast<ptrdiff_t>(r.right - r.inside) * r.in_c, out);
   } else {
     const ptrdiff_t in_step = static_cast<ptrdiff_t>(r.step) * r.in_c;
-    uint8_t* to = out;
+    int8_t* to = out;
     for (int column = r.inside; column < r.right; ++column, in += in_step, to += r.padded_c) {
       CopyBytes(in, r.in_c, to);
     }

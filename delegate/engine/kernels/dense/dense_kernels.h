@@ -9,7 +9,7 @@ namespace tf_signbin {
 // One call: P adjacent output pixels times F vectors of 16 filters. A tap is a run of channels that
 // is contiguous in the input. The assembly knows these offsets.
 struct DenseTask {
-  const uint8_t* const* taps;  // for each tap: the first pixel's first channel
+  const int8_t* const* taps;  // for each tap: the first pixel's first channel
   int64_t tap_count;
   int64_t blocks;         // whole blocks of 4 channel groups (of 4 channels) in a tap
   int64_t tail_groups;    // groups after them

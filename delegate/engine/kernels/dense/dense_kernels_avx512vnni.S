@@ -2,9 +2,9 @@
 //
 // A microkernel computes P output pixels times F vectors of 16 filters. Its accumulators stay in
 // registers: they start at the filters' biases and gain, for every group of 4 channels, one VPDPBUSD
-// (unsigned activations, signed weights). A group's F weight vectors are loaded once; a pixel's 4
-// activations are broadcast to a register once and used F times, which on Zen 5 is free beside the
-// dot products (two of them a cycle), while a broadcast within VPDPBUSD is not (docs/performance.md).
+// (unsigned activations, signed weights). A group's F weight vectors are loaded once. A pixel's 4
+// activations are broadcast to a register once, made unsigned (x + 128) by the exclusive or that
+// loads them, and used F times: on Zen 5 free beside the dot products, two of them a cycle.
 //
 //   void name(const DenseTask* task);            see dense_kernels.h
 //
@@ -26,22 +26,22 @@
 
         .set BLOCK_GROUPS, 4
 
-// zmm<reg> = 4 activations of pixel p; r8, r9, ... r13 point at pixels 0, 3, ... 15, rax is the step.
-        .macro BROADCAST reg, p, disp
+// zmm<reg> = 4 activations of pixel p, unsigned; r8, r9, ... r13 point at pixels 0, 3, ... 15, rax is the step.
+        .macro ACTIVATIONS reg, p, disp
         .if \p % 3 == 0
-        BROADCAST_AT \reg, %(8 + \p / 3), 0, \disp
+        ACTIVATIONS_AT \reg, %(8 + \p / 3), 0, \disp
         .elseif \p % 3 == 1
-        BROADCAST_AT \reg, %(8 + \p / 3), 1, \disp
+        ACTIVATIONS_AT \reg, %(8 + \p / 3), 1, \disp
         .else
-        BROADCAST_AT \reg, %(8 + \p / 3), 2, \disp
+        ACTIVATIONS_AT \reg, %(8 + \p / 3), 2, \disp
         .endif
         .endm
 
-        .macro BROADCAST_AT reg, base, scale, disp
+        .macro ACTIVATIONS_AT reg, base, scale, disp
         .if \scale == 0
-        vpbroadcastd zmm\reg, dword ptr [r\base + \disp]
+        vpxord zmm\reg, zmm31, dword ptr [r\base + \disp]{1to16}
         .else
-        vpbroadcastd zmm\reg, dword ptr [r\base + rax*\scale + \disp]
+        vpxord zmm\reg, zmm31, dword ptr [r\base + rax*\scale + \disp]{1to16}
         .endif
         .endm
 
@@ -66,8 +66,8 @@
         .endr
         .set p, 0
         .rept \pixels
-        .set temporary, first_temporary + p % (32 - first_temporary)
-        BROADCAST %temporary, %p, %(\index*4)
+        .set temporary, first_temporary + p % (31 - first_temporary)
+        ACTIVATIONS %temporary, %p, %(\index*4)
         .set f, 0
         .rept \vectors
         DOT %(p*\vectors + f), %temporary, %(\pixels*\vectors + f)
@@ -115,6 +115,8 @@ tf_signbin_dense_i8_p\pixels\()f\vectors:
         mov rdx, [rdi + TASK_WEIGHTS]
         mov rsi, [rdi + TASK_TAPS]
         mov rbx, [rdi + TASK_TAP_COUNT]
+        mov ecx, 0x80808080
+        vpbroadcastd zmm31, ecx
         mov rcx, [rdi + TASK_BIAS]
         .set i, 0
         .rept \pixels*\vectors

@@ -12,7 +12,7 @@ namespace tf_signbin {
 inline constexpr int kDenseLanes = 16;    // filters in a vector
 inline constexpr int kDenseChannels = 4;  // input channels in a group
 
-// Activations are copied as x + 128, unsigned.
+// The microkernels take activations as x + 128, unsigned.
 inline constexpr int kDenseOffset = 128;
 
 // One row of the copy: `columns` pixels of `padded_c` bytes. Columns [inside, right) are input
@@ -22,8 +22,8 @@ struct DenseRow {
   int in_c, padded_c;
   int columns, inside, right;
   int inside_x, step;
-  uint8_t padding;  // the zero point, offset
-  uint8_t* out;
+  int8_t padding;  // the zero point
+  int8_t* out;
 };
 
 // How 16 accumulators are rescaled, even lanes' filters first. With s = -shift >= 1, TFLite's two

@@ -1,6 +1,7 @@
 #include "engine/kernels/dense/dense_plan.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "engine/kernels/dense/dense.h"
 #include "engine/kernels/dense/dense_ops.h"
@@ -45,7 +46,13 @@ DensePlan MakeDensePlan(const ConvShape& shape) {
   plan.shape = Flatten(shape);
   const ConvShape& s = plan.shape;
   plan.padded_c = CeilDiv(s.in_c, kDenseChannels) * kDenseChannels;
-  if (s.kernel_w == 1) plan.column_step = s.stride_w;
+  const auto last = [](int out, int stride, int kernel, int dilation) {
+    return int64_t{out - 1} * stride + int64_t{kernel - 1} * dilation;
+  };
+  plan.direct = plan.padded_c == s.in_c && s.pad_top == 0 && s.pad_left == 0 &&
+                last(s.out_h, s.stride_h, s.kernel_h, s.dilation_h) < s.in_h &&
+                last(s.out_w, s.stride_w, s.kernel_w, s.dilation_w) < s.in_w;
+  if (s.kernel_w == 1 && !plan.direct) plan.column_step = s.stride_w;
   const bool contiguous = s.kernel_w == 1 || s.dilation_w == 1;
   plan.taps_per_row = contiguous ? 1 : s.kernel_w;
   plan.taps = s.kernel_h * plan.taps_per_row;
@@ -104,7 +111,7 @@ double DenseCostNs(const ConvProblem& problem) {
               (problem.output->real_multiplier.empty() ? kOutputNs : kScalarOutputNs);
   }
   const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c;
-  return rows * row_ns + bytes * kByteNs;
+  return rows * row_ns + (plan.direct ? 0 : bytes * kByteNs);
 }
 
 }  // namespace tf_signbin

@@ -25,7 +25,9 @@ struct DenseRun {
 };
 
 struct DensePlan {
-  ConvShape shape;      // 1x1 unstrided convolutions are flattened to one row
+  ConvShape shape;  // 1x1 unstrided convolutions are flattened to one row
+  // No padding and whole groups of channels: taps point into the input itself.
+  bool direct = false;
   int padded_c = 0;     // channels of the copy, whole groups
   int column_step = 1;  // input pixels a column of the copy: 1-wide strided kernels skip the rest
   int taps = 0;  // contiguous runs of channels in a window: kernel rows, or pixels if dilated
