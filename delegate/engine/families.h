@@ -31,7 +31,8 @@ extern const KernelFamily kReferenceFamily;
 extern const KernelFamily kTableFamily;
 // Look-up tables in registers, filters in lanes: AVX-512BW (x86 builds only).
 extern const KernelFamily kPermuteFamily;
-// Unpacked int8 weights and dot products, filters in lanes: AVX-512 VNNI (x86 builds only).
+// Unpacked int8 weights, or dense ones, and dot products, filters in lanes: AVX-512 VNNI (x86
+// builds only).
 extern const KernelFamily kDenseFamily;
 
 }  // namespace tf_signbin

@@ -29,8 +29,9 @@ class Status {
 
 enum class DataType { kFloat32, kInt8 };
 
-// How a filter's weights follow from its mask bits (docs/format.md).
-enum class WeightKind { kTwoValued, kTernary };
+// How a filter's weights follow from its mask bits (docs/format.md). kDense has no masks and is in
+// no file: its values are the weights themselves, in mask order, with regions 1.
+enum class WeightKind { kTwoValued, kTernary, kDense };
 
 // Geometry of one convolution; a fully connected layer is a 1x1 convolution of a 1x1 image with
 // one batch entry a row. Activations are NHWC.
@@ -45,6 +46,7 @@ struct ConvShape {
 };
 
 // Weights of one layer as the model file holds them (docs/format.md).
+// V: two_valued 2, ternary 1, dense weights_per_filter().
 struct PackedFilters {
   WeightKind kind = WeightKind::kTwoValued;
   int out_c = 0, kernel_h = 1, kernel_w = 1, in_c = 0;
@@ -54,9 +56,15 @@ struct PackedFilters {
   std::vector<float> values_f32;     // [out_c, regions, V]; empty for int8
   std::vector<int8_t> values_i8;     // [out_c, regions, V]; empty for float32
 
-  int planes() const { return kind == WeightKind::kTernary ? 2 : 1; }
-  int values_per_region() const { return kind == WeightKind::kTernary ? 1 : 2; }
+  int planes() const {
+    return kind == WeightKind::kTernary ? 2 : kind == WeightKind::kTwoValued ? 1 : 0;
+  }
   size_t weights_per_filter() const { return static_cast<size_t>(kernel_h) * kernel_w * in_c; }
+  int values_per_region() const {
+    return kind == WeightKind::kTernary     ? 1
+           : kind == WeightKind::kTwoValued ? 2
+                                            : static_cast<int>(weights_per_filter());
+  }
   size_t mask_row_bytes() const { return (weights_per_filter() + 7) / 8; }
   bool bit(int plane, int filter, size_t weight) const {
     return masks[(static_cast<size_t>(plane) * out_c + filter) * mask_row_bytes() + weight / 8] >>

@@ -2,6 +2,7 @@
 #ifndef TF_SIGNBIN_ENGINE_UNPACK_H_
 #define TF_SIGNBIN_ENGINE_UNPACK_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace tf_signbin {
 // those of the layer's type.
 template <typename T>
 void UnpackFilter(const PackedFilters& f, const std::vector<T>& values, int filter, T* weights) {
+  if (f.kind == WeightKind::kDense) {
+    std::copy_n(values.begin() + filter * f.weights_per_filter(), f.weights_per_filter(), weights);
+    return;
+  }
   const int region_channels = f.in_c / f.regions;
   size_t k = 0;
   for (int tap = 0; tap < f.kernel_h * f.kernel_w; ++tap) {

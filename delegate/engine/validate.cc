@@ -126,6 +126,11 @@ int64_t CountBits(const PackedFilters& f, int plane, int filter, int region) {
 
 WeightSums SumWeights(const PackedFilters& f, int filter) {
   WeightSums sums;
+  if (f.kind == WeightKind::kDense) {
+    const int8_t* weights = f.values_i8.data() + filter * f.weights_per_filter();
+    for (size_t k = 0; k < f.weights_per_filter(); ++k) sums.Add(weights[k], 1);
+    return sums;
+  }
   const int64_t region_weights = static_cast<int64_t>(f.weights_per_filter()) / f.regions;
   for (int region = 0; region < f.regions; ++region) {
     const int8_t* values = f.values_i8.data() + (static_cast<size_t>(filter) * f.regions + region) *
@@ -175,9 +180,12 @@ Status CheckFilters(DataType type, const PackedFilters& f) {
   TF_SIGNBIN_RETURN_IF_ERROR(CheckAtLeast("kernel_h", f.kernel_h, 1));
   TF_SIGNBIN_RETURN_IF_ERROR(CheckAtLeast("kernel_w", f.kernel_w, 1));
   TF_SIGNBIN_RETURN_IF_ERROR(CheckAtLeast("regions", f.regions, 1));
-  if (BoundedProduct(f.kernel_h, f.kernel_w, f.in_c, f.out_c, f.planes()) < 0) {
+  if (BoundedProduct(f.kernel_h, f.kernel_w, f.in_c, f.out_c, std::max(f.planes(), 1)) < 0) {
     return Status::Error("a filter bank of " + Str(f.out_c) + " x " + Str(f.kernel_h) + " x " +
                          Str(f.kernel_w) + " x " + Str(f.in_c) + " weights is too large");
+  }
+  if (f.kind == WeightKind::kDense && (f.regions != 1 || f.pattern_n != 0 || f.pattern_m != 0)) {
+    return Status::Error("dense filters have neither regions nor a pattern");
   }
   if (f.in_c % f.regions != 0) {
     return Status::Error("regions is " + Str(f.regions) + ", which does not divide in_channels " +

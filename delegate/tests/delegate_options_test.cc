@@ -31,6 +31,7 @@ TEST(DelegateOptions, Defaults) {
   EXPECT_EQ(options.num_threads, 0);
   EXPECT_EQ(options.log_level, LogLevel::kWarning);
   EXPECT_TRUE(options.claim_builtin);
+  EXPECT_TRUE(options.claim_dense);
   EXPECT_FALSE(options.strict);
   EXPECT_EQ(options.plan.isa, "auto");
   EXPECT_EQ(options.plan.family, "auto");
@@ -43,6 +44,7 @@ TEST(DelegateOptions, ReadsEveryOption) {
   const Status status = Parse({{"num_threads", "3"},
                                {"log_level", "info"},
                                {"claim_builtin", "False"},
+                               {"claim_dense", "0"},
                                {"strict", "true"},
                                {"isa", "portable"},
                                {"kernel", "reference"},
@@ -53,6 +55,7 @@ TEST(DelegateOptions, ReadsEveryOption) {
   EXPECT_EQ(options.num_threads, 3);
   EXPECT_EQ(options.log_level, LogLevel::kInfo);
   EXPECT_FALSE(options.claim_builtin);
+  EXPECT_FALSE(options.claim_dense);
   EXPECT_TRUE(options.strict);
   EXPECT_EQ(options.plan.isa, "portable");
   EXPECT_EQ(options.plan.family, "reference");
@@ -62,8 +65,8 @@ TEST(DelegateOptions, ReadsEveryOption) {
 
 TEST(DelegateOptions, UnknownOptionListsTheKnownOnes) {
   const std::string error = Error({{"threads", "2"}});
-  for (const char* known : {"threads", "num_threads", "log_level", "claim_builtin", "strict", "isa",
-                            "kernel", "group", "profile"}) {
+  for (const char* known : {"threads", "num_threads", "log_level", "claim_builtin", "claim_dense",
+                            "strict", "isa", "kernel", "group", "profile"}) {
     EXPECT_NE(error.find(known), std::string::npos) << known << " in: " << error;
   }
 }

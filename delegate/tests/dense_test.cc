@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/cpu.h"
+#include "engine/unpack.h"
 #include "tests/random_layer.h"
 #include "tests/run_kernel.h"
 
@@ -35,6 +36,40 @@ TEST(Dense, EqualsReferenceOnRandomLayers) {
     const RandomLayer layer = MakeRandomLayer(DataType::kInt8, seed);
     SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
     ExpectDenseEqualsReference(layer, 2 + static_cast<int>(seed % 3));
+    if (HasFailure()) return;
+  }
+}
+
+// The same weights as values instead of masks.
+TEST(Dense, DenseFiltersEqualMaskedOnes) {
+  PlanOptions reference, dense;
+  reference.family = "reference";
+  if (HasVnni()) dense.family = "dense";
+  ThreadPool one(1), two(2);
+  for (const uint64_t seed : Seeds(100)) {
+    RandomLayer layer = MakeRandomLayer(DataType::kInt8, seed);
+    SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
+    const auto expected = RunKernel<int8_t>(layer, reference, &one);
+    PackedFilters& f = layer.filters;
+    std::vector<int8_t> weights(f.out_c * f.weights_per_filter());
+    for (int filter = 0; filter < f.out_c; ++filter) {
+      UnpackFilter(f, f.values_i8, filter, &weights[filter * f.weights_per_filter()]);
+    }
+    f.kind = WeightKind::kDense;
+    f.regions = 1;
+    f.pattern_n = f.pattern_m = 0;
+    f.masks.clear();
+    f.values_i8 = std::move(weights);
+    EXPECT_EQ(RunKernel<int8_t>(layer, dense, &two), expected);
+    EXPECT_EQ(RunKernel<int8_t>(layer, reference, &one), expected);
+    for (const char* family : {"permute", "table"}) {
+      PlanOptions options;
+      options.family = family;
+      Status status;
+      auto conv = Conv2D::Create(layer.type, f, layer.output, options, &status);
+      if (conv != nullptr) status = conv->Resize(layer.shape, 1);
+      EXPECT_FALSE(status.ok()) << family;
+    }
     if (HasFailure()) return;
   }
 }

@@ -25,7 +25,7 @@ RandomLayer Valid(DataType type, WeightKind kind = WeightKind::kTwoValued) {
   f.out_c = 3;
   f.in_c = 12;
   f.masks.assign(f.planes() * 3 * 2, 0);
-  f.masks[0] = 0x21;
+  if (f.planes() > 0) f.masks[0] = 0x21;
   for (int i = 0; i < 3 * f.values_per_region(); ++i) {
     f.values_i8.push_back(static_cast<int8_t>(i));
     f.values_f32.push_back(static_cast<float>(i));
@@ -82,6 +82,32 @@ TEST(Validate, Filters) {
 TEST(Validate, TernaryMasksMustNotOverlap) {
   const auto overlap = [](RandomLayer& layer) { layer.filters.masks[6] = 0x20; };
   EXPECT_NE(ErrorAfter(kF, overlap, WeightKind::kTernary).find("both +s and -s"),
+            std::string::npos);
+}
+
+TEST(Validate, DenseFiltersAreValuesAlone) {
+  const auto error = [](const std::function<void(RandomLayer&)>& change) {
+    return ErrorAfter(kI, change, WeightKind::kDense);
+  };
+  EXPECT_NE(error([](RandomLayer& l) { l.filters.values_i8.pop_back(); }).find("values has 35"),
+            std::string::npos);
+  EXPECT_NE(error([](RandomLayer& l) { l.filters.masks.push_back(0); }).find("masks has 1"),
+            std::string::npos);
+  EXPECT_NE(error([](RandomLayer& l) {
+              l.filters.regions = 2;
+              l.filters.values_i8.resize(72);
+            }).find("neither regions nor a pattern"),
+            std::string::npos);
+  EXPECT_NE(error([](RandomLayer& l) {
+              l.filters.kernel_h = l.filters.kernel_w = 1 << 30;
+            }).find("too large"),
+            std::string::npos);
+  // One more than fits beside the largest sum.
+  EXPECT_NE(error([](RandomLayer& l) {
+              l.filters.values_i8.assign(36, 127);
+              l.output.bias_i32 = {0, 0, 0x7fffffff - 127 * 128 * 12 + 1};
+              l.output.input_zero_point = -1;
+            }).find("filter 2: its weights and bias can overflow"),
             std::string::npos);
 }
 

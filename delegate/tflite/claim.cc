@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <type_traits>
 
+#include "engine/planner.h"
 #include "engine/validate.h"
 #include "tflite/tensor_access.h"
 
@@ -19,6 +20,8 @@ constexpr Pattern kFloatPatterns[] = {{2, 7}, {2, 6}};
 
 // A smaller region has more values than mask bytes.
 constexpr int kMinRegionWeights = 8;
+
+constexpr char kDenseFamilyName[] = "dense";
 
 // Float weights that went through `w + stop_gradient(q - w)` come back from constant folding a few
 // units in the last place off; values this close, relative to the larger one, are one value.
@@ -293,6 +296,79 @@ std::string CheckForm(abi::TfLiteContext* context, const abi::TfLiteNode& node,
   return status.message();
 }
 
+// The constant weights of a builtin convolution or fully connected layer; fills operator, type,
+// tensors, name and the sizes of the filters. Null when it is another operator, or one without.
+const abi::TfLiteTensor* ReadGeometry(abi::TfLiteContext* context, const abi::TfLiteNode& node,
+                                      const abi::TfLiteRegistration& registration, Layer* layer) {
+  const bool conv = registration.builtin_code == abi::kBuiltinConv2D;
+  if (!conv && registration.builtin_code != abi::kBuiltinFullyConnected) return nullptr;
+  if (node.builtin_data == nullptr) return nullptr;
+  const abi::TfLiteTensor* weights = GetTensor(context, TensorIndex(node.inputs, 1));
+  if (weights == nullptr || !IsConstant(*weights) || weights->sparsity != nullptr ||
+      (weights->type != abi::kFloat32 && weights->type != abi::kInt8)) {
+    return nullptr;
+  }
+  const std::vector<int> dims = Dims(*weights);
+  if (dims.size() != (conv ? 4 : 2)) return nullptr;
+  const size_t element_bytes = weights->type == abi::kFloat32 ? 4 : 1;
+  size_t elements = weights->bytes / element_bytes;
+  for (const int size : dims) {
+    if (size <= 0 || elements % static_cast<size_t>(size) != 0) return nullptr;
+    elements /= static_cast<size_t>(size);
+  }
+  if (elements != 1) return nullptr;
+
+  layer->op = conv ? OpType::kConv2D : OpType::kFullyConnected;
+  layer->type = weights->type == abi::kFloat32 ? DataType::kFloat32 : DataType::kInt8;
+  layer->input = TensorIndex(node.inputs, 0);
+  layer->output = TensorIndex(node.outputs, 0);
+  layer->name = TensorName(GetTensor(context, layer->output), layer->output);
+  PackedFilters& f = layer->filters;
+  f.out_c = dims.front();
+  f.kernel_h = conv ? dims[1] : 1;
+  f.kernel_w = conv ? dims[2] : 1;
+  f.in_c = dims.back();
+  return weights;
+}
+
+void CopyFilterOptions(Layer* layer) {
+  const PackedFilters& f = layer->filters;
+  OpOptions& o = layer->options;
+  o.kind = f.kind;
+  o.kernel_h = f.kernel_h;
+  o.kernel_w = f.kernel_w;
+  o.in_channels = f.in_c;
+  o.out_channels = f.out_c;
+  o.regions = f.regions;
+  o.pattern_n = f.pattern_n;
+  o.pattern_m = f.pattern_m;
+}
+
+// XNNPACK's int8 convolutions take eight channels at a time, the engine's dense ones four. Worth a
+// claim where that spares a quarter of the work.
+bool RuntimePadsChannels(int channels) {
+  const int64_t fours = (int64_t{channels} + 3) / 4, eights = (int64_t{channels} + 7) / 8;
+  return fours * 4 * 4 <= eights * 8 * 3;
+}
+
+// Whether the user's options and the CPU allow the dense family.
+bool HasDenseKernel(const Layer& layer, PlanOptions options) {
+  if (options.family == "auto") options.family = kDenseFamilyName;
+  if (options.family != kDenseFamilyName || !CheckPlanOptions(options).ok()) return false;
+  const OpOptions& o = layer.options;
+  OutputStage output;
+  ConvProblem problem{layer.type, {}, &layer.filters, &output};
+  problem.shape.in_c = o.in_channels;
+  problem.shape.out_c = o.out_channels;
+  problem.shape.kernel_h = o.kernel_h;
+  problem.shape.kernel_w = o.kernel_w;
+  problem.shape.stride_h = o.stride_h;
+  problem.shape.stride_w = o.stride_w;
+  problem.shape.dilation_h = o.dilation_h;
+  problem.shape.dilation_w = o.dilation_w;
+  return !Candidates(problem, options).empty();
+}
+
 }  // namespace
 
 bool PackByValue(const float* weights, PackedFilters* filters) {
@@ -305,34 +381,9 @@ bool PackByValue(const int8_t* weights, PackedFilters* filters) {
 
 Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                    const abi::TfLiteRegistration& registration, Layer* layer, std::string* reason) {
-  const bool conv = registration.builtin_code == abi::kBuiltinConv2D;
-  if (!conv && registration.builtin_code != abi::kBuiltinFullyConnected) return Claim::kNo;
-  if (node.builtin_data == nullptr) return Claim::kNo;
-  const abi::TfLiteTensor* weights = GetTensor(context, TensorIndex(node.inputs, 1));
-  if (weights == nullptr || !IsConstant(*weights) || weights->sparsity != nullptr ||
-      (weights->type != abi::kFloat32 && weights->type != abi::kInt8)) {
-    return Claim::kNo;
-  }
-  const std::vector<int> dims = Dims(*weights);
-  if (dims.size() != (conv ? 4 : 2)) return Claim::kNo;
-  const size_t element_bytes = weights->type == abi::kFloat32 ? 4 : 1;
-  size_t elements = weights->bytes / element_bytes;
-  for (const int size : dims) {
-    if (size <= 0 || elements % static_cast<size_t>(size) != 0) return Claim::kNo;
-    elements /= static_cast<size_t>(size);
-  }
-  if (elements != 1) return Claim::kNo;
-
-  layer->op = conv ? OpType::kConv2D : OpType::kFullyConnected;
-  layer->type = weights->type == abi::kFloat32 ? DataType::kFloat32 : DataType::kInt8;
-  layer->input = TensorIndex(node.inputs, 0);
-  layer->output = TensorIndex(node.outputs, 0);
-  layer->name = TensorName(GetTensor(context, layer->output), layer->output);
+  const abi::TfLiteTensor* weights = ReadGeometry(context, node, registration, layer);
+  if (weights == nullptr) return Claim::kNo;
   PackedFilters& f = layer->filters;
-  f.out_c = dims.front();
-  f.kernel_h = conv ? dims[1] : 1;
-  f.kernel_w = conv ? dims[2] : 1;
-  f.in_c = dims.back();
   bool packed;
   if (layer->type == DataType::kFloat32) {
     // Only the model file's alignment is certain, and that only if the file is well made.
@@ -343,17 +394,24 @@ Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
     packed = PackByValue(static_cast<const int8_t*>(weights->data), &f);
   }
   if (!packed) return Claim::kNo;
-  OpOptions& o = layer->options;
-  o.kind = f.kind;
-  o.kernel_h = f.kernel_h;
-  o.kernel_w = f.kernel_w;
-  o.in_channels = f.in_c;
-  o.out_channels = f.out_c;
-  o.regions = f.regions;
-  o.pattern_n = f.pattern_n;
-  o.pattern_m = f.pattern_m;
+  CopyFilterOptions(layer);
   *reason = CheckForm(context, node, *weights, layer);
   return reason->empty() ? Claim::kYes : Claim::kUnsupported;
+}
+
+bool ClaimDense(abi::TfLiteContext* context, const abi::TfLiteNode& node,
+                const abi::TfLiteRegistration& registration, const PlanOptions& options,
+                Layer* layer) {
+  const abi::TfLiteTensor* weights = ReadGeometry(context, node, registration, layer);
+  if (weights == nullptr || layer->op != OpType::kConv2D || layer->type != DataType::kInt8 ||
+      !RuntimePadsChannels(layer->filters.in_c)) {
+    return false;
+  }
+  PackedFilters& f = layer->filters;
+  f.kind = WeightKind::kDense;
+  CopyConstant(*weights, &f.values_i8);
+  CopyFilterOptions(layer);
+  return CheckForm(context, node, *weights, layer).empty() && HasDenseKernel(*layer, options);
 }
 
 }  // namespace tf_signbin

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -130,6 +131,41 @@ Status ReplaceNode(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, i
   return Status::Error(std::string(OpName(op)) + " '" + name + "': the runtime refused the node");
 }
 
+// Reads the dense convolution of a node that the delegate takes beside its own layers; null when it
+// leaves the node to the runtime.
+Status ReadDense(abi::TfLiteContext* context, int node_index, const Runtime& runtime,
+                 std::unique_ptr<Layer>* layer) {
+  abi::TfLiteNode* node = nullptr;
+  abi::TfLiteRegistration* registration = nullptr;
+  if (context->GetNodeAndRegistration(context, node_index, &node, &registration) != abi::kOk) {
+    return Status::Error("the runtime has no node " + std::to_string(node_index));
+  }
+  auto candidate = std::make_unique<Layer>();
+  if (ClaimDense(context, *node, *registration, runtime.options().plan, candidate.get())) {
+    *layer = std::move(candidate);
+  }
+  return Status::Ok();
+}
+
+using ReadNode = Status (*)(abi::TfLiteContext*, int, const Runtime&, std::unique_ptr<Layer>*);
+
+// Replaces the nodes that `read` finds a layer in; adds them to `claimed`.
+Status ClaimNodes(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, ReadNode read,
+                  const std::vector<int>& nodes, std::set<int>* claimed) {
+  const Runtime& runtime = *static_cast<DelegateData*>(delegate->data_)->runtime;
+  for (const int node : nodes) {
+    if (claimed->count(node) != 0) continue;
+    std::unique_ptr<Layer> layer;
+    Status status = read(context, node, runtime, &layer);
+    if (!status.ok()) return status;
+    if (layer == nullptr) continue;
+    status = ReplaceNode(context, delegate, node, std::move(layer));
+    if (!status.ok()) return status;
+    claimed->insert(node);
+  }
+  return Status::Ok();
+}
+
 int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
   return Guarded(context, [&] {
     Runtime& runtime = *static_cast<DelegateData*>(delegate->data_)->runtime;
@@ -139,19 +175,16 @@ int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
     }
     // A copy: every claim changes the plan.
     const std::vector<int> nodes(plan->data, plan->data + plan->size);
-    int claimed = 0;
-    for (const int node : nodes) {
-      std::unique_ptr<Layer> layer;
-      Status status = ReadLayer(context, node, runtime, &layer);
-      if (!status.ok()) return status;
-      if (layer == nullptr) continue;
-      status = ReplaceNode(context, delegate, node, std::move(layer));
-      if (!status.ok()) return status;
-      ++claimed;
+    std::set<int> claimed;
+    Status status = ClaimNodes(context, delegate, ReadLayer, nodes, &claimed);
+    // A model without signed-binary layers is none of the delegate's business.
+    if (status.ok() && !claimed.empty() && runtime.options().claim_dense) {
+      status = ClaimNodes(context, delegate, ReadDense, nodes, &claimed);
     }
-    runtime.Log(
-        claimed == 0 ? LogLevel::kWarning : LogLevel::kInfo,
-        "claimed " + std::to_string(claimed) + " of " + std::to_string(nodes.size()) + " nodes");
+    if (!status.ok()) return status;
+    runtime.Log(claimed.empty() ? LogLevel::kWarning : LogLevel::kInfo,
+                "claimed " + std::to_string(claimed.size()) + " of " +
+                    std::to_string(nodes.size()) + " nodes");
     return Status::Ok();
   });
 }

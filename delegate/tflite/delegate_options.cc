@@ -10,7 +10,7 @@ namespace tf_signbin {
 namespace {
 
 constexpr char kKnown[] =
-    "num_threads, log_level, claim_builtin, strict, isa, kernel, group, profile";
+    "num_threads, log_level, claim_builtin, claim_dense, strict, isa, kernel, group, profile";
 constexpr int kMaxThreads = 256;
 constexpr int kMaxGroup = 64;
 
@@ -60,6 +60,7 @@ Status ParseOne(const std::string& key, const std::string& value, DelegateOption
   if (key == "num_threads") return ParseInt(key, value, 1, kMaxThreads, &options->num_threads);
   if (key == "log_level") return ParseLogLevel(key, value, &options->log_level);
   if (key == "claim_builtin") return ParseBool(key, value, &options->claim_builtin);
+  if (key == "claim_dense") return ParseBool(key, value, &options->claim_dense);
   if (key == "strict") return ParseBool(key, value, &options->strict);
   if (key == "profile") return ParseBool(key, value, &options->plan.profile);
   if (key == "group") return ParseInt(key, value, 0, kMaxGroup, &options->plan.group);

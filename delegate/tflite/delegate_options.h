@@ -15,6 +15,7 @@ struct DelegateOptions {
   int num_threads = 0;  // 0: the runtime's recommendation
   LogLevel log_level = LogLevel::kWarning;
   bool claim_builtin = true;  // claim CONV_2D and FULLY_CONNECTED whose filters are signed-binary
+  bool claim_dense = true;    // and, beside those, dense int8 CONV_2D of few input channels
   bool strict = false;        // an operator that could be claimed but for a detail is an error
   PlanOptions plan;           // isa, kernel, group, profile
 };

@@ -37,7 +37,10 @@ def test_layers(tmp_path, capsys, activations):
 
 
 def test_model(tmp_path):
-    arguments = ["--network", "resnet20", "--pattern", "2:10", "--plot", str(tmp_path / "p.svg")]
+    arguments = [
+        "--network", "resnet20", "--pattern", "2:10", "--plot", str(tmp_path / "p.svg"),
+        "--option", "claim_dense=false",
+    ]  # fmt: skip
     result = run(tmp_path, "model", *arguments)
     assert result["ratio"] == pytest.approx(result["xnnpack_ms"] / result["ours_ms"])
     assert len(result["claimed_layers"]) == 18

@@ -46,12 +46,14 @@ class Runner:
         assert names[1] == "DELEGATE", names
         return invoke(interpreter, x)
 
-    def run_builtin_reference(self, model: bytes, x: np.ndarray) -> np.ndarray:
-        interpreter = litert.Interpreter(
+    def builtin_reference(self, model: bytes) -> litert.Interpreter:
+        return litert.Interpreter(
             model_content=model,
             experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
         )
-        return invoke(interpreter, x)
+
+    def run_builtin_reference(self, model: bytes, x: np.ndarray) -> np.ndarray:
+        return invoke(self.builtin_reference(model), x)
 
 
 def invoke(interpreter: litert.Interpreter, x: np.ndarray) -> np.ndarray:

@@ -249,6 +249,13 @@ def dense_weights(model: bytes, name: str) -> np.ndarray:
     return np.frombuffer(data.tobytes(), np.float32).reshape(tensor.shape)
 
 
+def all_outputs(interpreter, x: np.ndarray) -> list[np.ndarray]:
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+
+
 def reshaped_model(layer: Layer) -> bytes:
     """Inputs: flat activations and the shape to give them before the (packed) layer."""
     writer = ModelWriter()

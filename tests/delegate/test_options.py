@@ -12,7 +12,8 @@ from ai_edge_litert import interpreter as litert
 from tests.delegate import models
 
 KNOWN = (
-    "num_threads", "log_level", "claim_builtin", "strict", "isa", "kernel", "group", "profile",
+    "num_threads", "log_level", "claim_builtin", "claim_dense", "strict", "isa", "kernel", "group",
+    "profile",
 )  # fmt: skip
 
 

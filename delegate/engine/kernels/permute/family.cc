@@ -8,7 +8,8 @@ namespace {
 bool Supports(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
   const bool wanted =
       isa == Isa::kAvx512 || (isa == Isa::kAvx512Vnni && options.isa == IsaName(isa));
-  return wanted && PermuteCanPlan(problem, options.group);
+  return wanted && problem.filters->kind != WeightKind::kDense &&
+         PermuteCanPlan(problem, options.group);
 }
 
 double CostNs(const ConvProblem& problem, Isa, const PlanOptions& options) {

@@ -50,8 +50,8 @@ int FilterBlocks(int tiles, int filters, int threads) {
 
 bool Supports(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
   const TableOps* ops = TableOpsFor(isa);
-  return ops != nullptr && options.group >= 0 && options.group <= kMaxGroup &&
-         PlanTable(problem, *ops, options.group).possible;
+  return ops != nullptr && problem.filters->kind != WeightKind::kDense && options.group >= 0 &&
+         options.group <= kMaxGroup && PlanTable(problem, *ops, options.group).possible;
 }
 
 double CostNs(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
