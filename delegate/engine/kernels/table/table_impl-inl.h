@@ -102,27 +102,41 @@ HWY_INLINE void LookupLoop(const LookupArgs<T>& args) {
   constexpr size_t kLanes = hn::MaxLanes(d);
   const uint16_t* HWY_RESTRICT stream = args.stream;
   const char* HWY_RESTRICT table = reinterpret_cast<const char*>(args.table);
+  const int* HWY_RESTRICT shifts = args.shifts;
+  const int filters = args.filters, shift_groups = args.shift_groups;
+  const bool accumulate = args.accumulate;
   T* HWY_RESTRICT acc = args.acc;
-  for (int filter = 0; filter < args.filters; ++filter, acc += kVectors * kLanes) {
+  for (int filter = 0; filter < filters; ++filter, acc += kVectors * kLanes) {
     V<hn::ScalableTag<T>> sum[kVectors];
+    // The first group begins with its first entry, if it has one.
+    const uint16_t* end = stream + 1 + *stream;
+    ++stream;
+    if (stream != end) {
+      const T* entry = EntryAt<T>(table, *stream++);
 #pragma GCC unroll 24
-    for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
-    for (int group = 0; group < args.shift_groups; ++group) {
-      for (int shift = args.shifts[group]; shift > 0; --shift) {
+      for (int v = 0; v < kVectors; ++v) sum[v] = hn::Load(d, entry + v * kLanes);
+    } else {
 #pragma GCC unroll 24
-        for (int v = 0; v + 1 < kVectors; ++v) sum[v] = ShiftDownOneLane(d, sum[v + 1], sum[v]);
-        sum[kVectors - 1] = ShiftDownOneLane(d, hn::Zero(d), sum[kVectors - 1]);
-      }
-      const uint16_t* end = stream + 1 + *stream;
-      AddEntries<false>(d, table, stream + 1, end, sum);
+      for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
+    }
+    for (int group = 0;;) {
+      AddEntries<false>(d, table, stream, end, sum);
       stream = end;
       if (kSubtract) {
         end = stream + 1 + *stream;
         AddEntries<true>(d, table, stream + 1, end, sum);
         stream = end;
       }
+      if (++group == shift_groups) break;
+      for (int shift = shifts[group]; shift > 0; --shift) {
+#pragma GCC unroll 24
+        for (int v = 0; v + 1 < kVectors; ++v) sum[v] = ShiftDownOneLane(d, sum[v + 1], sum[v]);
+        sum[kVectors - 1] = ShiftDownOneLane(d, hn::Zero(d), sum[kVectors - 1]);
+      }
+      end = stream + 1 + *stream;
+      ++stream;
     }
-    if (args.accumulate) {
+    if (accumulate) {
 #pragma GCC unroll 24
       for (int v = 0; v < kVectors; ++v) sum[v] = hn::Add(sum[v], hn::Load(d, acc + v * kLanes));
     }
@@ -307,48 +321,71 @@ void PlanesF32(const float* const* pixels, int first, int lanes, int channels, i
 
 // ------------------------------------------------------------------ tables
 
-template <typename T>
-HWY_INLINE void BuildFull(const T* HWY_RESTRICT planes, size_t stride, int group, bool zero_entry,
-                          int lanes, T* HWY_RESTRICT table) {
+template <typename T, int kGroup>
+HWY_INLINE void BuildFullOf(const T* HWY_RESTRICT planes, size_t stride, bool zero_entry, int lanes,
+                            T* HWY_RESTRICT table) {
   const hn::ScalableTag<T> d;
   constexpr int kLanes = static_cast<int>(hn::MaxLanes(d));
   // Subsets of the first three channels stay in registers; every other entry is one of them plus
   // the sum of a subset of the remaining channels.
-  const int low_bits = group < 3 ? group : 3;
-  const int low_entries = 1 << low_bits;
+  constexpr int kLow = kGroup < 3 ? kGroup : 3;
+  constexpr int kLowEntries = 1 << kLow;
   const size_t entry = static_cast<size_t>(lanes);
   for (int lane = 0; lane < lanes; lane += kLanes) {
     const T* x = planes + lane;
     // Entry e begins at out + e * lanes.
     T* out = table + lane - (zero_entry ? 0 : static_cast<ptrdiff_t>(entry));
-    V<decltype(d)> low[8];
+    V<decltype(d)> low[kLowEntries];
     low[0] = hn::Zero(d);
-    low[1] = hn::Load(d, x);
-    low[2] = group > 1 ? hn::Load(d, x + stride) : hn::Zero(d);
-    low[3] = hn::Add(low[1], low[2]);
-    low[4] = group > 2 ? hn::Load(d, x + 2 * stride) : hn::Zero(d);
-    low[5] = hn::Add(low[1], low[4]);
-    low[6] = hn::Add(low[2], low[4]);
-    low[7] = hn::Add(low[3], low[4]);
     if (zero_entry) hn::Store(low[0], d, out);
-#pragma GCC unroll 8
-    for (int e = 1; e < 8; ++e) {
-      if (e < low_entries) hn::Store(low[e], d, out + e * entry);
-    }
-    for (int bit = 3; bit < group; ++bit) {
-      const auto added = hn::Load(d, x + static_cast<size_t>(bit) * stride);
-      const int half = 1 << (bit - 3);  // entries are written in eights
-      for (int high = half; high < 2 * half; ++high) {
-        T* to = out + static_cast<size_t>(high) * 8 * entry;
-        const auto base =
-            high == half
-                ? added
-                : hn::Add(added, hn::Load(d, out + static_cast<size_t>(high - half) * 8 * entry));
-        hn::Store(base, d, to);
-#pragma GCC unroll 8
-        for (int e = 1; e < 8; ++e) hn::Store(hn::Add(base, low[e]), d, to + e * entry);
+#pragma GCC unroll 3
+    for (int bit = 0; bit < kLow; ++bit) {
+      const auto added = hn::Load(d, x + bit * stride);
+#pragma GCC unroll 4
+      for (int e = 0; e < 1 << bit; ++e) {
+        low[(1 << bit) + e] = e == 0 ? added : hn::Add(added, low[e]);
+        hn::Store(low[(1 << bit) + e], d, out + ((1 << bit) + e) * entry);
       }
     }
+#pragma GCC unroll 5
+    for (int bit = 3; bit < kGroup; ++bit) {
+      const auto added = hn::Load(d, x + bit * stride);
+      const T* from = out;  // of entry 8 * (high - half), the subset without this channel
+      T* to = out + (size_t{1} << bit) * entry;
+      for (int high = 0; high < 1 << (bit - 3); ++high) {  // entries are written in eights
+        const auto base = high == 0 ? added : hn::Add(added, hn::Load(d, from));
+        hn::Store(base, d, to);
+        to += entry;
+#pragma GCC unroll 7
+        for (int e = 1; e < 8; ++e) {
+          hn::Store(hn::Add(base, low[e]), d, to);
+          to += entry;
+        }
+        from += 8 * entry;
+      }
+    }
+  }
+}
+
+template <typename T>
+void BuildFull(const T* planes, size_t stride, int group, bool zero_entry, int lanes, T* table) {
+  switch (group) {
+    case 1:
+      return BuildFullOf<T, 1>(planes, stride, zero_entry, lanes, table);
+    case 2:
+      return BuildFullOf<T, 2>(planes, stride, zero_entry, lanes, table);
+    case 3:
+      return BuildFullOf<T, 3>(planes, stride, zero_entry, lanes, table);
+    case 4:
+      return BuildFullOf<T, 4>(planes, stride, zero_entry, lanes, table);
+    case 5:
+      return BuildFullOf<T, 5>(planes, stride, zero_entry, lanes, table);
+    case 6:
+      return BuildFullOf<T, 6>(planes, stride, zero_entry, lanes, table);
+    case 7:
+      return BuildFullOf<T, 7>(planes, stride, zero_entry, lanes, table);
+    default:
+      return BuildFullOf<T, 8>(planes, stride, zero_entry, lanes, table);
   }
 }
 
@@ -378,14 +415,6 @@ HWY_INLINE void BuildList(const T* HWY_RESTRICT planes, size_t stride, int entri
   }
 }
 
-void BuildFullI16(const int16_t* planes, size_t stride, int group, bool zero_entry, int lanes,
-                  int16_t* table) {
-  BuildFull(planes, stride, group, zero_entry, lanes, table);
-}
-void BuildFullF32(const float* planes, size_t stride, int group, bool zero_entry, int lanes,
-                  float* table) {
-  BuildFull(planes, stride, group, zero_entry, lanes, table);
-}
 void BuildListI16(const int16_t* planes, size_t stride, int entries, const int16_t* parent,
                   const int16_t* channel, int lanes, int16_t* table) {
   BuildList(planes, stride, entries, parent, channel, lanes, table);
@@ -427,9 +456,9 @@ HWY_INLINE Split WidenMul(I32 d32, V16 x, int32_t factor) {
           V<I32>{_mm512_madd_epi16(x.raw, _mm512_set1_epi32(factor * 65536))}};
 #elif HWY_TARGET == HWY_NEON
   (void)d32;
-  const int16_t f = static_cast<int16_t>(factor);
-  return {V<I32>(vmull_n_s16(vget_low_s16(x.raw), f)),
-          V<I32>(vmull_n_s16(vget_high_s16(x.raw), f))};
+  const int16x8_t f = vdupq_n_s16(static_cast<int16_t>(factor));
+  return {V<I32>(vmull_s16(vget_low_s16(x.raw), vget_low_s16(f))),
+          V<I32>(vmull_s16(vget_high_s16(x.raw), vget_high_s16(f)))};
 #else
   const hn::Rebind<int16_t, I32> d16h;
   const auto f = hn::Set(d32, factor);
@@ -759,65 +788,83 @@ struct Sums {
   }
 };
 
+// The bytes of 16 filters, pixels in the order of PixelOf, to the pixels from `lane` on.
+HWY_INLINE void StorePixels(const OutputArgsI8& args, const int8_t* block, size_t stride, int lane,
+                            int first, int count) {
+  const hn::ScalableTag<int8_t> d8;
+  const bool both = lane + kLanes16 < args.lanes;
+  int8_t* const* pixels = args.pixels + lane;
+  V<hn::ScalableTag<int8_t>> x[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8, block + i * stride + lane);
+  Transpose16x16(d8, x);
+  if (count == 16) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      if (!both && i >= 8) continue;
+      int8_t* to[kBlocks];
+#pragma GCC unroll 4
+      for (int b = 0; b < kBlocks; ++b) {
+        int8_t* pixel = pixels[PixelOf(b, i)];
+        to[b] = pixel == nullptr ? nullptr : pixel + first;
+      }
+      StoreBlocks(d8, x[i], to);
+    }
+    return;
+  }
+  HWY_ALIGN int8_t row[16 * HWY_MAX_BYTES];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) hn::Store(x[i], d8, row + i * HWY_MAX_BYTES);
+  for (int i = 0; i < (both ? 16 : 8); ++i) {
+    for (int b = 0; b < kBlocks; ++b) {
+      int8_t* to = pixels[PixelOf(b, i)];
+      if (to == nullptr) continue;
+      for (int f = 0; f < count; ++f) to[first + f] = row[i * HWY_MAX_BYTES + b * 16 + f];
+    }
+  }
+}
+
 template <class Rule, bool kSpilled, bool kBox>
 HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
   const hn::ScalableTag<int16_t> d16;
   const hn::ScalableTag<int8_t> d8;
   constexpr int kPixels = 2 * kLanes16;
+  constexpr size_t kStride = (kMaxVectors + 2) * kLanes16;  // whole vectors of bytes
   const int lanes = args.lanes, filters = args.filters;
   const auto low = hn::Set(d8, static_cast<int8_t>(args.clamp_min));
   const auto high = hn::Set(d8, static_cast<int8_t>(args.clamp_max));
-  HWY_ALIGN int8_t block[16 * HWY_MAX_BYTES] = {};  // filters x pixels
+  HWY_ALIGN int8_t block[16 * kStride];  // filters x pixels
   for (int first = 0; first < filters; first += 16) {
     const int count = filters - first < 16 ? filters - first : 16;
-    for (int lane = 0; lane < lanes; lane += kPixels) {
-      const bool both = lane + kLanes16 < lanes;
-      for (int i = 0; i < count; ++i) {
-        const OutputParamsI8& p = args.params[first + i];
-        const Rule rule(args, first + i);
-        const size_t row = static_cast<size_t>(first + i) * lanes;
-        const Sums sums{kSpilled ? nullptr : args.acc16 + row,
-                        kSpilled ? args.acc32 + row : nullptr,
-                        args.box,
-                        p.scale,
-                        p.background,
-                        p.center};
+    for (int i = 0; i < count; ++i) {
+      const OutputParamsI8& p = args.params[first + i];
+      const Rule rule(args, first + i);
+      const size_t row = static_cast<size_t>(first + i) * lanes;
+      const Sums sums{kSpilled ? nullptr : args.acc16 + row,
+                      kSpilled ? args.acc32 + row : nullptr,
+                      args.box,
+                      p.scale,
+                      p.background,
+                      p.center};
+      int8_t* HWY_RESTRICT to = block + i * kStride;
+      int lane = 0;
+      for (; lane + kLanes16 < lanes; lane += kPixels) {
         const auto r0 = rule(sums.Load<kSpilled, kBox>(lane));
-        auto r1 = hn::Zero(d16);
-        if (both) r1 = rule(sums.Load<kSpilled, kBox>(lane + kLanes16));
-        const auto bytes = hn::Min(hn::Max(PackBytes(d8, r0, r1), low), high);
-        hn::Store(bytes, d8, block + i * HWY_MAX_BYTES);
+        const auto r1 = rule(sums.Load<kSpilled, kBox>(lane + kLanes16));
+        hn::Store(hn::Min(hn::Max(PackBytes(d8, r0, r1), low), high), d8, to + lane);
       }
-      V<hn::ScalableTag<int8_t>> x[16];
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8, block + i * HWY_MAX_BYTES);
-      Transpose16x16(d8, x);
-      int8_t* const* pixels = args.pixels + lane;
-      if (count < 16) {
-        // Through `block`, pixels in rows of 16 filters.
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; ++i) hn::Store(x[i], d8, block + i * HWY_MAX_BYTES);
-        for (int i = 0; i < 16; ++i) {
-          for (int b = 0; b < kBlocks; ++b) {
-            if (!both && i >= 8) continue;
-            int8_t* to = pixels[PixelOf(b, i)];
-            if (to == nullptr) continue;
-            for (int f = 0; f < count; ++f) to[first + f] = block[i * HWY_MAX_BYTES + b * 16 + f];
-          }
-        }
-        continue;
+      if (lane < lanes) {
+        const auto r0 = rule(sums.Load<kSpilled, kBox>(lane));
+        hn::Store(hn::Min(hn::Max(PackBytes(d8, r0, hn::Zero(d16)), low), high), d8, to + lane);
       }
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) {
-        if (!both && i >= 8) continue;
-        int8_t* to[kBlocks];
-#pragma GCC unroll 4
-        for (int b = 0; b < kBlocks; ++b) {
-          int8_t* pixel = pixels[PixelOf(b, i)];
-          to[b] = pixel == nullptr ? nullptr : pixel + first;
-        }
-        StoreBlocks(d8, x[i], to);
+    }
+    for (int i = count; i < 16; ++i) {  // rows that are transposed, but not stored
+      for (int lane = 0; lane < lanes; lane += kPixels) {
+        hn::Store(hn::Zero(d8), d8, block + i * kStride + lane);
       }
+    }
+    for (int lane = 0; lane < lanes; lane += kPixels) {
+      StorePixels(args, block, kStride, lane, first, count);
     }
   }
 }
@@ -921,8 +968,8 @@ constexpr TableOps MakeTableOps(Isa isa) {
           TF_SIGNBIN_MAX_VECTORS,
           &PlanesI8,
           &PlanesF32,
-          &BuildFullI16,
-          &BuildFullF32,
+          &BuildFull<int16_t>,
+          &BuildFull<float>,
           &BuildListI16,
           &BuildListF32,
           TF_SIGNBIN_LOOKUPS(int16_t),
