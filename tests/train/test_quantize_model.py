@@ -224,6 +224,52 @@ def test_int8_names_all_unknown_layers_and_refuses_mixed_precision():
         assert {v.dtype for v in kernel.variables.values()} == {tf.float32}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pattern": (2, 7)}, "pattern and quantizer exclude"),
+        ({"background": "centered"}, "background and quantizer exclude"),
+        ({"delta": 0.0, "scale": "mean"}, "delta, scale and quantizer exclude"),
+    ],
+)
+def test_quantizer_excludes_its_own_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tf_signbin.quantize_model(models.dense(), quantizer=BinaryQuantizer(), **arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_mirrored_replicas_train_one_model(activations):
+    """Two replicas on logical CPUs; the devices must be set up before TensorFlow starts.
+
+    BatchNorm keeps its moving statistics per replica, tfmot its activation ranges; all else agrees.
+    """
+    code = textwrap.dedent(f"""
+        import numpy as np, tf_signbin
+        from tests.train import models
+        from tf_signbin.train.legacy_keras import tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        with strategy.scope():
+            model = tf_signbin.quantize_model(models.residual(), "{activations}", (3, 7))
+        models.train(model, np.random.default_rng(0))
+        before = [v.numpy() for v in model.trainable_variables]
+        model.fit(np.ones((16, 12, 12, 3)), np.ones((16, 5)), verbose=0,
+                  callbacks=[tf_signbin.DensitySchedule(0.3), tf_signbin.LayerStatistics()])
+        assert any((v.numpy() != b).any() for v, b in zip(model.trainable_variables, before))
+        own = [v for k in tf_signbin.quantized_kernels(model) for v in k.variables.values()]
+        assert len(own) == 2 * 4
+        for variable in [*model.trainable_variables, *own]:
+            first, second = strategy.experimental_local_results(variable)
+            np.testing.assert_array_equal(first.numpy(), second.numpy(), variable.name)
+        print("replicas agree")
+    """)
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "replicas agree" in output.stdout, output.stderr[-2000:]
+
+
 def test_quantized_model_is_not_quantized_again():
     with pytest.raises(ValueError, match="is quantized already"):
         tf_signbin.quantize_model(tf_signbin.quantize_model(models.dense()))

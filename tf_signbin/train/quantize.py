@@ -16,6 +16,8 @@ from tf_signbin.train.scheme import SignedBinaryQuantizeScheme
 QuantizerChoice = WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None
 KeepDense = Iterable[str] | Callable[[Any], bool] | None
 PREFIX = "quant_"
+DEFAULT_BACKGROUND = "centered"
+DEFAULT_DELTA = 0.05
 _QUANTIZE_ANNOTATE = "QuantizeAnnotate"
 
 
@@ -132,8 +134,8 @@ def quantize_model(
     model: Any,
     activations: str = "float32",
     pattern: patterns.Pattern | AutoPattern | str | None = None,
-    background: str = "centered",
-    delta: float = 0.05,
+    background: str | None = None,
+    delta: float | None = None,
     keep_dense: KeepDense = None,
     quantizer: QuantizerChoice = None,
     scale: str | None = None,
@@ -144,8 +146,9 @@ def quantize_model(
     The paper's own form is background='none'; it lost 6 to 14 points there behind ReLUs.
 
     model = tf_signbin.quantize_model(float_model, activations="int8", pattern=(3, 7))
-    model.compile(...); model.fit(...)
-    tf_signbin.convert(model, "model.tflite")
+    model.compile(...)
+    model.fit(...)
+    tflite = tf_signbin.convert(model)
 
     Args:
       model: Sequential or Functional tf.keras model; nested ones are flattened. Its weights are
@@ -153,12 +156,12 @@ def quantize_model(
       activations: 'float32', or 'int8' as in tfmot's 8-bit quantization-aware training.
       pattern: (n, m): at most n effectual weights of each m input channels, None, or 'auto': per
         layer the fastest one that keeps 90% of its weights' energy (AutoPattern for other budgets).
-      background, delta: of the SignedBinaryQuantizer.
+      background, delta: of the SignedBinaryQuantizer; default 'centered' and 0.05.
       keep_dense: layers that keep full-precision (int8) weights: name patterns as in fnmatch, or
         a predicate of the layer. Default: first convolution, last dense layer, 1x1 shortcut and
         depthwise convolutions (`default_keep_dense`).
-      quantizer: replaces the four choices above: a quantizer, or a function from layer to
-        quantizer.
+      quantizer: instead of pattern, background, delta and scale: a quantizer, or a function from
+        layer to quantizer.
       scale: 'none', 'mean' or 'learned'; default 'none' where a BatchNormalization follows the
         layer and absorbs it, else 'mean'.
 
@@ -166,13 +169,25 @@ def quantize_model(
       A new model. The given one is not changed.
 
     Raises:
-      TypeError, ValueError: see quantize_annotate_model.
+      TypeError, ValueError: see quantize_annotate_model; or a quantizer was given together with
+        arguments that belong to it.
     """
     graph.check_model(model, "quantize_model")
+    choices = {"pattern": pattern, "background": background, "delta": delta, "scale": scale}
+    given = [name for name, value in choices.items() if value is not None]
+    if quantizer is not None and given:
+        raise ValueError(
+            f"quantize_model: {', '.join(given)} and quantizer exclude each other. Give "
+            f"{'it' if len(given) == 1 else 'them'} to the quantizer itself."
+        )
     if graph.is_nested(model):
         model = graph.flatten(model)
     if quantizer is None:
-        base = SignedBinaryQuantizer(delta=delta, background=background, scale=scale or "none")
+        base = SignedBinaryQuantizer(
+            delta=DEFAULT_DELTA if delta is None else delta,
+            background=DEFAULT_BACKGROUND if background is None else background,
+            scale=scale or "none",
+        )
         pattern_of = _pattern_rule(model, pattern, base, keep_dense, activations)
         followed = graph.followed_by_batch_norm(model)
 

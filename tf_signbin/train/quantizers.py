@@ -49,7 +49,8 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
         mean |W| over the effectual weights, a constant for the gradient. 'learned': gamma times
         that mean, gamma a trainable variable per region that starts at 1.
       estimator: how the gradient passes the step; see `functional.surrogate_gradient`.
-      standardize: standardise latent weights per filter first (IR-Net).
+      standardize: standardise latent weights per filter first (IR-Net). Many then exceed 1, where
+        'ste' has no gradient; IR-Net pairs it with 'ede'.
       region_channels: Ct, or None for whole filters.
       int8_grid: place the values of each filter on multiples of max|value|/127, so that the int8
         weights of the converted model equal the trained ones. quantize_apply sets it.
