@@ -1,6 +1,6 @@
 """Time of one training step: float, signed-binary, patterned, and tfmot's 8-bit QAT.
 
-    python examples/benchmark_training.py --rounds=10
+    python examples/benchmark_training.py --rounds=10 --output=training_step.json
 
 All variants run interleaved in one process, a few steps each in turn, so that a busy machine
 disturbs them alike. Printed is the median step of each, and its ratio to the float step of the same
@@ -9,6 +9,7 @@ round (median over rounds).
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -16,30 +17,77 @@ from typing import Any
 
 import numpy as np
 from absl import app, flags
-from lab import resnet
+from lab import resnet, tables
+from rich.console import Console
 
 import tf_signbin
+from tf_signbin.benchmark.machine import describe_machine
+from tf_signbin.convert import write_file
 from tf_signbin.train.legacy_keras import keras, tf, tfmot_keras
 
 _MODEL = flags.DEFINE_enum("model", "resnet20", resnet.NAMES, "Network.")
 _BATCH = flags.DEFINE_integer("batch", 128, "Images a step.", 1)
 _SIZE = flags.DEFINE_integer("size", 32, "Image height and width, pixels.", 1)
-_STEPS = flags.DEFINE_integer("steps", 3, "Steps of one variant before the next.", 1)
+_STEPS = flags.DEFINE_integer("steps", 2, "Steps of one variant before the next.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "Times each variant gets its turn.", 1)
 _THREADS = flags.DEFINE_integer("threads", 2, "CPU threads of TensorFlow.", 1)
-_INT8 = flags.DEFINE_bool("int8", True, "Also time signed-binary with int8 activations.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file for the results.")
 
 
-def training_step(model: Any, images: Any, labels: Any) -> Callable[[], Any]:
-    """A compiled step of SGD with momentum, as a function of no arguments."""
+def variants(model: Any) -> dict[str, Any]:
+    """Name -> form of `model`; the first is the reference."""
+    quantize = tf_signbin.quantize_model
+    return {
+        "float": model,
+        "signed-binary": quantize(model, background="none"),
+        "centered": quantize(model),
+        "centered 3 of 7": quantize(model, pattern=(3, 7)),
+        "centered 2 of 10": quantize(model, pattern=(2, 10)),
+        "tfmot int8 QAT": tfmot_keras.quantize_model(model),
+        "centered, int8": quantize(model, activations="int8"),
+        "centered 2 of 10, int8": quantize(model, activations="int8", pattern=(2, 10)),
+    }
+
+
+def training_step(model: Any, images: Any, labels: Any) -> Callable[[], float]:
+    """A compiled step of SGD with momentum; it returns the loss, so it waits for the result."""
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     batch = (tf.constant(images), tf.constant(labels))
     step = tf.function(lambda: model.train_step(batch))
-    step()  # traces
-    return step
+    return lambda: float(step()["loss"])
+
+
+def measure(steps: dict[str, Callable[[], float]], count: int, rounds: int) -> dict[str, Any]:
+    """Name -> seconds of one step, one entry a round; all take turns."""
+    for step in steps.values():
+        step()  # traces
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            for _ in range(count):
+                step()
+            seconds[name].append((time.perf_counter() - start) / count)
+    return seconds
+
+
+def results(seconds: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """Median and smallest time of each, and the median ratio to the first in the same round."""
+    reference = next(iter(seconds.values()))
+    return [
+        {
+            "name": name,
+            "median_ms": 1e3 * statistics.median(times),
+            "min_ms": 1e3 * min(times),
+            "ratio_to_float": statistics.median(
+                t / f for t, f in zip(times, reference, strict=True)
+            ),
+        }
+        for name, times in seconds.items()
+    ]
 
 
 def main(_: list[str]) -> None:
@@ -50,31 +98,26 @@ def main(_: list[str]) -> None:
     images = rng.normal(size=(_BATCH.value, _SIZE.value, _SIZE.value, 3)).astype(np.float32)
     labels = rng.integers(0, 10, _BATCH.value)
     model = resnet.build(_MODEL.value, images.shape[1:], 10, resnet.Options())
-    variants = {
-        "float": model,
-        "signed-binary": tf_signbin.quantize_model(model, background="none"),
-        "centered": tf_signbin.quantize_model(model),
-        "centered 3 of 7": tf_signbin.quantize_model(model, pattern=(3, 7)),
-        "centered 2 of 10": tf_signbin.quantize_model(model, pattern=(2, 10)),
-        "tfmot int8 QAT": tfmot_keras.quantize_model(model),
-    }
-    if _INT8.value:
-        variants["centered, int8"] = tf_signbin.quantize_model(model, activations="int8")
-    steps = {name: training_step(m, images, labels) for name, m in variants.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(_ROUNDS.value):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            for _ in range(_STEPS.value):
-                loss = step()
-            float(next(iter(loss.values())))  # waits for the result
-            seconds[name].append((time.perf_counter() - start) / _STEPS.value)
-    print(f"{'training step':18} {'median ms':>10} {'min ms':>8} {'x float':>8}")
-    for name, times in seconds.items():
-        ratio = statistics.median(t / f for t, f in zip(times, seconds["float"], strict=True))
-        print(
-            f"{name:18} {statistics.median(times) * 1e3:10.1f} {min(times) * 1e3:8.1f} {ratio:8.3f}"
-        )
+    steps = {name: training_step(m, images, labels) for name, m in variants(model).items()}
+    measured = results(measure(steps, _STEPS.value, _ROUNDS.value))
+    tables.show(
+        Console(),
+        f"training step, {_MODEL.value}, batch {_BATCH.value}, {_THREADS.value} threads",
+        ("weights, activations", "median ms", "min ms", "x float"),
+        [
+            (r["name"], f"{r['median_ms']:.1f}", f"{r['min_ms']:.1f}", f"{r['ratio_to_float']:.3f}")
+            for r in measured
+        ],
+    )
+    if _OUTPUT.value:
+        settings = {f.name: f.value for f in (_MODEL, _BATCH, _SIZE, _STEPS, _ROUNDS, _THREADS)}
+        content = {
+            "command": "examples/benchmark_training.py",
+            **settings,
+            "machine": {**describe_machine(), "tensorflow": tf.__version__},
+            "steps": measured,
+        }
+        write_file(_OUTPUT.value, json.dumps(content, indent=1).encode() + b"\n")
 
 
 if __name__ == "__main__":

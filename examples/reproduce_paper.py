@@ -6,7 +6,8 @@
 Full precision, binary, ternary and signed-binary weights at several densities and widths; accuracy
 against effectual and against total weights; threshold, share of positive filters, estimator,
 region and scale one at a time. Prints the main table; writes a Markdown report with plots. An
-interrupted reproduction continues when it is started again.
+interrupted reproduction continues when it is started again, and processes with different --seeds
+may fill one --out; the last call, with all seeds, then only writes the report.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import dataclasses
 from pathlib import Path
 
 from absl import app, flags, logging
-from lab import datasets, reproduction, tables
+from lab import datasets, tables
 from lab.recipes import FOR_DATASET, RECIPES
+from lab.reproduction import report, runs
+from lab.reproduction.cases import all_cases
 from rich.console import Console
 
 FLAGS = flags.FLAGS
@@ -25,8 +28,8 @@ flags.DEFINE_enum("dataset", "digits", datasets.NAMES, "Dataset.")
 flags.DEFINE_string("data_dir", None, "Folder with the dataset's files in their original format.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 flags.DEFINE_integer("epochs", None, "Epochs; default: the dataset's recipe.")
-flags.DEFINE_string("out", "out/reproduce_paper", "Folder for results and report.")
-flags.DEFINE_string("report_dir", None, "Folder of the report; default: inside --out.")
+flags.DEFINE_string("out", "out/reproduce_paper", "Folder of the finished runs.")
+flags.DEFINE_string("report", None, "Markdown file of the report; default: inside --out.")
 
 
 def main(argv: list[str]) -> None:
@@ -42,14 +45,14 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(str(error)) from error
     seeds = [int(seed) for seed in FLAGS.seeds]
     # Results of other epochs must not be mixed in.
-    runs = Path(FLAGS.out) / f"{FLAGS.dataset}-{recipe.epochs}-epochs"
+    folder = Path(FLAGS.out) / f"{FLAGS.dataset}-{recipe.epochs}-epochs"
     stride = 2 if FLAGS.dataset == "glyphs" else 1
-    reproduction.train_all(reproduction.all_cases(), seeds, data, recipe, stride, runs)
-    folder = Path(FLAGS.report_dir or runs / "report")
-    report, (header, *rows) = reproduction.write_report(seeds, data, recipe, runs, folder)
+    runs.train_all(all_cases(), seeds, data, recipe, stride, folder)
+    path = Path(FLAGS.report or folder / "report" / "reproduction.md")
+    rows = report.write(seeds, data, recipe, folder, path)
     console = Console()
-    tables.show(console, f"{data.name}, {recipe.epochs} epochs", header, rows)
-    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+    tables.show(console, f"{data.name}, {recipe.epochs} epochs", report.HEADER, rows)
+    console.print(f"Report: {path}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

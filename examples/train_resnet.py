@@ -90,7 +90,7 @@ def _recipe() -> Recipe:
 
 def _setup() -> single_run.Setup:
     stride = FLAGS.stem_stride or (2 if FLAGS.dataset == "glyphs" else 1)
-    method_fields = ("weights", "background", "delta", "estimator")
+    method_fields = ("weights", "background", "delta", "estimator", "target_density")
     return single_run.Setup(
         model=FLAGS.model,
         options=Options(
@@ -109,7 +109,6 @@ def _setup() -> single_run.Setup:
         start=FLAGS.start,
         precision=FLAGS.precision,
         tensorboard=FLAGS.tensorboard,
-        target_density=FLAGS.target_density,
         tighten_epochs=FLAGS.tighten_epochs,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import tf_signbin
 from lab.datasets.base import ImageDataset
 from tf_signbin.benchmark.timing import interleave
+from tf_signbin.convert import write_file
 from tf_signbin.runtime import find_runtime
 
 
@@ -19,9 +19,7 @@ def save(model: Any, path: Path) -> bytes:
     """Converts `model`, writes the file (whole or not at all) and returns its bytes."""
     data = tf_signbin.convert(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    write_file(path, data)
     return data
 
 

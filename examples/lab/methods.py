@@ -16,11 +16,14 @@ WEIGHTS = ("full_precision", "binary", "ternary", "signed_binary")
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A kind of weights with its choices; those after `weights` are quantizer arguments.
+    """A kind of weights with its choices.
 
-    `background`, `pattern`, `delta` and `positive_share` are signed-binary's; see
-    tf_signbin.SignedBinaryQuantizer. With int8 activations 'full_precision' means tfmot's int8
-    quantization-aware training.
+    Those after `weights` are quantizer arguments, `background`, `pattern`, `delta` and
+    `positive_share` signed-binary's; see tf_signbin.SignedBinaryQuantizer. With int8 activations
+    'full_precision' means tfmot's int8 quantization-aware training.
+
+    target_density: share of effectual weights to which delta moves in the first half of the
+      training; None keeps delta.
     """
 
     weights: str = "signed_binary"
@@ -31,10 +34,13 @@ class Method:
     scale: str = "none"
     estimator: str = "ste"
     region_channels: int | None = None
+    target_density: float | None = None
 
     def __post_init__(self) -> None:
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights={self.weights!r} is not one of {', '.join(WEIGHTS)}.")
+        if self.target_density is not None and self.weights != "signed_binary":
+            raise ValueError("target_density is for signed-binary weights.")
 
     @property
     def label(self) -> str:
@@ -43,6 +49,15 @@ class Method:
             return self.weights.replace("_", " ")
         form = {"none": "paper", "centered": "centered", "learned": "learned"}[self.background]
         return f"signed-binary {form}" + (" {} of {}".format(*self.pattern) if self.pattern else "")
+
+    @property
+    def name(self) -> str:
+        """The label and what decides the density."""
+        if self.weights != "signed_binary":
+            return self.label
+        if self.target_density is not None:
+            return f"{self.label}, density {self.target_density:g}"
+        return f"{self.label}, Δ {self.delta:g}"
 
     @property
     def key(self) -> str:
@@ -144,5 +159,10 @@ def is_quantizable(layer: Any) -> bool:
 
 
 def schedules(method: Method, epochs: int) -> list[Any]:
-    """The callbacks that the method's quantizer needs while it trains."""
-    return [tf_signbin.EDESchedule(epochs)] if method.estimator == "ede" else []
+    """The callbacks that the method needs while it trains."""
+    found: list[Any] = []
+    if method.estimator == "ede":
+        found.append(tf_signbin.EDESchedule(epochs))
+    if method.target_density is not None:
+        found.append(tf_signbin.DensitySchedule(method.target_density, 0, max(1, epochs // 2)))
+    return found

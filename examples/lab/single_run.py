@@ -30,7 +30,6 @@ class Setup:
     start: str | None = None
     precision: str = "float32"
     tensorboard: bool = False
-    target_density: float | None = None
     tighten_epochs: int = 0
 
     def __post_init__(self) -> None:
@@ -45,17 +44,12 @@ class Setup:
     def callbacks(self) -> list[Any]:
         """Schedules of the quantizers, and their statistics in the log."""
         found = schedules(self.method, self.recipe.epochs)
-        if self.target_density:
-            found.append(tf_signbin.DensitySchedule(self.target_density, 0, self._half()))
         if self.tighten_epochs:
             found.append(tf_signbin.PatternSchedule(0, self.tighten_epochs))
         if self.method.weights != "full_precision":
             events = str(self.folder / "tensorboard" / "layers") if self.tensorboard else None
             found.append(tf_signbin.LayerStatistics(events))
         return found
-
-    def _half(self) -> int:
-        return max(1, self.recipe.epochs // 2)
 
     def build(self, data: ImageDataset) -> Any:
         plain = resnet.build(self.model, data.image_shape, data.num_classes, self.options)

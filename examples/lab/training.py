@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import os
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from lab.datasets.base import ImageDataset, repeat_epochs
 from lab.keras import keras, tf
 from lab.objective import Objective
 from lab.recipes import Recipe
+from tf_signbin.convert import write_file
 
 History = list[dict[str, float]]
 
@@ -128,13 +129,12 @@ class EpochLog(keras.callbacks.Callback):
     def _write(self) -> None:
         if not self._file:
             return
-        part = self._file.with_suffix(".part")
-        with part.open("w", newline="") as file:
-            columns = list(dict.fromkeys(k for row in self.history for k in row))
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.history)
-        os.replace(part, self._file)
+        columns = list(dict.fromkeys(k for row in self.history for k in row))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_file(self._file, text.getvalue().encode())
 
 
 class Checkpoints(keras.callbacks.Callback):

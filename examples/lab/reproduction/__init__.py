@@ -1,0 +1,1 @@
+"""The paper's claims and ablations on a small dataset: cases, runs, claims and report."""
