@@ -166,10 +166,20 @@ def nested():
     return keras.Model(image, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
 
 
+def sequence():
+    """Dense layers on [steps, channels], with and without BatchNorm."""
+    steps = keras.Input((6, 10))
+    x = layers.Dense(12, activation="relu")(steps)
+    x = layers.Dense(8, use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Dense(8)(x)
+    return keras.Model(steps, layers.Dense(5)(layers.GlobalAveragePooling1D()(x)))
+
+
 ALL = {
     f.__name__: f
     for f in (residual, bottleneck, dense, conv1d, separable, separable1d, prelu, relu6, mobile,
-              preactivation, concatenated, nested)
+              preactivation, concatenated, nested, sequence)
 }  # fmt: skip
 
 

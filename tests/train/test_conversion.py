@@ -93,7 +93,8 @@ def matching(filters, kernel):
 
 
 # With int8 every kind; with float32 those whose graph differs.
-FAST = [("residual", "int8"), ("conv1d", "int8"), ("separable", "int8"), ("dense", "float32")]
+FAST = [("residual", "int8"), ("conv1d", "int8"), ("separable", "int8"), ("dense", "float32"),
+        ("sequence", "int8")]  # fmt: skip
 SLOW = [(kind, "int8") for kind in models.ALL] + [("residual", "float32"), ("conv1d", "float32")]
 CASES = [*FAST, *(pytest.param(*c, marks=pytest.mark.slow) for c in SLOW if c not in FAST)]
 

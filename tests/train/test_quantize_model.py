@@ -144,6 +144,28 @@ def test_shared_nested_model_keeps_sharing(rng):
     assert quantized.predict(x, verbose=0).shape == (2, 3)
 
 
+@pytest.mark.parametrize("shape", [(6, 10), (4, 4, 10)], ids=["sequence", "image"])
+def test_dense_layers_on_sequences_and_images_become_convolutions(shape, rng):
+    from tf_signbin.train import graph
+
+    inputs = keras.Input(shape)
+    x = layers.Dense(12, activation="relu", name="a")(inputs)
+    x = tf_signbin.quantize_annotate_layer(layers.Dense(8, use_bias=False, name="b"))(x)
+    model = keras.Model(inputs, layers.Dense(3, name="last")(layers.Flatten()(x)))
+    with tf_signbin.quantize_scope():
+        converted = graph.dense_as_convolutions(model)
+    x = rng.normal(size=(2, *shape)).astype(np.float32)
+    np.testing.assert_allclose(converted(x), model(x), 1e-5, 1e-6)
+    kind = f"Conv{len(shape) - 1}D"
+    annotated = tf_signbin.quantize_annotate_model(model, activations="int8")
+    quantized = tf_signbin.quantize_apply(annotated, "int8")
+    for name, expected in (("quant_a", kind), ("quant_b", kind), ("quant_last", "Dense")):
+        assert type(quantized.get_layer(name).layer).__name__ == expected
+    latent = {k.name: k.latent for k in tf_signbin.quantized_kernels(quantized)}
+    assert set(latent) == {"a", "b"}
+    np.testing.assert_array_equal(np.squeeze(latent["b"]), model.layers[2].layer.kernel)
+
+
 def test_annotating_single_layers():
     model = keras.Sequential(
         [

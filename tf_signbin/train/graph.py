@@ -117,6 +117,56 @@ def flatten(model: Any) -> Any:
     return flat
 
 
+def dense_as_convolutions(model: Any) -> Any:
+    """The model with a convolution of size 1 in place of each Dense layer on a sequence or image.
+
+    Both compute the same, but Keras writes such a Dense layer as reshapes around a product, and
+    TFLite's converter then neither folds BatchNorm or the bias into it nor quantizes it for int8.
+    Layers keep their names and weights, and annotations their QuantizeConfigs; a kernel
+    [Ci, Co] becomes [1, Ci, Co] (Conv1D) or [1, 1, Ci, Co] (Conv2D). Call it inside quantize_scope.
+
+    Args:
+      model: flat, perhaps annotated. Returned as it is when it has no such layer.
+    """
+    windows = {
+        layer.name: (1,) * (rank - 2)
+        for layer in model.layers
+        if type(_annotated(layer)).__name__ == "Dense" and (rank := _input_rank(layer)) in (3, 4)
+    }
+    if not windows:
+        return model
+
+    def replace(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name in windows:
+            convolution = _pointwise_convolution(_annotated(layer), windows[layer.name])
+            if layer is _annotated(layer):
+                return convolution
+            config["layer"] = keras.layers.serialize(convolution)
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=replace)
+    for old, new in zip(model.layers, copy.layers, strict=True):
+        weights = old.get_weights()
+        if old.name in windows:
+            weights[0] = weights[0].reshape(windows[old.name] + weights[0].shape)
+        new.set_weights(weights)
+    return copy
+
+
+def _input_rank(layer: Any) -> int | None:
+    """Number of dimensions of the layer's input; None where calls differ."""
+    ranks = {len(node.input_shapes) for node in layer._inbound_nodes}
+    return ranks.pop() if len(ranks) == 1 else None
+
+
+def _pointwise_convolution(dense: Any, window: tuple[int, ...]) -> Any:
+    config = dense.get_config()
+    config["filters"] = config.pop("units")
+    config["kernel_size"] = window
+    return {1: keras.layers.Conv1D, 2: keras.layers.Conv2D}[len(window)].from_config(config)
+
+
 def _flat(structure: Any) -> list[Any]:
     if isinstance(structure, dict):
         return [leaf for value in structure.values() for leaf in _flat(value)]

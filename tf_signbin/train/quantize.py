@@ -120,13 +120,15 @@ def quantize_apply(model: Any, activations: str = "float32", prefix: str = PREFI
       prefix: of the names of the quantized layers.
 
     Returns:
-      A new model with the same weights, ready for compile and fit.
+      A new model with the same weights, ready for compile and fit. Dense layers on sequences and
+      images have become convolutions of size 1, which TFLite can fold and quantize.
     """
     graph.check_model(model, "quantize_apply")
     scheme = SignedBinaryQuantizeScheme(activations)
     if activations == "int8":
         graph.check_float32(model)
     with quantize_scope():
+        model = graph.dense_as_convolutions(model)
         return wrapper.stabilize(tfmot_keras.quantize_apply(model, scheme, prefix))
 
 
@@ -166,7 +168,7 @@ def quantize_model(
         layer and absorbs it, else 'mean'.
 
     Returns:
-      A new model. The given one is not changed.
+      A new model; see quantize_apply. The given one is not changed.
 
     Raises:
       TypeError, ValueError: see quantize_annotate_model; or a quantizer was given together with
