@@ -1,0 +1,293 @@
+// How much time the planner's choice loses: for each layer, measures the kernel that the planner
+// picks and every other one that could run it (family, instruction set, group of channels and, for
+// the memory table, tiles and chunks), and prints the loss against the fastest.
+//   build/bench/bench/planner_search [type=int8|float32] [density=0.36] [pattern=N:M]
+//       [kind=two_valued|ternary] [isa=avx2] [layers=1x1] [width=24] [list=1]
+//
+// `layers` keeps the layers whose name contains the text. Of the memory table's thousands of
+// configurations the `width` that its cost model puts first are measured. The plain reference
+// kernel is left out. `list=1` prints each kernel that comes within 1.5 of the fastest, with the
+// time its cost model predicts. One thread; interleaved, medians.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/layers.h"
+#include "engine/kernels/table/planner.h"
+#include "engine/kernels/table/table_conv.h"
+#include "engine/kernels/table/table_ops.h"
+#include "engine/planner.h"
+
+namespace tf_signbin {
+namespace {
+
+// Every distinct shape of the networks' packed layers.
+const LayerSize kLayers[] = {
+    // ResNet-18, and the 3x3 layers of ResNet-50
+    {56, 64, 64, 3, 1},
+    {56, 64, 128, 3, 2},
+    {28, 128, 128, 3, 1},
+    {28, 128, 256, 3, 2},
+    {14, 256, 256, 3, 1},
+    {14, 256, 512, 3, 2},
+    {7, 512, 512, 3, 1},
+    {56, 128, 128, 3, 2},
+    {28, 256, 256, 3, 2},
+    {14, 512, 512, 3, 2},
+    // ResNet-20
+    {32, 16, 16, 3, 1},
+    {32, 16, 32, 3, 2},
+    {16, 32, 32, 3, 1},
+    {16, 32, 64, 3, 2},
+    {8, 64, 64, 3, 1},
+    // 1x1 of ResNet-50
+    {56, 64, 64, 1, 1},
+    {56, 64, 256, 1, 1},
+    {56, 256, 64, 1, 1},
+    {56, 256, 128, 1, 1},
+    {28, 128, 512, 1, 1},
+    {28, 512, 128, 1, 1},
+    {28, 512, 256, 1, 1},
+    {14, 256, 1024, 1, 1},
+    {14, 1024, 256, 1, 1},
+    {14, 1024, 512, 1, 1},
+    {7, 512, 2048, 1, 1},
+    {7, 2048, 512, 1, 1},
+    // 1x1 of MobileNet (Howard et al. 2017, table 1)
+    {112, 32, 64, 1, 1},
+    {56, 64, 128, 1, 1},
+    {56, 128, 128, 1, 1},
+    {28, 128, 256, 1, 1},
+    {28, 256, 256, 1, 1},
+    {14, 256, 512, 1, 1},
+    {14, 512, 512, 1, 1},
+    {7, 512, 1024, 1, 1},
+    {7, 1024, 1024, 1, 1},
+    // fully connected
+    {1, 512, 1000, 1, 1},
+    {1, 4096, 4096, 1, 1},
+};
+
+constexpr int kMostChannels = 12;  // of a group
+constexpr double kNear = 1.5;      // of the fastest: measured again, and listed
+
+struct Request {
+  DataType type = DataType::kInt8;
+  RandomWeights weights;
+  std::string isa = "auto", layers;
+  size_t width = 24;
+  bool list = false;
+};
+
+struct Contender {
+  std::unique_ptr<ConvKernel> kernel;
+  double predicted_ns = 0, measured_ns = 0;
+};
+
+double RunNs(const Contender& contender, BenchData* data, ThreadPool* pool) {
+  const auto start = std::chrono::steady_clock::now();
+  contender.kernel->Run(data->input.data(), data->output.data(), *pool);
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
+}
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
+
+void AddTableKernels(const ConvProblem& problem, Isa isa, size_t width,
+                     std::vector<Contender>* contenders) {
+  const table::TableOps* ops = table::TableOpsFor(isa);
+  if (ops == nullptr) return;
+  std::vector<table::TablePlan> plans;
+  const auto evaluate = [&](const table::TableConfig& config) {
+    table::TablePlan plan = table::EvaluateTable(problem, *ops, config);
+    if (plan.possible) plans.push_back(plan);
+  };
+  for (int group = 1; group <= 8; ++group) {
+    for (const int limit : {2, 3, group}) {
+      if (limit > group || (limit < group && group < 5)) continue;
+      for (const bool skip_zeros : {false, true}) {
+        if (limit < group && !skip_zeros) continue;
+        for (const int chunk : {1, 2, 3, 4, 6, 8, 12, 16, 32, 64}) {
+          table::TableConfig config;
+          config.stream.group = group;
+          config.stream.limit = limit;
+          config.stream.skip_zeros = skip_zeros;
+          config.stream.chunk_groups = chunk;
+          for (config.rows = 1; config.rows <= ops->max_vectors; ++config.rows) {
+            config.flat = true;
+            config.row_vectors = 1;
+            evaluate(config);
+            config.flat = false;
+            for (; config.rows * config.row_vectors <= ops->max_vectors; ++config.row_vectors) {
+              if (config.rows <= problem.shape.out_h) evaluate(config);
+            }
+          }
+        }
+      }
+    }
+  }
+  std::sort(plans.begin(), plans.end(),
+            [](const auto& a, const auto& b) { return a.cost_ns < b.cost_ns; });
+  if (plans.size() > width) plans.resize(width);
+  for (const table::TablePlan& plan : plans) {
+    contenders->push_back(
+        {table::MakeTableConv(problem, *ops, plan.config, /*profile=*/false, 1), plan.cost_ns});
+  }
+}
+
+// The planner's choice comes first.
+std::vector<Contender> Contenders(const ConvProblem& problem, const Request& request) {
+  std::vector<Contender> contenders;
+  for (int group = 0; group <= kMostChannels; ++group) {
+    PlanOptions options;
+    options.isa = request.isa;
+    options.group = group;
+    for (const Candidate& candidate : Candidates(problem, options)) {
+      if (candidate.family == &kReferenceFamily) continue;
+      contenders.push_back(
+          {candidate.family->make(problem, candidate.isa, options, 1), candidate.cost_ns});
+    }
+  }
+  for (const Isa isa : SupportedIsaList()) {
+    if (isa == Isa::kAvx512Vnni) continue;  // has the tables of kAvx512
+    if (request.isa == "auto" || request.isa == IsaName(isa)) {
+      AddTableKernels(problem, isa, request.width, &contenders);
+    }
+  }
+  std::set<std::string> seen;
+  std::vector<Contender> distinct;
+  for (Contender& contender : contenders) {
+    if (contender.kernel == nullptr) continue;
+    if (seen.insert(contender.kernel->name()).second) distinct.push_back(std::move(contender));
+  }
+  return distinct;
+}
+
+void Measure(const LayerSize& size, DataType type, std::vector<Contender>* contenders) {
+  BenchData data(size, type);
+  ThreadPool pool(1);
+  double best = INFINITY;
+  for (Contender& contender : *contenders) {
+    std::vector<double> times;
+    for (int i = 0; i < 4; ++i) times.push_back(RunNs(contender, &data, &pool));
+    contender.measured_ns = *std::min_element(times.begin(), times.end());
+    best = std::min(best, contender.measured_ns);
+  }
+  std::vector<Contender*> near;
+  for (Contender& contender : *contenders) {
+    if (&contender == &contenders->front() || contender.measured_ns < kNear * best) {
+      near.push_back(&contender);
+    }
+  }
+  std::map<Contender*, std::vector<double>> times;
+  std::mt19937 rng(3);
+  const int rounds = std::clamp(static_cast<int>(2e7 / best), 21, 101);
+  for (int round = 0; round < rounds; ++round) {
+    std::shuffle(near.begin(), near.end(), rng);
+    for (Contender* contender : near) times[contender].push_back(RunNs(*contender, &data, &pool));
+  }
+  for (Contender* contender : near) contender->measured_ns = Median(times[contender]);
+}
+
+// The planner's loss, as a factor of at least 1.
+double Report(const LayerSize& size, const Request& request) {
+  const BenchLayer layer = MakeBenchLayer(size, request.type, request.weights);
+  const ConvProblem problem{request.type, size.shape(), &layer.filters, &layer.output};
+  std::vector<Contender> contenders = Contenders(problem, request);
+  if (contenders.empty()) return 1;
+  Measure(size, request.type, &contenders);
+  const Contender* chosen = &contenders.front();
+  std::vector<const Contender*> order;
+  for (const Contender& contender : contenders) order.push_back(&contender);
+  std::sort(order.begin(), order.end(),
+            [](const auto* a, const auto* b) { return a->measured_ns < b->measured_ns; });
+  const double loss = chosen->measured_ns / order[0]->measured_ns;
+  std::printf("%-24s %7.1f us %-32s %5.1f %%", size.name().c_str(), chosen->measured_ns * 1e-3,
+              chosen->kernel->name().c_str(), (loss - 1) * 100);
+  if (order[0] != chosen) {
+    std::printf("  %7.1f us %s", order[0]->measured_ns * 1e-3, order[0]->kernel->name().c_str());
+  }
+  std::printf("\n");
+  for (const Contender* contender : order) {
+    if (!request.list || contender->measured_ns > kNear * order[0]->measured_ns) break;
+    std::printf("    %7.1f us, predicted %7.1f, %s\n", contender->measured_ns * 1e-3,
+                contender->predicted_ns * 1e-3, contender->kernel->name().c_str());
+  }
+  std::fflush(stdout);
+  return loss;
+}
+
+bool Parse(const std::string& argument, Request* request) {
+  const size_t equals = argument.find('=');
+  if (equals == std::string::npos) return false;
+  const std::string key = argument.substr(0, equals), value = argument.substr(equals + 1);
+  if (key == "type" && (value == "int8" || value == "float32")) {
+    request->type = value == "int8" ? DataType::kInt8 : DataType::kFloat32;
+  } else if (key == "kind" && (value == "two_valued" || value == "ternary")) {
+    request->weights.kind = value == "ternary" ? WeightKind::kTernary : WeightKind::kTwoValued;
+  } else if (key == "density") {
+    request->weights.density = std::atof(value.c_str());
+  } else if (key == "pattern") {
+    return std::sscanf(value.c_str(), "%d:%d", &request->weights.pattern_n,
+                       &request->weights.pattern_m) == 2;
+  } else if (key == "isa") {
+    request->isa = value;
+  } else if (key == "layers") {
+    request->layers = value;
+  } else if (key == "width") {
+    request->width = std::atoi(value.c_str());
+  } else if (key == "list") {
+    request->list = value == "1";
+  } else {
+    return false;
+  }
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  Request request;
+  for (int i = 1; i < argc; ++i) {
+    if (!Parse(argv[i], &request)) {
+      std::fprintf(stderr, "planner_search: unknown argument %s; the source's head lists them\n",
+                   argv[i]);
+      return 2;
+    }
+  }
+  PlanOptions options;
+  options.isa = request.isa;
+  const Status status = CheckPlanOptions(options);
+  if (!status.ok()) {
+    std::fprintf(stderr, "planner_search: %s\n", status.message().c_str());
+    return 2;
+  }
+  std::printf("%-24s %-43s %7s  fastest, where it is another\n", "layer", "   chosen", "loss");
+  int layers = 0, close = 0;
+  double log_sum = 0, worst = 1;
+  for (const LayerSize& size : kLayers) {
+    if (size.name().find(request.layers) == std::string::npos) continue;
+    const double loss = Report(size, request);
+    ++layers;
+    close += loss <= 1.1;
+    log_sum += std::log(loss);
+    worst = std::max(worst, loss);
+  }
+  std::printf("%d of %d layers within 10 %%; mean loss %.1f %%, largest %.1f %%\n", close, layers,
+              (std::exp(log_sum / std::max(layers, 1)) - 1) * 100, (worst - 1) * 100);
+  return 0;
+}
+
+}  // namespace
+}  // namespace tf_signbin
+
+int main(int argc, char** argv) { return tf_signbin::Main(argc, argv); }
