@@ -51,13 +51,14 @@ def main(argv: list[str]) -> None:
 
 def _train(study: list[points.Point], seeds: list[int], out: Path) -> None:
     data = {task: train.load_data(task) for task in dict.fromkeys(p.task for p in study)}
-    with RunProgress(len(seeds) * sum(p.epochs for p in study)) as progress:
-        # Seed by seed within a task and width, so that comparisons are complete early.
-        for _, group in itertools.groupby(study, measure.group_of):
-            members = list(group)
-            for seed in seeds:
-                for point in members:
-                    train.run(point, seed, data[point.task], out, progress)
+    groups = [list(g) for _, g in itertools.groupby(study, lambda point: point.group)]
+    epochs = sum(g[0].task.teacher.epochs + sum(p.recipe.epochs for p in g) for g in groups)
+    with RunProgress(len(seeds) * epochs) as progress:
+        # Group by group and seed by seed, so that comparisons are complete early.
+        for group, seed in itertools.product(groups, seeds):
+            train.train_teacher(group[0], seed, data[group[0].task], out, progress)
+            for point in group:
+                train.run(point, seed, data[point.task], out, progress)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def measure(points: Sequence[Point], seed: int, out: Path, seconds: float) -> di
     groups: dict[str, list[Point]] = defaultdict(list)
     for point in points:
         if read_result(folder_of(out, point, seed)) is not None:
-            groups[group_of(point)].append(point)
+            groups[point.group].append(point)
     results: dict[str, Any] = {}
     with StepProgress("measuring", len(groups) * (1 + len(IMAGE_SCALES))) as progress:
         for group, members in groups.items():
@@ -64,13 +64,9 @@ def read(out: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def group_of(point: Point) -> str:
-    return f"{point.task.name}-w{point.width:g}"
-
-
 def dense_key(point: Point) -> str:
     """Where the results hold XNNPACK int8 on the same shapes."""
-    return f"{group_of(point)}-{XNNPACK_INT8}"
+    return f"{point.group}-{XNNPACK_INT8}"
 
 
 def _is_dense(point: Point) -> bool:

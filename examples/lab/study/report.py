@@ -19,7 +19,7 @@ from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.runtime import find_runtime
 
 HEADER = (
-    "weights", "float %", "int8 .tflite %", "to binary", "density", "file KiB",
+    "weights", "teacher %", "int8 .tflite %", "to binary", "density", "file KiB",
     "energy uJ", "network us", "layers us", "vs binary", "vs XNNPACK int8", "vs binary (4x image)",
     "vs XNNPACK int8 (4x image)",
 )  # fmt: skip
@@ -66,7 +66,7 @@ class Row:
 
         other = binary.latency if binary else None
         return (
-            self.name, percent("accuracy_float32"), percent("accuracy_tflite"), difference,
+            self.name, percent("accuracy_teacher"), percent("accuracy_tflite"), difference,
             f"{self.density:.2f}", f"{self.results[0]['file_bytes'] / 1024:.0f}",
             f"{self.mean('energy_nj') / 1e3:.1f}", f"{self.latency['network_us']:.0f}",
             f"{self.latency['layers_us'][str(low)]:.0f}",
@@ -90,7 +90,7 @@ def collect(points: Sequence[Point], seeds: Sequence[int], out: Path) -> dict[st
     for point in sorted(points, key=lambda p: p.method.weights != "binary"):
         results = [read_result(folder_of(out, point, seed)) for seed in seeds]
         finished = [r for r in results if r is not None]
-        group, dense = measure.group_of(point), latency.get(measure.dense_key(point))
+        group, dense = point.group, latency.get(measure.dense_key(point))
         own = dense if point.method.weights == "full_precision" else latency.get(point.key)
         if not finished or own is None or dense is None:
             continue
@@ -151,8 +151,9 @@ def write(groups: dict[str, list[Row]], folder: Path) -> Path:
         "# Results of the co-design study",
         "Written by `python examples/codesign.py`. What the study compares, and what follows from "
         "it: [codesign.md](../codesign.md).",
-        "Accuracy: test set, mean ± standard deviation over seeds, of the float network and of the "
-        "converted int8 network run by the delegate (int8 from tfmot: by XNNPACK). Density: share "
+        "Accuracy: test set, mean ± standard deviation over seeds, of the float network that every "
+        "method starts and learns from (teacher) and of the converted int8 network run by the "
+        "delegate (int8 from tfmot: by XNNPACK). Density: share "
         "of effectual weights. Energy: estimated per image (`tf_signbin.summary`). Latency: one "
         "thread, median, all networks of a table in turn; `layers` is the sum over the quantized "
         "3x3 convolutions, each measured alone; `4x image` is the same with images of four times "
@@ -163,8 +164,8 @@ def write(groups: dict[str, list[Row]], folder: Path) -> Path:
         task = rows[0].point.task
         parts.append(
             f"## {group}\n\n{task.model}, {len(rows[0].results)} seeds, "
-            f"{task.recipe.epochs} epochs with float and {task.int8_recipe.epochs} with int8 "
-            "activations."
+            f"{task.teacher.epochs} epochs of the float network that all start and learn from, "
+            f"{task.student.epochs} of each method."
         )
         parts.append(tables.markdown(HEADER, [row.cells() for row in rows]))
         for scale in measure.IMAGE_SCALES:

@@ -16,11 +16,12 @@ import tf_signbin
 from lab import datasets, deploy, resnet, training
 from lab.datasets.base import ImageDataset
 from lab.keras import keras
-from lab.methods import copy_weights, effectual, is_quantizable, quantized_weights
+from lab.methods import effectual, is_quantizable, quantized_weights
 from lab.progress import RunProgress
 from lab.study.points import Point, Task
 
 RESULT = "result.json"
+_WEIGHTS = "float.weights.h5"
 
 
 def folder_of(out: Path, point: Point, seed: int) -> Path:
@@ -37,61 +38,86 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def train_teacher(
+    point: Point, seed: int, data: ImageDataset, out: Path, progress: RunProgress
+) -> None:
+    """Trains the float network that all methods of the point's group start and learn from."""
+    folder, recipe = _teacher_folder(out, point, seed), point.task.teacher
+    if read_result(folder) is not None:
+        progress.skip(recipe.epochs)
+        return
+    model = _build(point, seed, data)
+    report = progress.run(f"{point.group}, seed {seed}, float32")
+    history = training.train(model, data, recipe, seed, training.Run(folder, report=report))
+    model.save_weights(folder / _WEIGHTS)
+    _finish(
+        folder,
+        {
+            "accuracy": history[-1]["val_accuracy"],
+            "train_accuracy": history[-1]["accuracy"],
+            "test_accuracy_by_epoch": [row["val_accuracy"] for row in history],
+        },
+    )
+
+
 def run(point: Point, seed: int, data: ImageDataset, out: Path, progress: RunProgress) -> None:
-    """Trains, converts and evaluates; continues where a killed study had stopped."""
+    """Trains from the teacher, converts and evaluates; continues where a killed study stopped."""
     folder = folder_of(out, point, seed)
     if read_result(folder) is not None:
-        progress.skip(point.epochs)
+        progress.skip(point.recipe.epochs)
         return
-    keras.utils.set_random_seed(seed)
-    keras.backend.clear_session()
     start = time.perf_counter()
-    options = resnet.Options(width=point.width, stem_stride=point.task.stem_stride)
-    plain = resnet.build(point.task.model, data.image_shape, data.num_classes, options)
-    label = f"{point.key}, seed {seed}"
-    model = point.method.apply(plain, "float32")
-    float_history = training.train(
-        model,
-        data,
-        point.recipe,
-        seed,
-        training.Run(folder / "float32", report=progress.run(f"{label}, float32")),
+    taught = _teacher_folder(out, point, seed)
+    plain = _build(point, seed, data)
+    plain.load_weights(taught / _WEIGHTS)
+    model = point.method.apply(plain, "int8")
+    report = progress.run(f"{point.key}, seed {seed}")
+    history = training.train(
+        model, data, point.recipe, seed, training.Run(folder, report=report), teacher=plain
     )
-    with_int8 = point.method.apply(plain, "int8")
-    copy_weights(model, with_int8)
-    int8_history = training.train(
-        with_int8,
-        data,
-        point.task.int8_recipe,
-        seed,
-        training.Run(folder / "int8", report=progress.run(f"{label}, int8")),
-    )
-    content = deploy.save(with_int8, folder / "int8.tflite")
-    deploy.save(model, folder / "float32.tflite")
-    _save_layers(with_int8, folder / "layers.npz")
-    with_int8.save_weights(folder / "int8.weights.h5")
+    content = deploy.save(model, folder / "int8.tflite")
+    _save_layers(model, folder / "layers.npz")
+    model.save_weights(folder / "int8.weights.h5")
     images, labels = deploy.test_set(data)
-    expected = with_int8.predict(images, batch_size=500, verbose=0).argmax(-1)
+    expected = model.predict(images, batch_size=500, verbose=0).argmax(-1)
     stock = point.method.weights == "full_precision"
     open_it = deploy.stock_interpreter if stock else deploy.delegate_interpreter
     classes = deploy.predictions(open_it(content), images)
-    effective, total = effectual(with_int8)
-    result = {
-        "accuracy_float32": float_history[-1]["val_accuracy"],
-        "accuracy_int8": int8_history[-1]["val_accuracy"],
-        "accuracy_tflite": float((classes == labels).mean()),
-        "predictions_equal": float((classes == expected).mean()),
-        "train_accuracy": float_history[-1]["accuracy"],
-        "effectual": effective,
-        "total": total,
-        "file_bytes": len(content),
-        "energy_nj": tf_signbin.summary(with_int8, tflite=False).totals()["energy_nj"],
-        "seconds": time.perf_counter() - start,
-        "recipe": dataclasses.asdict(point.recipe),
-        "test_accuracy_by_epoch": [row["val_accuracy"] for row in float_history],
-    }
-    for phase in ("float32", "int8"):
-        shutil.rmtree(folder / phase / "checkpoints")
+    effective, total = effectual(model)
+    _finish(
+        folder,
+        {
+            "accuracy_teacher": json.loads((taught / RESULT).read_text())["accuracy"],
+            "accuracy_keras": history[-1]["val_accuracy"],
+            "accuracy_tflite": float((classes == labels).mean()),
+            "predictions_equal": float((classes == expected).mean()),
+            "train_accuracy": history[-1]["accuracy"],
+            "effectual": effective,
+            "total": total,
+            "file_bytes": len(content),
+            "energy_nj": tf_signbin.summary(model, tflite=False).totals()["energy_nj"],
+            "seconds": time.perf_counter() - start,
+            "recipe": dataclasses.asdict(point.recipe),
+            "test_accuracy_by_epoch": [row["val_accuracy"] for row in history],
+        },
+    )
+
+
+def _teacher_folder(out: Path, point: Point, seed: int) -> Path:
+    return out / f"{point.group}-teacher" / f"seed{seed}"
+
+
+def _build(point: Point, seed: int, data: ImageDataset) -> Any:
+    """The float network, fresh; what follows depends on the seed alone."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    options = resnet.Options(width=point.width, stem_stride=point.task.stem_stride)
+    return resnet.build(point.task.model, data.image_shape, data.num_classes, options)
+
+
+def _finish(folder: Path, result: dict[str, Any]) -> None:
+    """Writes the result, whole or not at all, and drops the checkpoints."""
+    shutil.rmtree(folder / "checkpoints")
     part = folder / "result.part"
     part.write_text(json.dumps(result, indent=1))
     os.replace(part, folder / RESULT)
