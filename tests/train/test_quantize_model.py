@@ -211,6 +211,9 @@ def test_unsupported_models_say_what_to_do():
     inputs = keras.Input((6,))
     functional = keras.Model(inputs, Subclassed().call(inputs))
     assert tf_signbin.quantize_model(functional, keep_dense=lambda layer: False)
+    nested = keras.Sequential([layers.Dense(6, input_shape=(6,)), Subclassed()])
+    with pytest.raises(ValueError, match=r"subclassed model.*model.call\(inputs\)"):
+        tf_signbin.quantize_model(nested)
     with pytest.raises(ValueError, match="no known input shape"):
         tf_signbin.quantize_model(keras.Sequential([layers.Dense(2)]))
     with pytest.raises(TypeError, match="not Dense"):

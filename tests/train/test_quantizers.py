@@ -64,24 +64,32 @@ def test_signed_binary_forward(shape, options, rng):
 @pytest.mark.parametrize("estimator", ["ste", "ede", "approx_sign"])
 @pytest.mark.parametrize("scale", ["none", "mean"])
 @pytest.mark.parametrize("background", ["none", "centered"])
-def test_signed_binary_gradient(estimator, scale, background, rng):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"region_channels": 2}, {"pattern": (2, 4)}, {"region_channels": 3, "int8_grid": True}],
+    ids=str,
+)
+def test_signed_binary_gradient(estimator, scale, background, options, rng):
     kernel = rng.normal(0, 0.8, (3, 3, 6, 5)).astype(np.float32)
     quantizer = SignedBinaryQuantizer(
-        delta=0.1, estimator=estimator, scale=scale, background=background
+        delta=0.1, estimator=estimator, scale=scale, background=background, **options
     )
     _, (gradient,), upstream, _ = apply(quantizer, kernel)
-    w, beta = regions(kernel), signs(5, 1, 0.5)
+    w = regions(kernel, options.get("region_channels"))
+    beta = signs(5, w.shape[1], 0.5)
     threshold = 0.1 * np.abs(w).max((0, 2), keepdims=True)
     slope = surrogate(estimator, w, w - beta[None, :, None] * threshold)
     if scale == "mean":
-        slope *= alpha(w, signed_binary_mask(w, 0.1, beta))[None, :, None]
+        mask = signed_binary_mask(w, 0.1, beta, options.get("pattern"))
+        slope *= alpha(w, mask)[None, :, None]
     np.testing.assert_allclose(gradient, slope.reshape(kernel.shape) * upstream, 1e-5, 1e-6)
 
 
-def test_learned_scale_and_background_gradients(rng):
+@pytest.mark.parametrize("grid", [False, True])
+def test_learned_scale_and_background_gradients(grid, rng):
     """dL/dgamma = Σ g q/gamma and dL/dc = -β alpha Σ g per filter (gamma starts at 1)."""
     kernel = rng.normal(0, 0.5, (3, 3, 6, 4)).astype(np.float32)
-    quantizer = SignedBinaryQuantizer(scale="learned", background="learned")
+    quantizer = SignedBinaryQuantizer(scale="learned", background="learned", int8_grid=grid)
     q, (_, d_gamma, d_background), upstream, layer = apply(quantizer, kernel)
     assert [v.name.split("/")[-1] for v in layer.trainable_variables] == [
         "kernel_gamma:0",
@@ -171,17 +179,25 @@ def test_int8_grid_gives_integers(rng):
         np.testing.assert_allclose(integers, np.round(integers), atol=1e-3)
 
 
-def test_standardized(rng):
-    """Statistics are those of (W - mean W) / std W, and the gradient is orthogonal to both."""
+@pytest.mark.parametrize("estimator", ["ste", "ede"])
+def test_standardized(estimator, rng):
+    """q is that of v = (W - mean W) / std W; dL/dW = (h - mean h - v mean(h v)) / std W, h = dL/dv.
+
+    The second is the derivative of the standardisation, per filter of n weights.
+    """
     kernel = rng.normal(0.3, 0.1, (3, 3, 6, 4)).astype(np.float32)
-    quantizer = SignedBinaryQuantizer(standardize=True, delta=0.1)
-    q, (gradient,), *_ = apply(quantizer, kernel)
+    quantizer = SignedBinaryQuantizer(standardize=True, delta=0.1, estimator=estimator)
+    q, (gradient,), upstream, _ = apply(quantizer, kernel)
     flat = kernel.astype(np.float64).reshape(-1, 4)
-    normal = ((flat - flat.mean(0)) / flat.std(0)).reshape(kernel.shape)
-    expected = signed_binary(regions(normal), 0.1, signs(4, 1, 0.5)).reshape(kernel.shape)
+    v = (flat - flat.mean(0)) / flat.std(0)
+    w, beta = regions(v.reshape(kernel.shape)), signs(4, 1, 0.5)
+    expected = signed_binary(w, 0.1, beta).reshape(kernel.shape)
     np.testing.assert_array_equal(q, expected)
-    np.testing.assert_allclose(gradient.sum((0, 1, 2)), 0, atol=1e-3)
-    np.testing.assert_allclose((gradient * normal).sum((0, 1, 2)), 0, atol=1e-3)
+    threshold = 0.1 * np.abs(w).max((0, 2), keepdims=True)
+    slope = surrogate(estimator, w, w - beta[None, :, None] * threshold)
+    h = slope.reshape(-1, 4) * upstream.reshape(-1, 4)
+    expected = (h - h.mean(0) - v * (h * v).mean(0)) / flat.std(0)
+    np.testing.assert_allclose(gradient.reshape(-1, 4), expected, 1e-3, 1e-4)
 
 
 @pytest.mark.parametrize("scale", ["none", "mean", "learned"])

@@ -103,9 +103,24 @@ def test_nested_separable_and_plain_models_are_listed():
         tf_signbin.summary(models.keras.Sequential([layers.ReLU(input_shape=(3,))]))
 
 
-def test_sizes_equal_the_converters(rng):
-    """The file's size, and the packed bytes of each layer."""
-    quantized = tf_signbin.quantize_model(models.residual(), activations="int8", pattern=(3, 7))
+SIZES = [
+    ("residual", {"activations": "int8", "pattern": (3, 7)}),
+    ("residual", {"quantizer": TernaryQuantizer()}),
+    ("conv1d", {"activations": "int8", "quantizer": BinaryQuantizer()}),
+    ("separable", {"activations": "int8"}),
+    ("dense", {"quantizer": SignedBinaryQuantizer(region_channels=4, scale="mean")}),
+    ("sequence", {"activations": "int8", "background": "learned"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [SIZES[0], *(pytest.param(*size, marks=pytest.mark.slow) for size in SIZES[1:])],
+    ids=str,
+)
+def test_sizes_equal_the_converters(kind, arguments, rng):
+    """The file's size, and the packed bytes of each layer, exactly."""
+    quantized = tf_signbin.quantize_model(models.ALL[kind](), **arguments)
     models.train(quantized, rng)
     summary = tf_signbin.summary(quantized)
     report = ConversionReport()
