@@ -36,7 +36,8 @@ right = 0
 cases = np.load(sys.argv[2])
 for i in range(int(sys.argv[3])):
     interpreter = Interpreter(
-        cases[f"model{i}"].tobytes(), on_unclaimed="error", num_threads=1 + i % 2
+        cases[f"model{i}"].tobytes(), on_unclaimed="error", num_threads=1 + i % 2,
+        runtime=sys.argv[4],
     )
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], cases[f"x{i}"])
@@ -82,6 +83,17 @@ def prepare(folder: Path, package: str) -> Path:
     return python
 
 
+def run_cases(python: Path | str, cases: Path, library: Path, runtime: str = "auto") -> str:
+    """How many cases that Python's `runtime` got right, or the end of its error message."""
+    run = subprocess.run(
+        [str(python), "-c", _WORKER, str(ROOT), str(cases), str(2 * LAYERS), runtime],
+        env=os.environ | {"TF_SIGNBIN_DELEGATE": str(library)}, capture_output=True, text=True,
+    )  # fmt: skip
+    if run.returncode != 0:
+        return run.stderr.strip()[-200:]
+    return run.stdout.splitlines()[-1].removeprefix("result ")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venvs", type=Path, default=ROOT / ".cache" / "matrix")
@@ -92,7 +104,6 @@ def main() -> int:
     if not builds:
         parser.error("the delegate is not built; run `make ctest`")
     library = max(builds, key=lambda path: path.stat().st_mtime)
-    environment = os.environ | {"TF_SIGNBIN_DELEGATE": str(library)}
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         cases = Path(folder) / "cases.npz"
@@ -105,14 +116,9 @@ def main() -> int:
                 print(f"{package:<26}cannot be installed in Python {sys.version.split()[0]}")
                 failed = True
                 continue
-            run = subprocess.run(
-                [str(python), "-c", _WORKER, str(ROOT), str(cases), str(2 * LAYERS)],
-                env=environment, capture_output=True, text=True,
-            )  # fmt: skip
-            lines = run.stdout.splitlines()
-            right = lines[-1].removeprefix("result ") if run.returncode == 0 else ""
+            right = run_cases(python, cases, library)
             failed |= right != str(2 * LAYERS)
-            print(f"{package:<26}{right or run.stderr.strip()[-200:]}", flush=True)
+            print(f"{package:<26}{right}", flush=True)
     return failed
 
 

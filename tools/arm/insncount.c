@@ -4,9 +4,10 @@
  *   qemu-aarch64 -plugin ./libinsncount.so,mark=173,out=counts.json ... program
  *
  * A program marks the start and the end of what it wants counted by the system call `mark`, one that
- * does nothing else (getppid: 173 on aarch64, 64 on arm). The output is JSON: `total`, `spans` (the
- * instructions between successive marks) and, with top=N, the N most frequent `mnemonics` and hottest
- * `blocks` of the last span. Counts are exact for a program with one thread.
+ * does nothing else (getppid: 173 on aarch64, 64 on arm). The output is JSON, a list with one object
+ * for each pair of marks: `instructions` and, with top=N, the N most frequent `mnemonics` and the N
+ * hottest `blocks` (address, runs, code as text and as bytes in hexadecimal). Counts are exact for a
+ * program with one thread.
  *
  * QEMU's plugin header is not packaged by Debian, so the few functions used are declared here.
  */
@@ -31,30 +32,38 @@ void qemu_plugin_register_vcpu_syscall_cb(plugin_id id,
 void qemu_plugin_register_atexit_cb(plugin_id id, void (*cb)(plugin_id, void *), void *data);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 char *qemu_plugin_insn_disas(const struct qemu_plugin_insn *insn);
 
 #define EXPORT __attribute__((visibility("default")))
 EXPORT int qemu_plugin_version = 1;
 
-enum { MAX_SPANS = 1 << 16 };
-
-/* A translated block, how often it ran since the last mark, and in the span before that mark. */
+/* A translated block and how often it ran since the last mark. */
 struct block {
-  uint64_t runs, span_runs, address;
+  uint64_t runs, address;
   size_t size;
-  char **text;
+  char **text, **bytes;
   struct block *next;
 };
 
 static int64_t mark_call = -1;
-static const char *out_path;
-static size_t top;
-static uint64_t executed;
-static uint64_t marks[MAX_SPANS];
-static size_t mark_count;
+static FILE *out;
+static size_t top, span_count;
+static int in_span;
+static uint64_t executed, span_begin;
 static struct block *blocks;
 static size_t block_count;
+
+static char *hexadecimal(const struct qemu_plugin_insn *insn) {
+  const unsigned char *data = qemu_plugin_insn_data(insn);
+  const size_t size = qemu_plugin_insn_size(insn);
+  char *text = malloc(2 * size + 1);
+  for (size_t i = 0; i < size; ++i) sprintf(text + 2 * i, "%02x", data[i]);
+  text[2 * size] = '\0';
+  return text;
+}
 
 static void on_translate(plugin_id id, struct qemu_plugin_tb *tb) {
   (void)id;
@@ -65,24 +74,16 @@ static void on_translate(plugin_id id, struct qemu_plugin_tb *tb) {
   b->size = size;
   b->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
   b->text = calloc(size, sizeof *b->text);
+  b->bytes = calloc(size, sizeof *b->bytes);
   for (size_t i = 0; i < size; ++i) {
-    b->text[i] = qemu_plugin_insn_disas(qemu_plugin_tb_get_insn(tb, i));
+    const struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+    b->text[i] = qemu_plugin_insn_disas(insn);
+    b->bytes[i] = hexadecimal(insn);
   }
   b->next = blocks;
   blocks = b;
   ++block_count;
   qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, &b->runs, 1);
-}
-
-static void on_syscall(plugin_id id, unsigned vcpu, int64_t number, uint64_t a, uint64_t b,
-                       uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h) {
-  (void)id, (void)vcpu, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
-  if (number != mark_call || mark_count == MAX_SPANS) return;
-  marks[mark_count++] = executed;
-  for (struct block *b = blocks; b != NULL; b = b->next) {
-    b->span_runs = b->runs;
-    b->runs = 0;
-  }
 }
 
 struct mnemonic {
@@ -97,16 +98,16 @@ static int by_count(const void *x, const void *y) {
 
 static int by_instructions(const void *x, const void *y) {
   const struct block *a = *(struct block *const *)x, *b = *(struct block *const *)y;
-  const uint64_t p = a->span_runs * a->size, q = b->span_runs * b->size;
+  const uint64_t p = a->runs * a->size, q = b->runs * b->size;
   return p < q ? 1 : p > q ? -1 : 0;
 }
 
 static void print_mnemonics(FILE *f) {
   enum { MAX_NAMES = 2048 };
-  static struct mnemonic names[MAX_NAMES];
+  struct mnemonic names[MAX_NAMES] = {0};
   size_t used = 0;
   for (struct block *b = blocks; b != NULL; b = b->next) {
-    for (size_t i = 0; b->span_runs > 0 && i < b->size; ++i) {
+    for (size_t i = 0; b->runs > 0 && i < b->size; ++i) {
       const char *s = b->text[i] + strspn(b->text[i], " \t");
       size_t length = strcspn(s, " \t");
       if (length >= sizeof names[0].name) length = sizeof names[0].name - 1;
@@ -117,7 +118,7 @@ static void print_mnemonics(FILE *f) {
       }
       if (at == MAX_NAMES) continue;
       if (at == used) memcpy(names[used++].name, s, length);
-      names[at].count += b->span_runs;
+      names[at].count += b->runs;
     }
   }
   qsort(names, used, sizeof names[0], by_count);
@@ -135,50 +136,73 @@ static void print_text(FILE *f, const char *s) {
   }
 }
 
+static void print_list(FILE *f, const char *name, char **strings, size_t count) {
+  fprintf(f, "\"%s\": [", name);
+  for (size_t i = 0; i < count; ++i) {
+    fprintf(f, "%s\"", i ? ", " : "");
+    print_text(f, strings[i]);
+    fprintf(f, "\"");
+  }
+  fprintf(f, "]");
+}
+
 static void print_blocks(FILE *f) {
   struct block **all = calloc(block_count + 1, sizeof *all);
   size_t n = 0;
-  for (struct block *b = blocks; b != NULL; b = b->next) all[n++] = b;
+  for (struct block *b = blocks; b != NULL; b = b->next) {
+    if (b->runs > 0) all[n++] = b;
+  }
   qsort(all, n, sizeof *all, by_instructions);
   fprintf(f, ",\n \"blocks\": [");
   for (size_t i = 0; i < n && i < top; ++i) {
-    fprintf(f, "%s\n  {\"address\": %" PRIu64 ", \"runs\": %" PRIu64 ", \"code\": [", i ? "," : "",
-            all[i]->address, all[i]->span_runs);
-    for (size_t k = 0; k < all[i]->size; ++k) {
-      fprintf(f, "%s\"", k ? ", " : "");
-      print_text(f, all[i]->text[k]);
-      fprintf(f, "\"");
-    }
-    fprintf(f, "]}");
+    fprintf(f, "%s\n  {\"address\": %" PRIu64 ", \"runs\": %" PRIu64 ", ", i ? "," : "",
+            all[i]->address, all[i]->runs);
+    print_list(f, "text", all[i]->text, all[i]->size);
+    fprintf(f, ", ");
+    print_list(f, "bytes", all[i]->bytes, all[i]->size);
+    fprintf(f, "}");
   }
   fprintf(f, "]");
   free(all);
 }
 
+static void on_syscall(plugin_id id, unsigned vcpu, int64_t number, uint64_t a, uint64_t b,
+                       uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h) {
+  (void)id, (void)vcpu, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h;
+  if (number != mark_call) return;
+  in_span = !in_span;
+  if (in_span) {
+    for (struct block *block = blocks; block != NULL; block = block->next) block->runs = 0;
+    span_begin = executed;
+    return;
+  }
+  fprintf(out, "%s\n{\"instructions\": %" PRIu64, span_count++ ? "," : "[",
+          executed - span_begin);
+  if (top > 0) {
+    print_mnemonics(out);
+    print_blocks(out);
+  }
+  fprintf(out, "}");
+}
+
 static void on_exit_(plugin_id id, void *data) {
   (void)id, (void)data;
-  FILE *f = out_path != NULL ? fopen(out_path, "w") : stderr;
-  if (f == NULL) return;
-  fprintf(f, "{\"total\": %" PRIu64 ",\n \"spans\": [", executed);
-  for (size_t i = 1; i < mark_count; ++i) {
-    fprintf(f, "%s%" PRIu64, i > 1 ? ", " : "", marks[i] - marks[i - 1]);
-  }
-  fprintf(f, "]");
-  if (top > 0) {
-    print_mnemonics(f);
-    print_blocks(f);
-  }
-  fprintf(f, "}\n");
-  if (f != stderr) fclose(f);
+  fprintf(out, "%s]\n", span_count ? "\n" : "[");
+  fclose(out);
 }
 
 EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv) {
   (void)info;
+  out = stderr;
   for (int i = 0; i < argc; ++i) {
     if (strncmp(argv[i], "mark=", 5) == 0) {
       mark_call = strtoll(argv[i] + 5, NULL, 10);
     } else if (strncmp(argv[i], "out=", 4) == 0) {
-      out_path = strdup(argv[i] + 4);
+      out = fopen(argv[i] + 4, "w");
+      if (out == NULL) {
+        perror(argv[i] + 4);
+        return -1;
+      }
     } else if (strncmp(argv[i], "top=", 4) == 0) {
       top = strtoul(argv[i] + 4, NULL, 10);
     } else {

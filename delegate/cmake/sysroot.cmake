@@ -1,0 +1,24 @@
+# TF_SIGNBIN_SYSROOT builds against the C and C++ libraries of an older Debian, so that the library
+# also loads on systems that are older than the one it is built on. The compiler stays the one of
+# the machine; headers and static libraries of C++, and the C library, are the folder's
+# (tools/sysroot.sh makes it). Included before project().
+set(TF_SIGNBIN_SYSROOT "" CACHE PATH "Folder with an older Debian's libc6-dev and libstdc++-*-dev")
+if(NOT TF_SIGNBIN_SYSROOT)
+  return()
+endif()
+file(GLOB TF_SIGNBIN_SYSROOT_GCC ${TF_SIGNBIN_SYSROOT}/usr/lib/gcc/*/*)
+list(LENGTH TF_SIGNBIN_SYSROOT_GCC count)
+if(NOT count EQUAL 1)
+  message(FATAL_ERROR "TF_SIGNBIN_SYSROOT=${TF_SIGNBIN_SYSROOT} must hold the C++ library of one "
+                      "compiler in usr/lib/gcc; there are ${count}")
+endif()
+set(CMAKE_SYSROOT ${TF_SIGNBIN_SYSROOT})
+string(REGEX REPLACE ".*/gcc/([^/]+)/([^/]+)$" "\\1;\\2" triplet_and_version
+       ${TF_SIGNBIN_SYSROOT_GCC})
+list(GET triplet_and_version 0 triplet)
+list(GET triplet_and_version 1 version)
+set(cxx ${TF_SIGNBIN_SYSROOT}/usr/include/c++/${version})
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-nostdinc++ -isystem ${cxx} \
+-isystem ${TF_SIGNBIN_SYSROOT}/usr/include/${triplet}/c++/${version}>")
+# Before the compiler's own folder, whose libstdc++.a and libgcc_eh.a need a newer C library.
+add_link_options(-L${TF_SIGNBIN_SYSROOT_GCC})

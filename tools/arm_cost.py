@@ -1,0 +1,249 @@
+"""What a layer costs on Arm, without a board: instructions counted in emulation, cycles estimated.
+
+    python tools/arm_cost.py                      everything; writes docs/results/arm_cost.json
+    python tools/arm_cost.py --write-table        only the table of docs/devices.md
+    python tools/arm_cost.py --models 14x14x256 --cores cortex-a72 --json /tmp/cost.json
+
+Instructions are exact: qemu counts what one invoke executes, the runtime's share included. Cycles
+are an estimate: llvm-mca's steady-state cycles of each hot block of code, times how often it ran.
+That leaves out cache misses and branch mispredictions, so it is kinder to code with large tables
+and irregular loops, ours, than a board will be. docs/devices.md says so beside the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from arm import emulation  # noqa: E402
+from arm.emulation import CACHE, Architecture, Core, Package  # noqa: E402
+
+RESULTS = ROOT / "docs/results/arm_cost.json"
+PAGE = ROOT / "docs/devices.md"
+HOT_BLOCKS = 400
+# llvm-mca's processor for a core. Its cortex-a76 is a copy of its cortex-a72; the Neoverse N1 is
+# the server version of the same core. It has no usable model of the A53 and the A7.
+MCA_MODELS = {"cortex-a72": "cortex-a72", "cortex-a76": "neoverse-n1"}
+LLVM = "-19"
+_MARKS = re.compile(r"(<!-- arm-cost:begin -->\n).*?(<!-- arm-cost:end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model on one side of the comparison."""
+
+    model: str  # a layer of LAYERS, or a network
+    activations: str
+    side: str  # ours or stock
+    pattern: tuple[int, int] = (0, 0)
+
+    @property
+    def key(self) -> str:
+        pattern = f"_{self.pattern[0]}of{self.pattern[1]}" if self.pattern[1] else ""
+        return f"{self.side}_{self.activations}{pattern}"
+
+
+def cases_of(model: str) -> list[Case]:
+    return [
+        Case(model, "int8", "stock"),
+        Case(model, "int8", "ours"),
+        Case(model, "int8", "ours", (2, 10)),
+        Case(model, "float32", "stock"),
+        Case(model, "float32", "ours"),
+    ]
+
+
+def model_names() -> list[str]:
+    from tf_signbin.benchmark.layers import LAYER_GROUPS
+
+    return [layer.name for layer in LAYER_GROUPS["3x3"]] + ["resnet18"]
+
+
+def write_model(case: Case, path: Path) -> int:
+    """Writes the .tflite file of a case; the multiply-adds of a layer, 0 for a network."""
+    from tf_signbin.benchmark.layers import LAYER_GROUPS
+    from tf_signbin.benchmark.networks import NETWORKS, network_model
+    from tf_signbin.benchmark.weights import WeightSpec
+    from tf_signbin.convert.rewrite import pack
+
+    spec = WeightSpec(pattern=case.pattern)
+    macs = 0
+    if case.model in NETWORKS:
+        model = network_model(case.model, case.activations, spec)
+    else:
+        layer = next(x for x in LAYER_GROUPS["3x3"] if x.name == case.model)
+        model, macs = layer.model(case.activations, spec), layer.macs
+    path.write_bytes(pack(model)[0] if case.side == "ours" else model)
+    return macs
+
+
+def build_plugin() -> Path:
+    emulation.require("cc")
+    plugin = CACHE / "libinsncount.so"
+    source = ROOT / "tools/arm/insncount.c"
+    if not plugin.exists() or plugin.stat().st_mtime < source.stat().st_mtime:
+        command = ["cc", "-O2", "-fPIC", "-shared", str(source), "-o", str(plugin)]
+        subprocess.run(command, check=True)
+    return plugin
+
+
+def count(
+    architecture: Architecture, core: Core, package: Package, cases: list[Case], folder: Path
+) -> list[dict[str, Any]]:
+    """One span of insncount.c for each case, with its `kernels` and `macs`."""
+    arguments, macs = [str(ROOT / "tools/arm/count_invokes.py")], []
+    for case in cases:
+        path = folder / f"{case.model}_{case.key}.tflite"
+        macs.append(write_model(case, path))
+        arguments.append(f"{path}:{case.side}")
+    out = folder / "spans.json"
+    plugin = f"{build_plugin()},mark={architecture.getppid},top={HOT_BLOCKS},out={out}"
+    command, environment = emulation.emulated_python(architecture, core, package, arguments, plugin)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise RuntimeError(f"{core.name}: exit status {run.returncode}\n{run.stderr[-2000:]}")
+    lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    spans = json.loads(out.read_text())
+    if not len(lines) == len(spans) == len(cases):
+        raise RuntimeError(f"{core.name}: {len(spans)} spans of {len(cases)} cases")
+    return [span | line | {"macs": m} for span, line, m in zip(spans, lines, macs, strict=True)]
+
+
+def estimate_cycles(blocks: list[dict[str, Any]], instructions: int, model: str) -> dict[str, Any]:
+    """Cycles of a span by llvm-mca, blocks beyond the hottest at the average of the others.
+
+    Returns:
+      cycles, and covered: the share of instructions in analysed blocks.
+    """
+    source = []
+    for number, block in enumerate(blocks):
+        text = _disassemble(block["bytes"])
+        source += [f"# LLVM-MCA-BEGIN {number}", *text, f"# LLVM-MCA-END {number}"]
+    run = subprocess.run(
+        [f"llvm-mca{LLVM}", "-mtriple=aarch64", f"-mcpu={model}", "-mattr=+dotprod,+fullfp16",
+         "-iterations=40", "-json", "-skip-unsupported-instructions=lack-sched"],
+        input="\n".join(source) + "\n", capture_output=True, text=True,
+    )  # fmt: skip
+    if run.returncode != 0:
+        raise RuntimeError(f"llvm-mca: {run.stderr[-2000:]}")
+    cycles, covered = 0.0, 0
+    for region in json.loads(run.stdout)["CodeRegions"]:
+        block = blocks[int(region["Name"])]
+        summary = region["SummaryView"]
+        cycles += block["runs"] * summary["TotalCycles"] / summary["Iterations"]
+        covered += block["runs"] * len(block["bytes"])
+    return {"cycles": cycles * instructions / covered, "covered": covered / instructions}
+
+
+_disassembled: dict[str, str] = {}
+
+
+def _disassemble(words: list[str]) -> list[str]:
+    """LLVM's text of A64 instructions, each four bytes in hexadecimal."""
+    unknown = sorted({word for word in words if word not in _disassembled})
+    if unknown:
+        lines = [" ".join(f"0x{word[i : i + 2]}" for i in range(0, 8, 2)) for word in unknown]
+        run = subprocess.run(
+            [f"llvm-mc{LLVM}", "--disassemble", "-triple=aarch64", "-mattr=+all"],
+            input="\n".join(lines), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        texts = [line.strip() for line in run.stdout.splitlines() if line.startswith("\t")]
+        texts = [text for text in texts if not text.startswith(".")]
+        if len(texts) != len(unknown):
+            raise RuntimeError(f"llvm-mc understood {len(texts)} of {len(unknown)}: {run.stderr}")
+        _disassembled.update(zip(unknown, texts, strict=True))
+    return [_disassembled[word] for word in words]
+
+
+def measure(architecture: Architecture, core: Core, models: list[str]) -> list[dict[str, Any]]:
+    """One row a model and case."""
+    package = architecture.runtimes[0]
+    cases = [case for model in models for case in cases_of(model)]
+    with tempfile.TemporaryDirectory() as folder:
+        spans = count(architecture, core, package, cases, Path(folder))
+    rows = []
+    for case, span in zip(cases, spans, strict=True):
+        row = {
+            "core": core.name, "runtime": package.requirements[0], "model": case.model,
+            "case": case.key, "macs": span["macs"], "kernels": span["kernels"],
+            "instructions": span["instructions"],
+        }  # fmt: skip
+        if core.name in MCA_MODELS:
+            mca = estimate_cycles(span["blocks"], span["instructions"], MCA_MODELS[core.name])
+            row |= {"cycles": round(mca["cycles"]), "covered": round(mca["covered"], 3)}
+        rows.append(row)
+    return rows
+
+
+def table(result: dict[str, Any]) -> str:
+    """Markdown: for every core and model, stock and ours, with ratios (above 1: fewer for ours)."""
+    rows = {(r["core"], r["model"], r["case"]): r for r in result["rows"]}
+    lines = []
+    for core in dict.fromkeys(core for core, _, _ in rows):
+        runtime = next(r["runtime"] for key, r in rows.items() if key[0] == core)
+        stock = "XNNPACK" if runtime.startswith("ai-edge") else "stock"
+        units = ["instructions", "cycles"] if core in MCA_MODELS else ["instructions"]
+        for unit in units:
+            named = f"estimated cycles (llvm-mca, {MCA_MODELS[core]})" if unit == "cycles" else unit
+            lines += [
+                f"**{core}**, {runtime}: millions of {named} an invoke",
+                "",
+                f"| | int8: {stock} | ours | 2 of 10 | float32: {stock} | ours |",
+                "|---|---|---|---|---|---|",
+            ]
+            for model in dict.fromkeys(model for c, model, _ in rows if c == core):
+                cells = [model]
+                for kind, keys in (
+                    ("int8", ("ours_int8", "ours_int8_2of10")),
+                    ("float32", ("ours_float32",)),
+                ):
+                    base = rows[core, model, f"stock_{kind}"][unit]
+                    cells.append(f"{base / 1e6:.1f}")
+                    for key in keys:
+                        value = rows[core, model, key][unit]
+                        cells.append(f"{value / 1e6:.1f} ({base / value:.2f}x)")
+                lines.append(f"| {' | '.join(cells)} |")
+            lines.append("")
+    lines.append(f"Counted on {result['date']} with `python tools/arm_cost.py`.")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(text: str, result: dict[str, Any]) -> str:
+    return _MARKS.sub(lambda match: match[1] + table(result) + match[2], text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    cores = {core.name: a for a in emulation.ARCHITECTURES.values() for core in a.cores}
+    parser.add_argument("--cores", nargs="+", choices=cores, default=list(cores))
+    parser.add_argument("--models", nargs="+", choices=model_names(), default=model_names())
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--write-table", action="store_true", help="only docs/devices.md's table")
+    arguments = parser.parse_args()
+    if not arguments.write_table:
+        emulation.require(f"llvm-mc{LLVM}", f"llvm-mca{LLVM}")
+        result: dict[str, Any] = {"date": date.today().isoformat(), "rows": []}
+        for name in arguments.cores:
+            architecture = cores[name]
+            emulation.build(architecture, tests=False)
+            result["rows"] += measure(architecture, architecture.core(name), arguments.models)
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        print(table(result))
+    if arguments.json == RESULTS:
+        PAGE.write_text(with_table(PAGE.read_text(), json.loads(RESULTS.read_text())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

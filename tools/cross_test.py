@@ -1,0 +1,129 @@
+"""`make cross-test ARCH=aarch64`: the C++ tests and the delegate in real runtimes, in emulation.
+
+    python tools/cross_test.py aarch64     or armv7; writes docs/results/cross_test_<arch>.json
+
+Each core model runs every C++ test and, in the architecture's own CPython, random layers in the
+runtimes' wheels. Cores without the newer instructions die of SIGILL on one, so every test is also
+one of the choice of kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import matrix  # noqa: E402
+from arm import emulation  # noqa: E402
+from arm.emulation import Architecture, Core, Package  # noqa: E402
+
+
+def run_cpp_tests(architecture: Architecture, core: Core, build: Path) -> dict[str, int]:
+    """How many tests of all programs passed, failed and were skipped."""
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    programs = sorted(path for path in (build / "tests").glob("*_test") if os.access(path, os.X_OK))
+    if not programs:
+        raise RuntimeError(f"no test programs in {build / 'tests'}")
+    for program in programs:
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.json"
+            command = [str(program), f"--gtest_output=json:{report}", "--gtest_brief=1"]
+            command = emulation.emulated(architecture, core, command)
+            run = subprocess.run(command, capture_output=True, text=True)
+            if run.returncode != 0:
+                print(f"{program.name} on {core.name}: exit status {run.returncode}")
+                print(run.stdout[-3000:], run.stderr[-1000:], flush=True)
+            if not report.exists():  # it crashed
+                counts["failed"] += 1
+                continue
+            for suite in json.loads(report.read_text())["testsuites"]:
+                for test in suite["testsuite"]:
+                    if test.get("failures"):
+                        counts["failed"] += 1
+                    else:
+                        counts["skipped" if test["result"] == "SKIPPED" else "passed"] += 1
+    return counts
+
+
+def run_python_cases(
+    architecture: Architecture, core: Core, package: Package, cases: Path
+) -> dict[str, Any]:
+    """How many random layers that runtime got right, int8 exactly and float32 within 1e-5."""
+    total = 2 * matrix.LAYERS
+    arguments = ["-c", matrix._WORKER, str(ROOT), str(cases), str(total), "auto"]
+    command, environment = emulation.emulated_python(architecture, core, package, arguments)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if run.returncode != 0:
+        print(f"{package.name} on {core.name}: exit status {run.returncode}\n{run.stderr[-2000:]}")
+        return {"right": 0, "of": total}
+    return {"right": int(run.stdout.splitlines()[-1].removeprefix("result ")), "of": total}
+
+
+def library_facts(library: Path) -> dict[str, Any]:
+    """Size, needed libraries and the newest symbol version of each, from the dynamic section."""
+    dynamic = _readelf("-d", library)
+    versions: dict[str, tuple[int, ...]] = {}
+    for name, number in re.findall(r"Name: (\w+)_([\d.]+)", _readelf("-V", library)):
+        value = tuple(int(part) for part in number.split("."))
+        versions[name] = max(value, versions.get(name, ()))
+    return {
+        "bytes": library.stat().st_size,
+        "needed": re.findall(r"Shared library: \[(.*?)\]", dynamic),
+        "versions": {name: ".".join(map(str, value)) for name, value in versions.items()},
+    }
+
+
+def _readelf(option: str, library: Path) -> str:
+    command = ["readelf", "-W", option, str(library)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("architecture", choices=emulation.ARCHITECTURES)
+    parser.add_argument("--json", type=Path, help="default docs/results/cross_test_<arch>.json")
+    arguments = parser.parse_args()
+    architecture = emulation.ARCHITECTURES[arguments.architecture]
+    emulation.require(architecture.qemu, "mmdebstrap", f"{architecture.triplet}-g++")
+    started = time.monotonic()
+    build = emulation.build(architecture, tests=True)
+    result: dict[str, Any] = {
+        "command": f"make cross-test ARCH={architecture.name}",
+        "date": date.today().isoformat(),
+        "library": library_facts(build / emulation.LIBRARY),
+        "cores": {},
+    }
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        cases = Path(folder) / "cases.npz"
+        matrix.write_cases(cases)
+        for core in architecture.cores:
+            counts = run_cpp_tests(architecture, core, build)
+            print(f"{core.name}: C++ {counts}", flush=True)
+            failed |= counts["failed"] > 0 or counts["passed"] == 0
+            runtimes = {}
+            for package in architecture.runtimes:
+                right = run_python_cases(architecture, core, package, cases)
+                print(f"{core.name}: {package.requirements[0]} {right}", flush=True)
+                failed |= right["right"] != right["of"]
+                runtimes[package.requirements[0]] = right
+            result["cores"][core.name] = {"cpp": counts, "python": runtimes}
+    result["seconds"] = round(time.monotonic() - started)
+    path = arguments.json or ROOT / f"docs/results/cross_test_{architecture.name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
