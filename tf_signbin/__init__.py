@@ -19,6 +19,7 @@ _PUBLIC = {
         "EDESchedule",
         "LayerStatistics",
         "PatternSchedule",
+        "SignedBinaryQuantizeConfig",
         "SignedBinaryQuantizeScheme",
         "SignedBinaryQuantizer",
         "TernaryQuantizer",

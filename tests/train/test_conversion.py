@@ -9,7 +9,7 @@ from ai_edge_litert import interpreter as litert
 import tf_signbin
 from tests.train import models
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
-from tf_signbin.train.configs import WeightQuantizeConfig
+from tf_signbin.train.configs import SignedBinaryQuantizeConfig
 from tf_signbin.train.legacy_keras import tf, tfmot_keras
 
 
@@ -62,7 +62,7 @@ class Reference:
 
 
 def holds_our_quantizer(layer):
-    return isinstance(getattr(layer, "quantize_config", None), WeightQuantizeConfig)
+    return isinstance(getattr(layer, "quantize_config", None), SignedBinaryQuantizeConfig)
 
 
 def quantized_kernels(model):

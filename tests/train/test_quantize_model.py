@@ -12,7 +12,7 @@ import pytest
 import tf_signbin
 from tests.train import models
 from tf_signbin.train import AutoPattern, BinaryQuantizer, SignedBinaryQuantizer
-from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.train.legacy_keras import keras, tf, tfmot_keras
 
 layers = keras.layers
 
@@ -181,6 +181,25 @@ def test_annotating_single_layers():
         assert kernel.quantizer.int8_grid == (activations == "int8")
     whole = tf_signbin.quantize_annotate_model(model)
     assert len(quantized_names(tf_signbin.quantize_apply(whole))) == 2
+
+
+@pytest.mark.parametrize(
+    "annotate", [tf_signbin.quantize_annotate_layer, tfmot_keras.quantize_annotate_layer]
+)
+def test_annotating_with_a_quantize_config(annotate):
+    config = tf_signbin.SignedBinaryQuantizeConfig(SignedBinaryQuantizer(delta=0.2))
+    dense = layers.Dense(8, input_shape=(10,), name="a")
+    quantized = tf_signbin.quantize_apply(
+        keras.Sequential([annotate(dense, config)]), quantized_layer_name_prefix="q_"
+    )
+    (kernel,) = tf_signbin.quantized_kernels(quantized)
+    assert quantized.layers[-1].name == "q_a"
+    assert kernel.quantizer.delta == 0.2
+
+
+def test_what_is_no_quantize_config_is_refused():
+    with pytest.raises(TypeError, match=r"such as SignedBinaryQuantizer.*not 0.2"):
+        tf_signbin.quantize_annotate_layer(layers.Dense(8), 0.2)
 
 
 @pytest.mark.parametrize(

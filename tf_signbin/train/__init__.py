@@ -9,6 +9,7 @@ from tf_signbin.train.callbacks import (
     LayerStatistics,
     PatternSchedule,
 )
+from tf_signbin.train.configs import SignedBinaryQuantizeConfig
 from tf_signbin.train.graph import default_keep_dense
 from tf_signbin.train.introspect import QuantizedKernel, quantized_kernels
 from tf_signbin.train.quantize import (
@@ -29,6 +30,7 @@ __all__ = [
     "LayerStatistics",
     "PatternSchedule",
     "QuantizedKernel",
+    "SignedBinaryQuantizeConfig",
     "SignedBinaryQuantizeScheme",
     "SignedBinaryQuantizer",
     "TernaryQuantizer",

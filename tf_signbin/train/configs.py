@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tf_signbin.train.legacy_keras import keras, tfmot_keras
-from tf_signbin.train.quantizers import QUANTIZERS, WeightQuantizer
+from tf_signbin.train.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
 
 ACTIVATIONS = ("float32", "int8")
 
@@ -45,11 +45,11 @@ def why_unsupported(layer: Any) -> str | None:
     return None
 
 
-class WeightQuantizeConfig(tfmot_keras.QuantizeConfig):
+class SignedBinaryQuantizeConfig(tfmot_keras.QuantizeConfig):
     """Quantizes the kernel of a convolution or dense layer with one of our quantizers.
 
     Args:
-      quantizer: a WeightQuantizer.
+      quantizer: a WeightQuantizer; default SignedBinaryQuantizer(), the paper's form.
       activations: 'float32' leaves activations alone; 'int8' fake-quantizes them with tfmot's
         moving-average quantizer, where tfmot's 8-bit scheme does.
       quantize_activation: False where the layer's output is quantized later, because a ReLU that
@@ -58,10 +58,12 @@ class WeightQuantizeConfig(tfmot_keras.QuantizeConfig):
 
     def __init__(
         self,
-        quantizer: WeightQuantizer,
+        quantizer: WeightQuantizer | None = None,
         activations: str = "float32",
         quantize_activation: bool = True,
     ):
+        if quantizer is None:
+            quantizer = SignedBinaryQuantizer()
         if not isinstance(quantizer, WeightQuantizer):
             raise TypeError(
                 f"quantizer must be one of {', '.join(QUANTIZERS)} (or derive from "
@@ -74,11 +76,11 @@ class WeightQuantizeConfig(tfmot_keras.QuantizeConfig):
             num_bits=8, per_axis=False, symmetric=False, narrow_range=False
         )
 
-    def with_activations(self, activations: str) -> WeightQuantizeConfig:
+    def with_activations(self, activations: str) -> SignedBinaryQuantizeConfig:
         """The same configuration for other activations."""
         return type(self)(self.quantizer, activations, self.quantize_activation)
 
-    def without_activation_quantizer(self) -> WeightQuantizeConfig:
+    def without_activation_quantizer(self) -> SignedBinaryQuantizeConfig:
         """The same configuration where another layer quantizes the output."""
         return type(self)(self.quantizer, self.activations, quantize_activation=False)
 
@@ -119,7 +121,7 @@ class WeightQuantizeConfig(tfmot_keras.QuantizeConfig):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> WeightQuantizeConfig:
+    def from_config(cls, config: dict[str, Any]) -> SignedBinaryQuantizeConfig:
         name = config["quantizer"]["class_name"]
         quantizer_class = keras.utils.get_registered_object(name, module_objects=QUANTIZERS)
         if quantizer_class is None:
@@ -128,7 +130,10 @@ class WeightQuantizeConfig(tfmot_keras.QuantizeConfig):
         return cls(quantizer, config["activations"], config["quantize_activation"])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, WeightQuantizeConfig) and self.get_config() == other.get_config()
+        return (
+            isinstance(other, SignedBinaryQuantizeConfig)
+            and self.get_config() == other.get_config()
+        )
 
     def __hash__(self) -> int:
         return hash(repr(self.get_config()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tf_signbin.train import graph, layers, patterns, wrapper
 from tf_signbin.train.auto_pattern import AutoPattern
-from tf_signbin.train.configs import WeightQuantizeConfig, check_activations, why_unsupported
+from tf_signbin.train.configs import SignedBinaryQuantizeConfig, check_activations, why_unsupported
 from tf_signbin.train.legacy_keras import keras, tfmot_keras
 from tf_signbin.train.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
 from tf_signbin.train.scheme import SignedBinaryQuantizeScheme
@@ -34,26 +34,39 @@ def quantize_scope(*custom_objects: dict[str, Any]) -> Any:
         **QUANTIZERS,
         **wrapper.CLASSES,
         **layers.CLASSES,
-        WeightQuantizeConfig.__name__: WeightQuantizeConfig,
+        SignedBinaryQuantizeConfig.__name__: SignedBinaryQuantizeConfig,
     }
     return tfmot_keras.quantize_scope(ours, *custom_objects)
 
 
-def quantize_annotate_layer(layer: Any, quantizer: WeightQuantizer | None = None) -> Any:
+def quantize_annotate_layer(
+    to_annotate: Any, quantize_config: tfmot_keras.QuantizeConfig | WeightQuantizer | None = None
+) -> Any:
     """Marks one layer, so that quantize_apply quantizes its kernel.
 
     Args:
-      layer: Conv1D, Conv2D, Dense, SeparableConv1D or SeparableConv2D (its pointwise part).
-      quantizer: default SignedBinaryQuantizer(), the paper's form.
+      to_annotate: Conv1D, Conv2D, Dense, SeparableConv1D or SeparableConv2D (its pointwise part);
+        any layer if the configuration is not ours.
+      quantize_config: default SignedBinaryQuantizeConfig(), the paper's form. A quantizer stands
+        for the SignedBinaryQuantizeConfig that holds it.
 
     Raises:
+      TypeError: quantize_config is neither of the two.
       ValueError: the layer cannot be quantized; the message says why and what to do.
     """
-    reason = why_unsupported(layer)
-    if reason:
-        raise ValueError(f"quantize_annotate_layer: {reason}.")
-    config = WeightQuantizeConfig(quantizer or SignedBinaryQuantizer())
-    return tfmot_keras.quantize_annotate_layer(layer, config)
+    if quantize_config is None or isinstance(quantize_config, WeightQuantizer):
+        quantize_config = SignedBinaryQuantizeConfig(quantize_config)
+    if not isinstance(quantize_config, tfmot_keras.QuantizeConfig):
+        raise TypeError(
+            "quantize_annotate_layer: quantize_config must be a QuantizeConfig, such as "
+            "SignedBinaryQuantizeConfig(), or a quantizer, such as SignedBinaryQuantizer(), not "
+            f"{quantize_config!r}."
+        )
+    if isinstance(quantize_config, SignedBinaryQuantizeConfig):
+        reason = why_unsupported(to_annotate)
+        if reason:
+            raise ValueError(f"quantize_annotate_layer: {reason}.")
+    return tfmot_keras.quantize_annotate_layer(to_annotate, quantize_config)
 
 
 def quantize_annotate_model(
@@ -98,7 +111,7 @@ def quantize_annotate_model(
             chosen = choose(layer)
         if chosen is not None:
             annotated.append(layer.name)
-            return quantize_annotate_layer(layer, chosen)
+            return quantize_annotate_layer(layer, SignedBinaryQuantizeConfig(chosen))
         return layer if activations == "float32" else tfmot_keras.quantize_annotate_layer(layer)
 
     result = keras.models.clone_model(model, clone_function=annotate)
@@ -111,13 +124,15 @@ def quantize_annotate_model(
     return result
 
 
-def quantize_apply(model: Any, activations: str = "float32", prefix: str = PREFIX) -> Any:
+def quantize_apply(
+    model: Any, activations: str = "float32", quantized_layer_name_prefix: str = PREFIX
+) -> Any:
     """Quantizes an annotated model; see tfmot's quantize_apply.
 
     Args:
       model: annotated by the functions above.
       activations: 'float32' or 'int8'.
-      prefix: of the names of the quantized layers.
+      quantized_layer_name_prefix: of the names of the quantized layers.
 
     Returns:
       A new model with the same weights, ready for compile and fit. Dense layers on sequences and
@@ -129,7 +144,8 @@ def quantize_apply(model: Any, activations: str = "float32", prefix: str = PREFI
         graph.check_float32(model)
     with quantize_scope():
         model = graph.dense_as_convolutions(model)
-        return wrapper.stabilize(tfmot_keras.quantize_apply(model, scheme, prefix))
+        quantized = tfmot_keras.quantize_apply(model, scheme, quantized_layer_name_prefix)
+        return wrapper.stabilize(quantized)
 
 
 def quantize_model(
@@ -218,7 +234,7 @@ def _pattern_rule(
         return lambda layer: fixed
     is_kept = _keep_rule(model, keep_dense)
     kernels = {
-        layer.name: getattr(layer, WeightQuantizeConfig.kernel_name(layer)).numpy()
+        layer.name: getattr(layer, SignedBinaryQuantizeConfig.kernel_name(layer)).numpy()
         for layer in model.layers
         if why_unsupported(layer) is None and not is_kept(layer)
     }

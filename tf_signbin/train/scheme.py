@@ -28,7 +28,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.graph_transfor
 )
 
 from tf_signbin.train import layers
-from tf_signbin.train.configs import WeightQuantizeConfig, check_activations
+from tf_signbin.train.configs import SignedBinaryQuantizeConfig, check_activations
 from tf_signbin.train.layers import ExpandAxis, SqueezeAxis
 from tf_signbin.train.legacy_keras import keras
 
@@ -130,7 +130,7 @@ class Int8LayoutTransform(quantize_layout_transform.QuantizeLayoutTransform):
         ours = {}
         for name, entry in layer_quantize_map.items():
             config = entry.get("quantize_config")
-            if isinstance(config, WeightQuantizeConfig):
+            if isinstance(config, SignedBinaryQuantizeConfig):
                 ours[name] = config.with_activations("int8")
                 metadata[name] = {"quantize_config": None}
         model, metadata = model_transformer.ModelTransformer(
@@ -144,7 +144,9 @@ class Int8LayoutTransform(quantize_layout_transform.QuantizeLayoutTransform):
         return model, metadata
 
 
-def _without_output(config: WeightQuantizeConfig, replaced: Any) -> WeightQuantizeConfig:
+def _without_output(
+    config: SignedBinaryQuantizeConfig, replaced: Any
+) -> SignedBinaryQuantizeConfig:
     """`config`, without activation quantizer where a transform decided that there is none.
 
     LayerReLUQuantize gives a convolution before a ReLU a config that quantizes nothing, because
@@ -161,7 +163,7 @@ class FloatLayoutTransform(quantize_layout_transform.QuantizeLayoutTransform):
         metadata = {}
         for name, entry in layer_quantize_map.items():
             config = entry.get("quantize_config")
-            if isinstance(config, WeightQuantizeConfig):
+            if isinstance(config, SignedBinaryQuantizeConfig):
                 config = config.with_activations("float32")
             metadata[name] = {"quantize_config": config}
         return model, metadata
