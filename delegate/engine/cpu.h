@@ -1,4 +1,4 @@
-// Instruction sets: what this build has kernels for and what this CPU runs.
+// Instruction sets and cores: what this build has kernels for and what this CPU runs.
 #ifndef TF_SIGNBIN_ENGINE_CPU_H_
 #define TF_SIGNBIN_ENGINE_CPU_H_
 
@@ -19,6 +19,10 @@ enum class Isa {
 const char* IsaName(Isa isa);  // "portable", "avx2", "avx512", "avx512vnni", "neon", "neondot"
 // Best first; always ends with kPortable.
 const std::vector<Isa>& SupportedIsaList();
+
+// Cores that want other kernels or constants than their instruction set tells.
+enum class Core { kGeneric, kZen5 };
+Core CurrentCore();
 
 }  // namespace tf_signbin
 

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cpu.h"
 #include "engine/kernels/permute/permute_kernels.h"
 #include "engine/kernels/permute/permute_ops.h"
 #include "engine/kernels/permute/permute_plan.h"
@@ -60,9 +61,12 @@ PermuteKernelFn FindPermuteKernel(DataType type, int registers, int shared_taps,
                                   int vectors) {
 #define TF_SIGNBIN_CASE(regs, taps, width, count)                                        \
   if (registers == regs && shared_taps == taps && pixels == width && vectors == count) { \
-    return type == DataType::kInt8                                                       \
-               ? tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count            \
-               : tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count;          \
+    if (type == DataType::kFloat32) {                                                    \
+      return tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count;              \
+    }                                                                                    \
+    return CurrentCore() == Core::kZen5                                                  \
+               ? tf_signbin_permute_i8s_r##regs##_t##taps##_p##width##f##count           \
+               : tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count;           \
   }
   TF_SIGNBIN_PERMUTE_KERNELS(TF_SIGNBIN_CASE)
 #undef TF_SIGNBIN_CASE

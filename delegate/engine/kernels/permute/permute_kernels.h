@@ -34,8 +34,11 @@ using PermuteKernelFn = void (*)(const PermuteTask* task);
 #define TF_SIGNBIN_PERMUTE_KERNELS(X) \
   TF_SIGNBIN_PERMUTE_SHAPES(X, 1) TF_SIGNBIN_PERMUTE_SHAPES(X, 2)
 
+// i8s adds with saturation, which never happens, but suits some cores better.
 #define TF_SIGNBIN_DECLARE(regs, taps, pixels, vectors)                             \
   extern "C" void tf_signbin_permute_i8_r##regs##_t##taps##_p##pixels##f##vectors(  \
+      const PermuteTask* task);                                                     \
+  extern "C" void tf_signbin_permute_i8s_r##regs##_t##taps##_p##pixels##f##vectors( \
       const PermuteTask* task);                                                     \
   extern "C" void tf_signbin_permute_f32_r##regs##_t##taps##_p##pixels##f##vectors( \
       const PermuteTask* task);

@@ -40,10 +40,14 @@
         vmovdqu64 zmm\reg, [rdx + \vector*64 + \group]
         .endm
 
-        .macro ACCUMULATE type, acc, value
+        .macro SUM type, acc, value
         .ifc \type,i8
+        vpaddw zmm\acc, zmm\acc, zmm\value
+        .endif
+        .ifc \type,i8s
         vpaddsw zmm\acc, zmm\acc, zmm\value
-        .else
+        .endif
+        .ifc \type,f32
         .set adds, adds + 1
         .if adds % float_adds
         vaddps zmm\acc, zmm\acc, zmm\value
@@ -53,36 +57,47 @@
         .endif
         .endm
 
+// acc += value, put off until the next permutation has been issued.
+        .macro ACCUMULATE type, acc, value
+        .if pending_acc < 0
+        .set pending_acc, \acc
+        .set pending_value, \value
+        .else
+        FLUSH_PENDING \type
+        SUM \type, \acc, \value
+        .endif
+        .endm
+
+        .macro FLUSH_PENDING type
+        .if pending_acc >= 0
+        SUM \type, %pending_acc, %pending_value
+        .set pending_acc, -1
+        .endif
+        .endm
+
+// tmp or the register that dies = table[index].
+        .macro PERMUTE type, target, operands:vararg
+        .ifc \type,f32
+        v\target\()ps \operands
+        .else
+        v\target\()w \operands
+        .endif
+        .endm
+
 // acc += table[index]. dies: 0 none, 1 the table, 2 the index vector.
         .macro LOOKUP type, regs, acc, index, tmp, a, b, dies
         .if \regs == 1
-        .ifc \type,i8
-        vpermw zmm\tmp, zmm\index, zmm\a
-        .else
-        vpermps zmm\tmp, zmm\index, zmm\a
-        .endif
+        PERMUTE \type, perm, zmm\tmp, zmm\index, zmm\a
         ACCUMULATE \type, \acc, \tmp
         .elseif \dies == 1
-        .ifc \type,i8
-        vpermt2w zmm\a, zmm\index, zmm\b
-        .else
-        vpermt2ps zmm\a, zmm\index, zmm\b
-        .endif
+        PERMUTE \type, permt2, zmm\a, zmm\index, zmm\b
         ACCUMULATE \type, \acc, \a
         .elseif \dies == 2
-        .ifc \type,i8
-        vpermi2w zmm\index, zmm\a, zmm\b
-        .else
-        vpermi2ps zmm\index, zmm\a, zmm\b
-        .endif
+        PERMUTE \type, permi2, zmm\index, zmm\a, zmm\b
         ACCUMULATE \type, \acc, \index
         .else
         vmovdqa64 zmm\tmp, zmm\index
-        .ifc \type,i8
-        vpermi2w zmm\tmp, zmm\a, zmm\b
-        .else
-        vpermi2ps zmm\tmp, zmm\a, zmm\b
-        .endif
+        PERMUTE \type, permi2, zmm\tmp, zmm\a, zmm\b
         ACCUMULATE \type, \acc, \tmp
         .endif
         .endm
@@ -123,6 +138,9 @@
         .set column, 0
         .rept \pixels + \taps - 1
         .set reg_a, first_free + (\regs*column) % tables
+        .if pending_value == reg_a
+        FLUSH_PENDING \type
+        .endif
         LOAD_TABLE %reg_a, %column, %(\group*\regs*64)
         .if \regs == 2
         LOAD_TABLE %(reg_a + 1), %column, %(\group*128 + 64)
@@ -156,6 +174,7 @@
         .endr
         .set column, column + 1
         .endr
+        FLUSH_PENDING \type
         .endm
 
 // `groups` channel groups whose indices share one set of index vectors.
@@ -216,6 +235,8 @@
         .set word_groups, 4
         .endif
         .set adds, 0
+        .set pending_acc, -1
+        .set pending_value, -1
         .set float_adds, 1 + \regs
         .globl tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors
         .hidden tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors
@@ -270,7 +291,7 @@ tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         .endm
 
 // Every shape the planner may ask for (permute_kernels.h lists the same).
-        .irp type, i8, f32
+        .irp type, i8, i8s, f32
         .irp regs, 1, 2
         .irp pixels, 1, 2, 3, 4, 5, 6
         KERNEL \type, \regs, 1, \pixels, 4
