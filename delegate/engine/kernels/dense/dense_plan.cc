@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/cpu.h"
 #include "engine/kernels/dense/dense.h"
 #include "engine/kernels/dense/dense_ops.h"
 
@@ -92,23 +93,28 @@ DensePlan MakeDensePlan(const ConvShape& shape) {
 }
 
 double DenseCostNs(const ConvProblem& problem) {
-  // Nanoseconds on one thread, fitted on Zen 5 (docs/performance.md).
-  constexpr double kDotNs = 0.114, kSingleDotNs = 0.128;  // 64 products; with one vector of filters
-  constexpr int kLeastDots = 8;                           // fewer at a time wait for one another
-  constexpr double kOutputNs = 0.9, kScalarOutputNs = 60;  // of a vector
-  constexpr double kByteNs = 0.0037, kRowNs = 40;
+  // Nanoseconds on one thread (docs/performance.md). Zen 4 issues one dot product a cycle, Zen 5
+  // two.
+  struct Costs {
+    double dot, single_dot;  // 64 products; with one vector of filters
+    double output;           // of a vector
+  };
+  static constexpr Costs kZen5 = {0.114, 0.128, 0.9}, kZen4 = {0.268, 0.300, 3.2};
+  const Costs& costs = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
+  constexpr int kLeastDots = 8;  // fewer at a time wait for one another
+  constexpr double kScalarOutputNs = 60, kByteNs = 0.0037, kRowNs = 40;
   const DensePlan plan = MakeDensePlan(problem.shape);
   const ConvShape& s = plan.shape;
   const double rows = static_cast<double>(s.batch) * s.out_h * plan.strips();
   const double groups = static_cast<double>(plan.taps) * plan.tap_groups;
   double row_ns = kRowNs;
   for (const DenseBlock& block : plan.blocks) {
-    const double dot_ns = block.vectors == 1 ? kSingleDotNs : kDotNs;
+    const double dot_ns = block.vectors == 1 ? costs.single_dot : costs.dot;
     for (const DenseRun& run : SplitDensePixels(block.vectors, plan.StripWidth(0))) {
       row_ns += std::max(run.pixels * block.vectors, kLeastDots) * groups * dot_ns;
     }
     row_ns += plan.StripWidth(0) * block.vectors *
-              (problem.output->real_multiplier.empty() ? kOutputNs : kScalarOutputNs);
+              (problem.output->real_multiplier.empty() ? costs.output : kScalarOutputNs);
   }
   const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c;
   return rows * row_ns + (plan.direct ? 0 : bytes * kByteNs);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/cpu.h"
 #include "engine/kernels/permute/permute_ops.h"
 
 namespace tf_signbin {
@@ -75,7 +76,7 @@ std::vector<FilterBlock> MakeBlocks(const ConvShape& s, int vectors, size_t grou
   return blocks;
 }
 
-// Nanoseconds on one thread, fitted on Zen 5 (docs/performance.md).
+// Nanoseconds on one thread (docs/performance.md).
 struct Costs {
   double lookup;  // of a group for one vector of filters
   double table;   // built
@@ -86,12 +87,19 @@ struct Costs {
 constexpr double kRowNs = 20;
 
 double CostNs(const ConvProblem& problem, int channels, int registers) {
-  // Two-register lookups need a copy of the index; one-register tables cover fewer channels and are
-  // cheaper to build.
-  constexpr Costs kInt8[] = {{0.132, 0.55, 2.4, 2.4, 17}, {0.180, 0.90, 2.3, 4.7, 16}};
-  constexpr Costs kFloat32[] = {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.29, 1.40, 2.8, 8}};
+  // One-register tables cover fewer channels and are cheaper to build. On Zen 5 two-register
+  // lookups pay for the copy of their index; on Zen 4, where permutations are half as fast, that
+  // copy is free.
+  struct CoreCosts {
+    Costs int8[2], float32[2];  // by table registers - 1
+  };
+  static constexpr CoreCosts kZen5 = {{{0.132, 0.55, 2.4, 2.4, 17}, {0.180, 0.90, 2.3, 4.7, 16}},
+                                      {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.29, 1.40, 2.8, 8}}};
+  static constexpr CoreCosts kZen4 = {{{0.310, 1.50, 6.5, 2.4, 17}, {0.332, 2.30, 6.5, 4.7, 16}},
+                                      {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}}};
+  const CoreCosts& core = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
-  const Costs& costs = (int8 ? kInt8 : kFloat32)[registers - 1];
+  const Costs& costs = (int8 ? core.int8 : core.float32)[registers - 1];
   const ConvShape s = Flatten(problem.shape);
   const size_t groups = MakeGroups(*problem.filters, channels).size();
   const int vectors = CeilDiv(s.out_c, int8 ? 32 : 16);

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "engine/cpu.h"
+
 namespace tf_signbin {
 namespace table {
 namespace {
@@ -24,8 +26,8 @@ struct CostConstants {
 
 CostConstants ConstantsFor(Isa isa, bool int8) {
   // In the order of Work: loads, misses, offsets, passes, accumulates, shifts, branch misses,
-  // stores, elements in, elements out. Measured on Zen 5; estimated from
-  // the instructions' throughput on the Cortex-A72 (1.5 GHz) and A76 (2.4 GHz).
+  // stores, elements in, elements out. Measured on Zen 5 (CoreFactor); estimated from the
+  // instructions' throughput on the Cortex-A72 (1.5 GHz) and A76 (2.4 GHz).
   switch (isa) {
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
@@ -47,6 +49,14 @@ CostConstants ConstantsFor(Isa isa, bool int8) {
   }
   return {{int8 ? 1.4 : 0.17, 0.02, 0.5, 2, 2, 2, 3.5, int8 ? 1.5 : 0.27, 1, int8 ? 7.0 : 3.0},
           28672};
+}
+
+// How much longer than on Zen 5 the same work takes: measured on Zen 4, whose 512-bit units are
+// half as wide.
+double CoreFactor(Isa isa) {
+  if (CurrentCore() == Core::kZen5) return 1;
+  if (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) return 1.85;
+  return isa == Isa::kAvx2 ? 1.35 : 1;
 }
 
 // How many of the mask's groups have k members, for k in [0, group], per filter on average over a
@@ -151,10 +161,12 @@ struct Estimator {
 
   double Cost(const Work& work) const {
     const Work& c = cost.ns;
-    return work.loads * c.loads + work.misses * c.misses + work.offsets * c.offsets +
-           work.passes * c.passes + work.accumulates * c.accumulates + work.shifts * c.shifts +
-           work.branch_misses * c.branch_misses + work.stores * c.stores +
-           work.elements_in * c.elements_in + work.elements_out * c.elements_out;
+    const double ns = work.loads * c.loads + work.misses * c.misses + work.offsets * c.offsets +
+                      work.passes * c.passes + work.accumulates * c.accumulates +
+                      work.shifts * c.shifts + work.branch_misses * c.branch_misses +
+                      work.stores * c.stores + work.elements_in * c.elements_in +
+                      work.elements_out * c.elements_out;
+    return ns * CoreFactor(ops.isa);
   }
 };
 
