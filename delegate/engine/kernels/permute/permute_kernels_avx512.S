@@ -72,6 +72,7 @@
         .if pending_acc >= 0
         SUM \type, %pending_acc, %pending_value
         .set pending_acc, -1
+        .set pending_value, -1
         .endif
         .endm
 
@@ -86,6 +87,9 @@
 
 // acc += table[index]. dies: 0 none, 1 the table, 2 the index vector.
         .macro LOOKUP type, regs, acc, index, tmp, a, b, dies
+        .if pending_value == \tmp  // one register alone for temporaries
+        FLUSH_PENDING \type
+        .endif
         .if \regs == 1
         PERMUTE \type, perm, zmm\tmp, zmm\index, zmm\a
         ACCUMULATE \type, \acc, \tmp
