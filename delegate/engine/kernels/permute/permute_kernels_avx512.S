@@ -11,9 +11,10 @@
 //  * vector instructions issued. VPERMI2 overwrites its index, so it takes a copy; where a register
 //    dies anyway it is overwritten instead: the last lookup in a table is a VPERMT2 onto A, the last
 //    use of an index vector a VPERMI2 onto it. VPERMW needs no copy at all.
-//  * ports. Sums are VPADDSW, not VPADDW: they never saturate (permute_plan.h), and on Zen 5 the
-//    saturating form leaves the permutation's ports alone. Float sums alternate between VADDPS and
-//    an FMA with 1.0, the same result on other ports.
+//  * ports. Two permutations are issued before their two additions: in turn one by one, Zen 4 sends
+//    additions to the permutations' ports and takes a third longer. Type i8s adds with VPADDSW, which
+//    leaves those ports alone on Zen 5 (the sums never saturate, permute_plan.h). Float sums
+//    alternate between VADDPS and an FMA with 1.0, the same result on other ports.
 //
 //   void name(const PermuteTask* task);          see permute_kernels.h
 //
