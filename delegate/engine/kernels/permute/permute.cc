@@ -25,7 +25,7 @@
 namespace tf_signbin {
 namespace {
 
-constexpr int kMinPartRows = 7;
+constexpr int kMinPartRows = 14;
 constexpr int kMaxCallVectors = 24;  // largest P * F of any microkernel
 
 double NowNs() {
