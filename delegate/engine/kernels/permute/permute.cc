@@ -163,10 +163,11 @@ struct Parameters {
   Aligned<T> difference;  // b - a, [region][padded]
   Aligned<T> background;  // a, [region][padded]
   Aligned<T> bias;
-  Aligned<int32_t> multiplier, left_shift, right_shift, rounding, rounds;  // int8
+  Aligned<int32_t> multiplier, high_shift, left_shift, right_shift, rounding, rounds;  // int8
+  Aligned<int64_t> addend;                                                             // int8
   Aligned<double> real_multiplier;  // int8, instead of the above (OutputStage)
   bool has_background = false;
-  bool has_left_shift = false;
+  bool all_shift_right = true;
 };
 
 struct FilterValues {
@@ -191,6 +192,8 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
   p.background = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
   p.bias = Aligned<int32_t>(padded);
   p.multiplier = Aligned<int32_t>(padded);
+  p.addend = Aligned<int64_t>(padded);
+  p.high_shift = Aligned<int32_t>(padded);
   p.left_shift = Aligned<int32_t>(padded);
   p.right_shift = Aligned<int32_t>(padded);
   p.rounding = Aligned<int32_t>(padded);
@@ -233,7 +236,11 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
     p.right_shift[index] = std::max(-shift, 0);
     p.rounding[index] = shift < 0 ? 1 << (-shift - 1) : 0;
     p.rounds[index] = shift < 0 ? -1 : 0;
-    p.has_left_shift |= shift > 0;
+    p.all_shift_right &= shift < 0;
+    p.high_shift[index] = std::max(-shift - 1, 0);
+    const int in_vector = index % 16;
+    p.addend[index - in_vector + in_vector % 2 * 8 + in_vector / 2] =
+        (int64_t{1} << 30) + (static_cast<int64_t>(p.rounding[index]) << 31);
   }
   return p;
 }
@@ -413,7 +420,9 @@ class PermuteConv : public ConvKernel {
     flush.background = parameters_.background.get();
     flush.bias = parameters_.bias.get();
     flush.multiplier = parameters_.multiplier.get();
-    flush.left_shift = parameters_.has_left_shift ? parameters_.left_shift.get() : nullptr;
+    flush.addend = parameters_.all_shift_right ? parameters_.addend.get() : nullptr;
+    flush.high_shift = parameters_.high_shift.get();
+    flush.left_shift = parameters_.left_shift.get();
     flush.right_shift = parameters_.right_shift.get();
     flush.rounding = parameters_.rounding.get();
     flush.rounds = parameters_.rounds.get();

@@ -326,16 +326,14 @@ struct Rescale {
   __m512i multiplier, left, right, rounding, rounds;
 };
 
-inline Rescale LoadRescale(const Flush& f, int filter, bool left_shift) {
-  return {LoadParam(f.multiplier, filter),
-          left_shift ? LoadParam(f.left_shift, filter) : _mm512_setzero_si512(),
+inline Rescale LoadRescale(const Flush& f, int filter) {
+  return {LoadParam(f.multiplier, filter), LoadParam(f.left_shift, filter),
           LoadParam(f.right_shift, filter), LoadParam(f.rounding, filter),
           LoadParam(f.rounds, filter)};
 }
 
-template <bool kLeftShift>
 inline __m512i ApplyRescale(__m512i x, const Rescale& r) {
-  if (kLeftShift) x = _mm512_sllv_epi32(x, r.left);
+  x = _mm512_sllv_epi32(x, r.left);
   const __m512i nudge = _mm512_set1_epi64(1 << 30);
   const __m512i even =
       _mm512_srli_epi64(_mm512_add_epi64(_mm512_mul_epi32(x, r.multiplier), nudge), 31);
@@ -346,6 +344,41 @@ inline __m512i ApplyRescale(__m512i x, const Rescale& r) {
   x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
   const __m512i sign = _mm512_and_si512(_mm512_srai_epi32(x, 31), r.rounds);
   return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, r.rounding), sign), r.right);
+}
+
+// The same where every filter shifts right by s >= 1. Divisions rounding down compose, so both
+// roundings are one addend before one shift:
+//   floor((x * m + 2^30 + 2^31 * (2^(s-1) - (x * m < 0))) / 2^(31+s))
+// The sign is that of the product, which the first rounding can only turn into 0; then s >= 1 makes
+// the result 0 in either case. Of a negative result nothing remains where the clamp starts at 0 in
+// real values, and with kSigns false it may come out one too large.
+struct RightRescale {
+  __m512i multiplier[2], addend[2];  // of even, of odd lanes; addend for x * m >= 0
+  __m512i shift;                     // s - 1
+};
+
+inline RightRescale LoadRightRescale(const Flush& f, int filter) {
+  const __m512i multiplier = LoadParam(f.multiplier, filter);
+  return {{multiplier, _mm512_srli_epi64(multiplier, 32)},
+          {_mm512_load_si512(f.addend + filter), _mm512_load_si512(f.addend + filter + 8)},
+          LoadParam(f.high_shift, filter)};
+}
+
+// The even lanes of x, but for the shift by s - 1, in the high halves of 64-bit lanes.
+template <bool kSigns>
+inline __m512i RightRescaleEven(__m512i x, const RightRescale& r, int odd) {
+  const __m512i product = _mm512_mul_epi32(x, r.multiplier[odd]);
+  const __m512i sum = _mm512_add_epi64(product, r.addend[odd]);
+  if (!kSigns) return sum;
+  return _mm512_mask_sub_epi64(sum, _mm512_movepi64_mask(product), sum,
+                               _mm512_set1_epi64(int64_t{1} << 31));
+}
+
+template <bool kSigns>
+inline __m512i ApplyRightRescale(__m512i x, const RightRescale& r) {
+  const __m512i even = RightRescaleEven<kSigns>(x, r, 0);
+  const __m512i odd = RightRescaleEven<kSigns>(_mm512_srli_epi64(x, 32), r, 1);
+  return _mm512_srav_epi32(_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB), r.shift);
 }
 
 // round(x * multiplier) in double, halves away from zero: x * m truncated after adding a half of
@@ -368,18 +401,35 @@ inline __m512i RescaleReal(__m512i x, const double* multiplier) {
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 
-enum class Rounding { kFixedPoint, kFixedPointLeftShift, kReal };
+// How a layer's accumulators become outputs, one for each of a vector's halves.
+struct RescaleRight {  // kSigns true
+  RightRescale r;
+  RescaleRight(const Flush& f, int filter) : r(LoadRightRescale(f, filter)) {}
+  __m512i operator()(__m512i x) const { return ApplyRightRescale<true>(x, r); }
+};
 
-template <Rounding kRounding>
-inline __m512i ToOutputScale(__m512i x, const Rescale& rescale, const double* multiplier) {
-  if (kRounding == Rounding::kReal) return RescaleReal(x, multiplier);
-  return ApplyRescale<kRounding == Rounding::kFixedPointLeftShift>(x, rescale);
-}
+struct RescaleRightAboveZero {
+  RightRescale r;
+  RescaleRightAboveZero(const Flush& f, int filter) : r(LoadRightRescale(f, filter)) {}
+  __m512i operator()(__m512i x) const { return ApplyRightRescale<false>(x, r); }
+};
+
+struct RescaleAny {
+  Rescale r;
+  RescaleAny(const Flush& f, int filter) : r(LoadRescale(f, filter)) {}
+  __m512i operator()(__m512i x) const { return ApplyRescale(x, r); }
+};
+
+struct RescaleDouble {
+  const double* multiplier;
+  RescaleDouble(const Flush& f, int filter) : multiplier(f.real_multiplier + filter) {}
+  __m512i operator()(__m512i x) const { return RescaleReal(x, multiplier); }
+};
 
 // The even and odd 16-bit sums of a vector times b - a, widened: multiply-add against (b - a, 0)
 // and (0, b - a). Filters sit in the lanes such that the final pack puts them in order
 // (LaneFilter).
-template <Rounding kRounding>
+template <typename ToOutputScale>
 void FlushLastI8(const Flush& f) {
   const __m512i zero_point = _mm512_set1_epi16(static_cast<short>(f.zero_point));
   const __m512i clamp_min = _mm512_set1_epi16(static_cast<short>(f.clamp_min));
@@ -389,10 +439,7 @@ void FlushLastI8(const Flush& f) {
     const int filter = f.first_filter + vector * 32;
     const int left = f.filters - filter;
     const __mmask32 mask = left >= 32 ? ~0u : (1u << left) - 1;
-    constexpr bool kLeftShift = kRounding == Rounding::kFixedPointLeftShift;
-    const Rescale rescale0 = LoadRescale(f, filter, kLeftShift);
-    const Rescale rescale1 = LoadRescale(f, filter + 16, kLeftShift);
-    const double* real = kRounding == Rounding::kReal ? f.real_multiplier + filter : nullptr;
+    const ToOutputScale scale0(f, filter), scale1(f, filter + 16);
     const __m512i difference0 = LoadParam(f.difference, filter);
     const __m512i difference1 = LoadParam(f.difference, filter + 16);
     const __m512i bias0 = LoadParam(f.bias, filter), bias1 = LoadParam(f.bias, filter + 16);
@@ -415,9 +462,7 @@ void FlushLastI8(const Flush& f) {
         x1 = _mm512_add_epi32(x1, _mm512_mullo_epi32(LoadParam(background, filter + 16), sum));
       }
       // Saturating to 16 bits first changes nothing: the clamp lies well inside.
-      __m512i y = _mm512_packs_epi32(
-          ToOutputScale<kRounding>(x0, rescale0, real),
-          ToOutputScale<kRounding>(x1, rescale1, kRounding == Rounding::kReal ? real + 16 : real));
+      __m512i y = _mm512_packs_epi32(scale0(x0), scale1(x1));
       y = _mm512_adds_epi16(y, zero_point);
       y = _mm512_max_epi16(_mm512_min_epi16(y, clamp_max), clamp_min);
       const __m256i bytes = _mm512_cvtepi16_epi8(y);
@@ -431,9 +476,12 @@ void FlushLastI8(const Flush& f) {
 }
 
 void FlushI8(const Flush& f) {
-  if (f.last && f.real_multiplier) return FlushLastI8<Rounding::kReal>(f);
-  if (f.last && f.left_shift) return FlushLastI8<Rounding::kFixedPointLeftShift>(f);
-  if (f.last) return FlushLastI8<Rounding::kFixedPoint>(f);
+  if (f.last) {
+    if (f.real_multiplier) return FlushLastI8<RescaleDouble>(f);
+    if (!f.addend) return FlushLastI8<RescaleAny>(f);
+    if (f.clamp_min < f.zero_point) return FlushLastI8<RescaleRight>(f);
+    return FlushLastI8<RescaleRightAboveZero>(f);
+  }
   for (int vector = 0; vector < f.vectors; ++vector) {
     const int filter = f.first_filter + vector * 32;
     const __m512i difference0 = LoadParam(f.difference, filter);
