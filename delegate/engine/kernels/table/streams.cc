@@ -70,6 +70,7 @@ struct Streams::Builder {
   const PackedFilters& filters;
   const Geometry& geometry;
   const bool skip_zeros;
+  const int list_multiple;
   const int element_bytes;
   const bool exact;  // 16-bit sums: count what they hold
   const int sum_min, sum_max;
@@ -136,7 +137,7 @@ struct Streams::Builder {
     return fits;
   }
 
-  // Appends the length and the offsets of one filter's taps of a shift group in one plane. Returns
+  // Appends the list of one filter's taps of a shift group in one plane. Returns
   // the number of effectual weights.
   int AddOffsets(int filter, int plane, const ShiftGroup& shift_group, int first_tap,
                  const Pass& pass, int first, int end, int tap_begin, int tap_end) {
@@ -146,17 +147,17 @@ struct Streams::Builder {
     const size_t group_units = entry_units * dictionary.entries();
     const int chunk_first = out.chunks_[pass.chunk].first_group;
     const uint8_t* row = MaskRow(plane, filter);
-    std::vector<uint16_t>& data = out.data_;
-    const size_t length_at = data.size();
-    data.push_back(0);
+    std::vector<uint16_t>& offsets = out.offsets_;
+    const size_t begin = offsets.size();
     int terms = 0, number = first_tap;
     for (const Tap& tap : shift_group.taps) {
       const bool wanted = number >= tap_begin && number < tap_end;
       ++number;
       if (!wanted) continue;
       const size_t bit = static_cast<size_t>(tap.index) * filters.in_c;
-      size_t group_at = (first - chunk_first) * group_units +
-                        static_cast<size_t>(tap.offset) * element_bytes / kOffsetUnit;
+      size_t group_at =
+          (first - chunk_first) * group_units +
+          static_cast<size_t>(out.zero_lanes_ + tap.offset) * element_bytes / kOffsetUnit;
       for (int g = first; g < end; ++g, group_at += group_units) {
         const ChannelGroup& group = out.groups_[g];
         uint32_t rest = MaskBits(row, bit + group.first_channel, group.channels);
@@ -164,11 +165,12 @@ struct Streams::Builder {
         terms += PopCount(rest);
         do {
           const uint32_t part = dictionary.TakePart(&rest);
-          data.push_back(static_cast<uint16_t>(group_at + dictionary.entry(part) * entry_units));
+          offsets.push_back(static_cast<uint16_t>(group_at + dictionary.entry(part) * entry_units));
         } while (rest != 0);
       }
     }
-    data[length_at] = static_cast<uint16_t>(data.size() - length_at - 1);
+    while ((offsets.size() - begin) % list_multiple != 0) offsets.push_back(0);
+    out.lengths_.push_back(static_cast<uint16_t>(offsets.size() - begin));
     return terms;
   }
 
@@ -181,7 +183,8 @@ struct Streams::Builder {
     int block = 0;
     for (int f = 0; f < out.out_c_; ++f) {
       while (block < out.filter_blocks_ && out.block_first_filter(block) == f) {
-        pass.block_begin.push_back(out.data_.size());
+        pass.lengths_begin.push_back(out.lengths_.size());
+        pass.offsets_begin.push_back(out.offsets_.size());
         ++block;
       }
       int first_tap = 0;
@@ -237,7 +240,8 @@ struct Streams::Builder {
       widest = std::max(widest, static_cast<int>(group.taps.size()));
     }
     const int group_size = out.dictionary_.group();
-    const int max_groups = std::max(1, 65535 / (widest * group_size));  // lengths are 16-bit
+    // Lengths are 16-bit.
+    const int max_groups = std::max(1, (65536 - list_multiple) / (widest * group_size));
     for (int first = 0; first < static_cast<int>(groups.size());) {
       int end = first + 1;
       while (end < static_cast<int>(groups.size()) && end - first < chunk_groups &&
@@ -268,12 +272,14 @@ Streams::Streams(const PackedFilters& filters, const Geometry& geometry,
                  const StreamOptions& options, int element_bytes, int sum_min, int sum_max)
     : out_c_(filters.out_c),
       filter_blocks_(std::max(1, std::min(options.filter_blocks, filters.out_c))),
+      zero_lanes_(options.list_multiple > 1 && options.skip_zeros ? geometry.tile_lanes() : 0),
       dictionary_(options.group, options.limit, !options.skip_zeros),
       groups_(MakeChannelGroups(filters.in_c, filters.regions, options.group)) {
   Builder builder{*this,
                   filters,
                   geometry,
                   options.skip_zeros,
+                  options.list_multiple,
                   element_bytes,
                   sum_max > sum_min,
                   sum_min,
@@ -283,10 +289,11 @@ Streams::Streams(const PackedFilters& filters, const Geometry& geometry,
                   {},
                   {}};
   builder.Build(options.chunk_groups);
+  offsets_.insert(offsets_.end(), options.list_multiple, 0);
 }
 
 size_t Streams::bytes() const {
-  size_t bytes = data_.size() * sizeof(uint16_t);
+  size_t bytes = (lengths_.size() + offsets_.size()) * sizeof(uint16_t);
   for (const Segment& segment : segments_) bytes += segment.center.size() * sizeof(int32_t);
   return bytes;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/kernels/table/geometry.h"
+#include "engine/kernels/table/table_ops.h"
 #include "engine/types.h"
 
 namespace tf_signbin {
@@ -25,14 +26,17 @@ class Dictionary {
   Dictionary(int group, int limit, bool zero_entry);
 
   int group() const { return group_; }
+  int limit() const { return limit_; }
   bool full() const { return limit_ == group_; }
+  // Whether TableOps::build_few_* builds it.
+  bool few() const { return !full() && limit_ >= 2 && limit_ <= 3 && group_ <= kMaxFewGroup; }
   bool zero_entry() const { return zero_entry_; }
   int entries() const { return entries_; }
   // Entry of a subset with at most limit() members.
   int entry(uint32_t subset) const { return full() ? subset - !zero_entry_ : entry_[subset]; }
   // Splits a subset into such subsets: removes one from `rest` and returns it.
   uint32_t TakePart(uint32_t* rest) const;
-  // How to build the entries of a dictionary that is not full (TableOps::build_list_*).
+  // How to build the entries of a dictionary that is not full() (TableOps::build_list_*).
   const std::vector<int16_t>& parent() const { return parent_; }
   const std::vector<int16_t>& channel() const { return channel_; }
 
@@ -48,7 +52,7 @@ struct Pass {
   bool begins_segment;  // accumulators start at zero
   bool ends_segment;    // then they are spilled (or written out, if it is the only segment)
   int segment;
-  std::vector<size_t> block_begin;  // [filter blocks] index into the stream
+  std::vector<size_t> lengths_begin, offsets_begin;  // [filter blocks] LookupArgs' lists
 };
 
 // Groups whose tables exist at the same time.
@@ -69,6 +73,7 @@ struct StreamOptions {
   bool skip_zeros = false;  // no look-up for an empty subset
   int chunk_groups = 1;     // groups whose tables exist at the same time
   int filter_blocks = 1;    // independent parts of the stream
+  int list_multiple = 1;    // lists are filled up to that with the offset 0, where zeros are
 };
 
 class Streams {
@@ -83,7 +88,11 @@ class Streams {
   const std::vector<Chunk>& chunks() const { return chunks_; }
   const std::vector<Pass>& passes() const { return passes_; }
   const std::vector<Segment>& segments() const { return segments_; }
-  const uint16_t* data() const { return data_.data(); }
+  const uint16_t* lengths() const { return lengths_.data(); }
+  const uint16_t* offsets() const { return offsets_.data(); }
+  // Lanes of zeros in front of the first table of a chunk: what offset 0 adds when the dictionary
+  // has no entry that is zero.
+  int zero_lanes() const { return zero_lanes_; }
   int block_first_filter(int block) const {
     return static_cast<int>(static_cast<int64_t>(out_c_) * block / filter_blocks_);
   }
@@ -93,13 +102,13 @@ class Streams {
  private:
   struct Builder;
 
-  int out_c_, filter_blocks_;
+  int out_c_, filter_blocks_, zero_lanes_;
   Dictionary dictionary_;
   std::vector<ChannelGroup> groups_;
   std::vector<Chunk> chunks_;
   std::vector<Pass> passes_;
   std::vector<Segment> segments_;
-  std::vector<uint16_t> data_;
+  std::vector<uint16_t> lengths_, offsets_;
 };
 
 // Groups of at most `group` channels that do not cross regions, as even as possible.

@@ -94,7 +94,7 @@ class TableConv : public ConvKernel {
         output_(*problem.output),
         geometry_(
             config.MakeGeometry(problem.shape, ops.vector_bytes / static_cast<int>(sizeof(Table)))),
-        streams_(*problem.filters, geometry_, config.stream, sizeof(Table),
+        streams_(*problem.filters, geometry_, WithLists(config.stream, ops), sizeof(Table),
                  kInt8 ? -128 - problem.output->input_zero_point : 0,
                  kInt8 ? 127 - problem.output->input_zero_point : 0),
         ternary_(problem.filters->kind == WeightKind::kTernary) {
@@ -151,6 +151,11 @@ class TableConv : public ConvKernel {
   }
 
  private:
+  static StreamOptions WithLists(StreamOptions options, const TableOps& ops) {
+    options.list_multiple = ops.list_multiple;
+    return options;
+  }
+
   // Per-filter constants of the output, per-region ones of the spills.
   void PrepareValues(const PackedFilters& filters) {
     const int regions = filters.regions;
@@ -258,10 +263,16 @@ class TableConv : public ConvKernel {
     inputs_at_ = arena_.Reserve<const char*>(RoundUp(lanes, two_vectors));
     outputs_at_ = arena_.Reserve<char*>(RoundUp(tile, two_vectors));
     // A group that is shorter than the dictionary's reads, and never uses, planes behind the last.
-    planes_at_ = arena_.Reserve<Table>((plane_channels_ + dictionary.group()) * lanes);
-    table_at_ =
-        direct_ ? planes_at_
-                : arena_.Reserve<Table>(static_cast<size_t>(groups) * dictionary.entries() * lanes);
+    const size_t plane_lanes = (plane_channels_ + dictionary.group()) * lanes;
+    const size_t zeros = streams_.zero_lanes();
+    if (direct_) {
+      table_at_ = arena_.Reserve<Table>(zeros + plane_lanes);
+      planes_at_ = table_at_ + zeros * sizeof(Table);
+    } else {
+      planes_at_ = arena_.Reserve<Table>(plane_lanes);
+      table_at_ =
+          arena_.Reserve<Table>(zeros + static_cast<size_t>(groups) * dictionary.entries() * lanes);
+    }
     acc_at_ = arena_.Reserve<Table>(filters * tile);
     if (spills_) total_at_ = arena_.Reserve<Sum>(filters * tile);
     if (has_box_) {
@@ -273,6 +284,8 @@ class TableConv : public ConvKernel {
   void Reserve(int threads) {
     while (static_cast<int>(workspaces_.size()) < threads) {
       workspaces_.emplace_back(arena_.size());
+      Table* table = workspaces_.back().template at<Table>(table_at_);
+      std::fill(table, table + streams_.zero_lanes(), Table{0});
       if (has_box_) {  // the slack after the sums stays zero
         Sum* sum = workspaces_.back().template at<Sum>(channel_sum_at_);
         std::fill(sum, sum + geometry_.entry_lanes() + box_slack_ + kAlignment, Sum{0});
@@ -322,7 +335,8 @@ class TableConv : public ConvKernel {
       const Chunk& chunk = streams_.chunks()[c];
       const ChannelGroup* groups = &streams_.groups()[chunk.first_group];
       const ChannelGroup& last = groups[chunk.groups - 1];
-      if (last.first_channel + last.channels > planes_end) {
+      // (Direct tables begin right behind the zeros.)
+      if (direct_ || last.first_channel + last.channels > planes_end) {
         planes_begin = groups[0].first_channel;
         planes_end = std::min(shape_.in_c, planes_begin + plane_channels_);
         LoadPlanes(inputs, planes_begin, planes_end, planes);
@@ -330,16 +344,16 @@ class TableConv : public ConvKernel {
       for (int g = 0; g < chunk.groups; ++g) {
         const Table* x = planes + (groups[g].first_channel - planes_begin) * lanes;
         if (has_box_) AddToChannelSum(x, groups[g], memory);
-        if (!direct_) BuildTable(x, groups[g], table + g * streams_.dictionary().entries() * lanes);
+        if (!direct_) {
+          BuildTable(x, groups[g],
+                     table + streams_.zero_lanes() + g * streams_.dictionary().entries() * lanes);
+        }
       }
       watch.Lap(&times.tables_ns);
-      // In direct mode the planes may begin before this chunk.
-      const Table* base =
-          direct_ ? planes + (groups[0].first_channel - planes_begin) * lanes : table;
       for (; next_pass < streams_.passes().size(); ++next_pass) {
         const Pass& pass = streams_.passes()[next_pass];
         if (pass.chunk != static_cast<int>(c)) break;
-        LookUp(pass, block, filters, base, acc);
+        LookUp(pass, block, filters, table, acc);
         if (pass.ends_segment && spills_) Spill(pass.segment, first_filter, filters, memory);
       }
       watch.Lap(&times.lookup_ns);
@@ -358,7 +372,8 @@ class TableConv : public ConvKernel {
     args.shifts = shifts_.data();
     args.subtract = ternary_;
     args.accumulate = !pass.begins_segment;
-    args.stream = streams_.data() + pass.block_begin[block];
+    args.lengths = streams_.lengths() + pass.lengths_begin[block];
+    args.stream = streams_.offsets() + pass.offsets_begin[block];
     args.acc = acc;
     lookup_(args);
   }
@@ -382,6 +397,8 @@ class TableConv : public ConvKernel {
     if constexpr (kInt8) {
       if (d.full()) {
         ops_.build_full_i16(planes, lanes, group.channels, d.zero_entry(), lanes, table);
+      } else if (d.few()) {
+        ops_.build_few_i16(planes, lanes, d.group(), d.limit(), d.zero_entry(), lanes, table);
       } else {
         ops_.build_list_i16(planes, lanes, d.entries(), d.parent().data(), d.channel().data(),
                             lanes, table);
@@ -389,6 +406,8 @@ class TableConv : public ConvKernel {
     } else {
       if (d.full()) {
         ops_.build_full_f32(planes, lanes, group.channels, d.zero_entry(), lanes, table);
+      } else if (d.few()) {
+        ops_.build_few_f32(planes, lanes, d.group(), d.limit(), d.zero_entry(), lanes, table);
       } else {
         ops_.build_list_f32(planes, lanes, d.entries(), d.parent().data(), d.channel().data(),
                             lanes, table);

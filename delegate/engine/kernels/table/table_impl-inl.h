@@ -17,6 +17,9 @@
 
 #include "engine/kernels/table/table_ops.h"
 
+// NEON in 64 bit, where instructions exist that 32 bit does without.
+#define TF_SIGNBIN_A64 (HWY_TARGET == HWY_NEON && HWY_ARCH_ARM_A64)
+
 HWY_BEFORE_NAMESPACE();
 namespace tf_signbin {
 namespace table {
@@ -48,93 +51,219 @@ HWY_INLINE V<D> ShiftDownOneLane(D d, V<D> high, V<D> low) {
 #endif
 }
 
+// Two vectors side by side.
+template <class D>
+HWY_INLINE void StorePair(D d, V<D> first, V<D> second, hn::TFromD<D>* to) {
+#if TF_SIGNBIN_A64
+  // One instruction, which compilers do not find where addresses are computed.
+  (void)d;
+  asm volatile("stp %q0, %q1, [%2]" : : "w"(first.raw), "w"(second.raw), "r"(to) : "memory");
+#else
+  hn::Store(first, d, to);
+  hn::Store(second, d, to + hn::MaxLanes(d));
+#endif
+}
+
 // ------------------------------------------------------------------ look-up
 
-// The address of an entry. On x86 it becomes part of the addressing mode; on Arm it is kept in one
-// register, so that the loads that follow pair up.
-template <typename T>
-HWY_INLINE const T* EntryAt(const char* table, uint16_t offset) {
-  const char* entry = table + offset * kOffsetUnit;
-#if HWY_TARGET == HWY_NEON
-  asm("" : "+r"(entry));
-#endif
-  return reinterpret_cast<const T*>(entry);
+// Starts a filter's sums with one entry.
+template <int kVectors, class D>
+HWY_INLINE void LoadEntry(D d, const hn::TFromD<D>* entry, V<D> (&sum)[kVectors]) {
+#pragma GCC unroll 24
+  for (int v = 0; v < kVectors; ++v) sum[v] = hn::Load(d, entry + v * hn::MaxLanes(d));
 }
 
 // sum[v] += (-=) vector v of an entry.
 template <bool kSubtract, int kVectors, class D>
 HWY_INLINE void AddEntry(D d, const hn::TFromD<D>* entry, V<D> (&sum)[kVectors]) {
-  constexpr size_t kLanes = hn::MaxLanes(d);
 #pragma GCC unroll 24
   for (int v = 0; v < kVectors; ++v) {
-    const auto x = hn::Load(d, entry + v * kLanes);
+    const auto x = hn::Load(d, entry + v * hn::MaxLanes(d));
     sum[v] = kSubtract ? hn::Sub(sum[v], x) : hn::Add(sum[v], x);
   }
 }
 
-// Adds (or subtracts) the entries at the offsets in [stream, end).
-template <bool kSubtract, int kVectors, class D>
-HWY_INLINE void AddEntries(D d, const char* HWY_RESTRICT table, const uint16_t* HWY_RESTRICT stream,
-                           const uint16_t* end, V<D> (&sum)[kVectors]) {
-  using T = hn::TFromD<D>;
-#if HWY_TARGET == HWY_NEON
-  constexpr bool kPairs = kVectors <= 4;  // two entries' loads get mixed, and fewer of them pair up
-#else
-  constexpr bool kPairs = true;
-#endif
-  if (!kPairs) {
-    for (; stream != end; ++stream) AddEntry<kSubtract>(d, EntryAt<T>(table, *stream), sum);
-    return;
+#if TF_SIGNBIN_A64
+
+// Offsets are read, entries' addresses computed and entries loaded ahead of their use by inline
+// assembly that keeps its order: cores that run in order (Cortex-A53) depend on it, and the
+// schedulers of the others (A72, A76) prefer older loads, so that an offset read late arrives late.
+
+template <bool kSubtract, class V>
+HWY_INLINE void AddInOrder(V& sum, const V& x) {
+  if constexpr (sizeof(hn::TFromV<V>) == 2) {
+    if (kSubtract) {
+      asm volatile("sub %0.8h, %0.8h, %1.8h" : "+w"(sum.raw) : "w"(x.raw));
+    } else {
+      asm volatile("add %0.8h, %0.8h, %1.8h" : "+w"(sum.raw) : "w"(x.raw));
+    }
+  } else {
+    if (kSubtract) {
+      asm volatile("fsub %0.4s, %0.4s, %1.4s" : "+w"(sum.raw) : "w"(x.raw));
+    } else {
+      asm volatile("fadd %0.4s, %0.4s, %1.4s" : "+w"(sum.raw) : "w"(x.raw));
+    }
   }
-  // With few vectors the loop itself would cost as much as the additions.
-  for (; stream + 1 < end; stream += 2) {
-    const T* entry0 = EntryAt<T>(table, stream[0]);
-    const T* entry1 = EntryAt<T>(table, stream[1]);
-    AddEntry<kSubtract>(d, entry0, sum);
-    AddEntry<kSubtract>(d, entry1, sum);
-  }
-  if (stream != end) AddEntry<kSubtract>(d, EntryAt<T>(table, *stream), sum);
 }
+
+// Step `kStep` loads two vectors of an entry and adds those loaded two steps before.
+template <bool kSubtract, int kStep, int kVectors, class D>
+HWY_INLINE void AddEntrySteps(D d, const char* entry, V<D> (&sum)[kVectors], V<D> (&x)[6]) {
+  constexpr int kLoad = 2 * kStep, kAdd = 2 * (kStep - 2);
+  if constexpr (kLoad + 1 < kVectors) {
+    asm volatile("ldp %q0, %q1, [%2, %3]"
+                 : "=w"(x[kLoad % 6].raw), "=w"(x[kLoad % 6 + 1].raw)
+                 : "r"(entry), "i"(kLoad * 16));
+  } else if constexpr (kLoad < kVectors) {
+    asm volatile("ldr %q0, [%1, %2]" : "=w"(x[kLoad % 6].raw) : "r"(entry), "i"(kLoad * 16));
+  }
+  if constexpr (kAdd >= 0) {
+    AddInOrder<kSubtract>(sum[kAdd], x[kAdd % 6]);
+    if constexpr (kAdd + 1 < kVectors) AddInOrder<kSubtract>(sum[kAdd + 1], x[kAdd % 6 + 1]);
+  }
+  if constexpr (kAdd + 2 < kVectors) AddEntrySteps<kSubtract, kStep + 1>(d, entry, sum, x);
+}
+
+template <bool kSubtract, int kVectors, class D>
+HWY_INLINE void AddEntryInOrder(D d, const char* entry, V<D> (&sum)[kVectors]) {
+  V<D> x[6];
+  AddEntrySteps<kSubtract, 0>(d, entry, sum, x);
+}
+
+// Lists of offsets, read one behind the other: the addresses of the next two entries are known.
+class EntryStream {
+ public:
+  static constexpr int kMultiple = 2;  // TableOps::list_multiple
+
+  HWY_INLINE EntryStream(const void* table, const uint16_t* stream)
+      : table_(static_cast<const char*>(table)), stream_(stream) {
+    ReadPair();
+    Resolve0();
+    Resolve1();
+  }
+
+  // Starts the sums with the first kMultiple entries of a list.
+  template <int kVectors, class D>
+  HWY_INLINE void Begin(D d, V<D> (&sum)[kVectors]) {
+    ReadPair();
+    LoadEntry(d, reinterpret_cast<const hn::TFromD<D>*>(entry0_), sum);
+    Resolve0();
+    AddEntryInOrder<false>(d, entry1_, sum);
+    Resolve1();
+  }
+
+  // Adds (or subtracts) the next `length` entries.
+  template <bool kSubtract, int kVectors, class D>
+  HWY_INLINE void Add(D d, int length, V<D> (&sum)[kVectors]) {
+    for (unsigned pairs = static_cast<unsigned>(length) / 2; pairs != 0; --pairs) {
+      ReadPair();
+      AddEntryInOrder<kSubtract>(d, entry0_, sum);
+      Resolve0();
+      AddEntryInOrder<kSubtract>(d, entry1_, sum);
+      Resolve1();
+    }
+  }
+
+ private:
+  static_assert(kOffsetUnit == 8, "shifts by 3");
+  HWY_INLINE void ReadPair() { asm volatile("ldr %w0, [%1], 4" : "=r"(pair_), "+r"(stream_)); }
+  HWY_INLINE void Resolve0() {
+    asm volatile("add %0, %1, %w2, uxth 3" : "=r"(entry0_) : "r"(table_), "r"(pair_));
+  }
+  HWY_INLINE void Resolve1() {
+    asm volatile(
+        "lsr %w1, %w1, 16\n\t"
+        "add %0, %2, %1, lsl 3"
+        : "=&r"(entry1_), "+r"(pair_)
+        : "r"(table_));
+  }
+
+  const char* table_;
+  const uint16_t* stream_;
+  const char *entry0_, *entry1_;
+  uint64_t pair_;
+};
+
+#else  // not 64-bit Arm
+
+// Lists of offsets, read one behind the other.
+class EntryStream {
+ public:
+  static constexpr int kMultiple = 1;
+
+  HWY_INLINE EntryStream(const void* table, const uint16_t* stream)
+      : table_(static_cast<const char*>(table)), stream_(stream) {}
+
+  template <int kVectors, class D>
+  HWY_INLINE void Begin(D d, V<D> (&sum)[kVectors]) {
+    LoadEntry(d, At<D>(0), sum);
+    ++stream_;
+  }
+
+  template <bool kSubtract, int kVectors, class D>
+  HWY_INLINE void Add(D d, int length, V<D> (&sum)[kVectors]) {
+    const uint16_t* const end = stream_ + length;
+    // With few vectors the loop itself would cost as much as the additions.
+    for (; stream_ + 1 < end; stream_ += 2) {
+      const auto* entry0 = At<D>(0);
+      const auto* entry1 = At<D>(1);
+      AddEntry<kSubtract>(d, entry0, sum);
+      AddEntry<kSubtract>(d, entry1, sum);
+    }
+    if (stream_ != end) {
+      AddEntry<kSubtract>(d, At<D>(0), sum);
+      ++stream_;
+    }
+  }
+
+ private:
+  // On x86 the address becomes part of the addressing mode; on Arm it is kept in one register.
+  template <class D>
+  HWY_INLINE const hn::TFromD<D>* At(int index) const {
+    const char* entry = table_ + stream_[index] * kOffsetUnit;
+#if HWY_TARGET == HWY_NEON
+    asm("" : "+r"(entry));
+#endif
+    return reinterpret_cast<const hn::TFromD<D>*>(entry);
+  }
+
+  const char* table_;
+  const uint16_t* HWY_RESTRICT stream_;
+};
+
+#endif
 
 template <typename T, int kVectors, bool kSubtract>
 HWY_INLINE void LookupLoop(const LookupArgs<T>& args) {
   const hn::ScalableTag<T> d;
   constexpr size_t kLanes = hn::MaxLanes(d);
-  const uint16_t* HWY_RESTRICT stream = args.stream;
-  const char* HWY_RESTRICT table = reinterpret_cast<const char*>(args.table);
+  const uint16_t* HWY_RESTRICT lengths = args.lengths;
   const int* HWY_RESTRICT shifts = args.shifts;
   const int filters = args.filters, shift_groups = args.shift_groups;
   const bool accumulate = args.accumulate;
   T* HWY_RESTRICT acc = args.acc;
+  EntryStream stream(args.table, args.stream);
   for (int filter = 0; filter < filters; ++filter, acc += kVectors * kLanes) {
     V<hn::ScalableTag<T>> sum[kVectors];
-    // The first group begins with its first entry, if it has one.
-    const uint16_t* end = stream + 1 + *stream;
-    ++stream;
-    if (stream != end) {
-      const T* entry = EntryAt<T>(table, *stream++);
-#pragma GCC unroll 24
-      for (int v = 0; v < kVectors; ++v) sum[v] = hn::Load(d, entry + v * kLanes);
+    // The first group begins with its first entries, if it has any.
+    int length = *lengths++;
+    if (length != 0) {
+      stream.Begin(d, sum);
+      length -= EntryStream::kMultiple;
     } else {
 #pragma GCC unroll 24
       for (int v = 0; v < kVectors; ++v) sum[v] = hn::Zero(d);
     }
     for (int group = 0;;) {
-      AddEntries<false>(d, table, stream, end, sum);
-      stream = end;
-      if (kSubtract) {
-        end = stream + 1 + *stream;
-        AddEntries<true>(d, table, stream + 1, end, sum);
-        stream = end;
-      }
+      stream.template Add<false>(d, length, sum);
+      if (kSubtract) stream.template Add<true>(d, *lengths++, sum);
       if (++group == shift_groups) break;
       for (int shift = shifts[group]; shift > 0; --shift) {
 #pragma GCC unroll 24
         for (int v = 0; v + 1 < kVectors; ++v) sum[v] = ShiftDownOneLane(d, sum[v + 1], sum[v]);
         sum[kVectors - 1] = ShiftDownOneLane(d, hn::Zero(d), sum[kVectors - 1]);
       }
-      end = stream + 1 + *stream;
-      ++stream;
+      length = *lengths++;
     }
     if (accumulate) {
 #pragma GCC unroll 24
@@ -170,6 +299,66 @@ HWY_INLINE void TransposeRound(D d, V<D> (&x)[kCount]) {
   for (int i = 0; i < kCount; ++i) x[i] = y[i];
 }
 
+#if HWY_TARGET == HWY_NEON
+// Swaps the odd elements of x with the even ones of y, for elements of kBytes.
+template <int kBytes>
+HWY_INLINE void SwapElements(int8x16_t& x, int8x16_t& y) {
+#if TF_SIGNBIN_A64
+  const int8x16_t a = x, b = y;
+  if (kBytes == 1) {
+    x = vtrn1q_s8(a, b);
+    y = vtrn2q_s8(a, b);
+  } else if (kBytes == 2) {
+    const int16x8_t c = vreinterpretq_s16_s8(a), d = vreinterpretq_s16_s8(b);
+    x = vreinterpretq_s8_s16(vtrn1q_s16(c, d));
+    y = vreinterpretq_s8_s16(vtrn2q_s16(c, d));
+  } else if (kBytes == 4) {
+    const int32x4_t c = vreinterpretq_s32_s8(a), d = vreinterpretq_s32_s8(b);
+    x = vreinterpretq_s8_s32(vtrn1q_s32(c, d));
+    y = vreinterpretq_s8_s32(vtrn2q_s32(c, d));
+  } else {
+    const int64x2_t c = vreinterpretq_s64_s8(a), d = vreinterpretq_s64_s8(b);
+    x = vreinterpretq_s8_s64(vtrn1q_s64(c, d));
+    y = vreinterpretq_s8_s64(vtrn2q_s64(c, d));
+  }
+#else
+  if (kBytes == 1) {
+    const int8x16x2_t t = vtrnq_s8(x, y);
+    x = t.val[0];
+    y = t.val[1];
+  } else if (kBytes == 2) {
+    const int16x8x2_t t = vtrnq_s16(vreinterpretq_s16_s8(x), vreinterpretq_s16_s8(y));
+    x = vreinterpretq_s8_s16(t.val[0]);
+    y = vreinterpretq_s8_s16(t.val[1]);
+  } else if (kBytes == 4) {
+    const int32x4x2_t t = vtrnq_s32(vreinterpretq_s32_s8(x), vreinterpretq_s32_s8(y));
+    x = vreinterpretq_s8_s32(t.val[0]);
+    y = vreinterpretq_s8_s32(t.val[1]);
+  } else {
+    const int8x8_t middle = vget_high_s8(x);
+    x = vcombine_s8(vget_low_s8(x), vget_low_s8(y));
+    y = vcombine_s8(middle, vget_high_s8(y));
+  }
+#endif
+}
+
+template <int kDistance, class V8>
+HWY_INLINE void TransposeStep(V8 (&x)[16]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    if ((i & kDistance) == 0) SwapElements<kDistance>(x[i].raw, x[i + kDistance].raw);
+  }
+}
+
+// (TRN is faster than ZIP on the Cortex-A72, and in 32 bit does both halves at once.)
+template <class D>
+HWY_INLINE void Transpose16x16(D /*d*/, V<D> (&x)[16]) {
+  TransposeStep<1>(x);
+  TransposeStep<2>(x);
+  TransposeStep<4>(x);
+  TransposeStep<8>(x);
+}
+#else
 template <class D>
 HWY_INLINE void Transpose16x16(D d, V<D> (&x)[16]) {
   TransposeRound(d, x);
@@ -177,6 +366,7 @@ HWY_INLINE void Transpose16x16(D d, V<D> (&x)[16]) {
   TransposeRound(d, x);
   TransposeRound(d, x);
 }
+#endif
 
 constexpr int kBlocks = HWY_MAX_BYTES / 16;  // of 128 bits in a vector
 constexpr int kLanes16 = HWY_MAX_BYTES / 2;
@@ -235,6 +425,9 @@ template <bool kUpper, class V8>
 HWY_INLINE V<hn::ScalableTag<int16_t>> WidenSub(V8 x, int32_t subtrahend) {
 #if HWY_TARGET == HWY_NEON
   const int8x8_t s = vdup_n_s8(static_cast<int8_t>(subtrahend));
+#if TF_SIGNBIN_A64
+  if (kUpper) return V<hn::ScalableTag<int16_t>>(vsubl_high_s8(x.raw, vcombine_s8(s, s)));
+#endif
   return V<hn::ScalableTag<int16_t>>(
       vsubl_s8(kUpper ? vget_high_s8(x.raw) : vget_low_s8(x.raw), s));
 #else
@@ -276,6 +469,17 @@ void PlanesI8(const int8_t* const* pixels, int first, int lanes, int channels, i
       Transpose16x16(d8, x);
       int16_t* out = planes + static_cast<size_t>(c) * stride + lane;
       const bool both = lane + kLanes16 < lanes;
+      if (count == 16 && both) {
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) {
+          StorePair(d16, WidenSub<false>(x[i], zero_point), WidenSub<true>(x[i], zero_point), out);
+          out += stride;
+#if HWY_TARGET == HWY_NEON
+          asm("" : "+r"(out));  // one pointer: sixteen of them do not fit the registers
+#endif
+        }
+        continue;
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) {
         if (i < count) {
@@ -321,50 +525,100 @@ void PlanesF32(const float* const* pixels, int first, int lanes, int channels, i
 
 // ------------------------------------------------------------------ tables
 
+// kVectors neighbouring vectors, as one.
+template <typename T, int kVectors>
+struct Wide {
+  static constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<T>()));
+  V<hn::ScalableTag<T>> v[kVectors];
+
+  HWY_INLINE static Wide Load(const T* from) {
+    Wide x;
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) x.v[i] = hn::Load(hn::ScalableTag<T>(), from + i * kLanes);
+    return x;
+  }
+  HWY_INLINE static Wide Zero() {
+    Wide x;
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) x.v[i] = hn::Zero(hn::ScalableTag<T>());
+    return x;
+  }
+  HWY_INLINE void Store(T* to) const {
+    if constexpr (kVectors == 2) {
+      StorePair(hn::ScalableTag<T>(), v[0], v[1], to);
+    } else {
+      hn::Store(v[0], hn::ScalableTag<T>(), to);
+    }
+  }
+  HWY_INLINE Wide operator+(const Wide& other) const {
+    Wide x;
+#pragma GCC unroll 2
+    for (int i = 0; i < kVectors; ++i) x.v[i] = hn::Add(v[i], other.v[i]);
+    return x;
+  }
+};
+
+// Vectors that the builders take at a time: pairs share the computation of addresses.
+#if TF_SIGNBIN_A64
+constexpr int kBuildVectors = 2;
+#else
+constexpr int kBuildVectors = 1;
+#endif
+
+// Calls build(Wide<T, n>(), lane) for all lanes.
+template <typename T, class Build>
+HWY_INLINE void ForWideLanes(int lanes, const Build& build) {
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(hn::ScalableTag<T>()));
+  int lane = 0;
+  for (; lane + (kBuildVectors - 1) * kLanes < lanes; lane += kBuildVectors * kLanes) {
+    build(Wide<T, kBuildVectors>(), lane);
+  }
+  if (kBuildVectors > 1 && lane < lanes) build(Wide<T, 1>(), lane);
+}
+
 template <typename T, int kGroup>
 HWY_INLINE void BuildFullOf(const T* HWY_RESTRICT planes, size_t stride, bool zero_entry, int lanes,
                             T* HWY_RESTRICT table) {
-  const hn::ScalableTag<T> d;
-  constexpr int kLanes = static_cast<int>(hn::MaxLanes(d));
   // Subsets of the first three channels stay in registers; every other entry is one of them plus
   // the sum of a subset of the remaining channels.
   constexpr int kLow = kGroup < 3 ? kGroup : 3;
   constexpr int kLowEntries = 1 << kLow;
   const size_t entry = static_cast<size_t>(lanes);
-  for (int lane = 0; lane < lanes; lane += kLanes) {
+  ForWideLanes<T>(lanes, [&](auto wide, int lane) HWY_ATTR {
+    using W = decltype(wide);
     const T* x = planes + lane;
     // Entry e begins at out + e * lanes.
     T* out = table + lane - (zero_entry ? 0 : static_cast<ptrdiff_t>(entry));
-    V<decltype(d)> low[kLowEntries];
-    low[0] = hn::Zero(d);
-    if (zero_entry) hn::Store(low[0], d, out);
+    W low[kLowEntries];
+    low[0] = W::Zero();
+    if (zero_entry) low[0].Store(out);
 #pragma GCC unroll 3
     for (int bit = 0; bit < kLow; ++bit) {
-      const auto added = hn::Load(d, x + bit * stride);
+      const W added = W::Load(x + bit * stride);
 #pragma GCC unroll 4
       for (int e = 0; e < 1 << bit; ++e) {
-        low[(1 << bit) + e] = e == 0 ? added : hn::Add(added, low[e]);
-        hn::Store(low[(1 << bit) + e], d, out + ((1 << bit) + e) * entry);
+        low[(1 << bit) + e] = e == 0 ? added : added + low[e];
+        low[(1 << bit) + e].Store(out + ((1 << bit) + e) * entry);
       }
     }
 #pragma GCC unroll 5
     for (int bit = 3; bit < kGroup; ++bit) {
-      const auto added = hn::Load(d, x + bit * stride);
+      const W added = W::Load(x + bit * stride);
       const T* from = out;  // of entry 8 * (high - half), the subset without this channel
       T* to = out + (size_t{1} << bit) * entry;
       for (int high = 0; high < 1 << (bit - 3); ++high) {  // entries are written in eights
-        const auto base = high == 0 ? added : hn::Add(added, hn::Load(d, from));
-        hn::Store(base, d, to);
+        const W base = high == 0 ? added : added + W::Load(from);
+        base.Store(to);
         to += entry;
 #pragma GCC unroll 7
         for (int e = 1; e < 8; ++e) {
-          hn::Store(hn::Add(base, low[e]), d, to);
+          (base + low[e]).Store(to);
           to += entry;
         }
         from += 8 * entry;
       }
     }
-  }
+  });
 }
 
 template <typename T>
@@ -387,6 +641,71 @@ void BuildFull(const T* planes, size_t stride, int group, bool zero_entry, int l
     default:
       return BuildFullOf<T, 8>(planes, stride, zero_entry, lanes, table);
   }
+}
+
+// All subsets of at most kLimit of kGroup channels, by number of members, then as binary numbers.
+// The channels stay in registers, where there are enough.
+template <typename T, int kGroup, int kLimit>
+HWY_INLINE void BuildFewOf(const T* HWY_RESTRICT planes, size_t stride, bool zero_entry, int lanes,
+                           T* HWY_RESTRICT table) {
+  static_assert(kLimit == 2 || kLimit == 3, "pairs, and triples");
+  const size_t entry = static_cast<size_t>(lanes);
+  ForWideLanes<T>(lanes, [&](auto wide, int lane) HWY_ATTR {
+    using W = decltype(wide);
+    T* out = table + lane;
+    if (zero_entry) {
+      W::Zero().Store(out);
+      out += entry;
+    }
+    W x[kGroup];
+#pragma GCC unroll 12
+    for (int c = 0; c < kGroup; ++c) {
+      x[c] = W::Load(planes + c * stride + lane);
+      x[c].Store(out);
+      out += entry;
+    }
+#pragma GCC unroll 12
+    for (int high = 1; high < kGroup; ++high) {
+#pragma GCC unroll 12
+      for (int low = 0; low < high; ++low) {
+        (x[high] + x[low]).Store(out);
+        out += entry;
+      }
+    }
+    if (kLimit == 2) return;
+#pragma GCC unroll 12
+    for (int high = 2; high < kGroup; ++high) {
+#pragma GCC unroll 12
+      for (int middle = 1; middle < high; ++middle) {
+        const W pair = x[high] + x[middle];
+#pragma GCC unroll 12
+        for (int low = 0; low < middle; ++low) {
+          (pair + x[low]).Store(out);
+          out += entry;
+        }
+      }
+    }
+  });
+}
+
+template <typename T, int kGroup>
+void BuildFewOf(const T* planes, size_t stride, int limit, bool zero_entry, int lanes, T* table) {
+  if (limit == 2) return BuildFewOf<T, kGroup, 2>(planes, stride, zero_entry, lanes, table);
+  if constexpr (kGroup > 3) {
+    BuildFewOf<T, kGroup, 3>(planes, stride, zero_entry, lanes, table);
+  }
+}
+
+template <typename T>
+void BuildFew(const T* planes, size_t stride, int group, int limit, bool zero_entry, int lanes,
+              T* table) {
+  using Build = void (*)(const T*, size_t, int, bool, int, T*);
+  static constexpr Build kBuilds[] = {&BuildFewOf<T, 3>, &BuildFewOf<T, 4>,  &BuildFewOf<T, 5>,
+                                      &BuildFewOf<T, 6>, &BuildFewOf<T, 7>,  &BuildFewOf<T, 8>,
+                                      &BuildFewOf<T, 9>, &BuildFewOf<T, 10>, &BuildFewOf<T, 11>,
+                                      &BuildFewOf<T, 12>};
+  static_assert(sizeof(kBuilds) / sizeof(kBuilds[0]) == kMaxFewGroup - 2, "3 to kMaxFewGroup");
+  kBuilds[group - 3](planes, stride, limit, zero_entry, lanes, table);
 }
 
 template <typename T>
@@ -457,8 +776,12 @@ HWY_INLINE Split WidenMul(I32 d32, V16 x, int32_t factor) {
 #elif HWY_TARGET == HWY_NEON
   (void)d32;
   const int16x8_t f = vdupq_n_s16(static_cast<int16_t>(factor));
-  return {V<I32>(vmull_s16(vget_low_s16(x.raw), vget_low_s16(f))),
-          V<I32>(vmull_s16(vget_high_s16(x.raw), vget_high_s16(f)))};
+  const int32x4_t low = vmull_s16(vget_low_s16(x.raw), vget_low_s16(f));
+#if TF_SIGNBIN_A64
+  return {V<I32>(low), V<I32>(vmull_high_s16(x.raw, f))};
+#else
+  return {V<I32>(low), V<I32>(vmull_s16(vget_high_s16(x.raw), vget_high_s16(f)))};
+#endif
 #else
   const hn::Rebind<int16_t, I32> d16h;
   const auto f = hn::Set(d32, factor);
@@ -724,15 +1047,20 @@ struct FastRule {
         shift(vdupq_n_s32(-args.params[filter].right_shift)),
         zero_point(vdupq_n_s16(static_cast<int16_t>(args.zero_point))) {}
 
-  HWY_INLINE int16x4_t Scale(int32x4_t x) const {
+  HWY_INLINE int32x4_t Scale(int32x4_t x) const {
     x = vqrdmulhq_s32(vaddq_s32(x, bias), multiplier);
     // A rounding shift rounds halves up; below zero they must go down.
     if (kExactNegative) x = vqaddq_s32(x, vshrq_n_s32(vandq_s32(x, shift), 31));
-    return vqmovn_s32(vrshlq_s32(x, shift));
+    return vrshlq_s32(x, shift);
   }
 
   HWY_INLINE auto operator()(Split x) const {
-    const int16x8_t y = vcombine_s16(Scale(x.first.raw), Scale(x.second.raw));
+    const int16x4_t low = vqmovn_s32(Scale(x.first.raw));
+#if TF_SIGNBIN_A64
+    const int16x8_t y = vqmovn_high_s32(low, Scale(x.second.raw));
+#else
+    const int16x8_t y = vcombine_s16(low, vqmovn_s32(Scale(x.second.raw)));
+#endif
     return V<hn::ScalableTag<int16_t>>(vqaddq_s16(y, zero_point));
   }
 };
@@ -753,6 +1081,9 @@ HWY_INLINE V<D8> PackBytes(D8 d8, V16 low, V16 high) {
 #elif HWY_TARGET == HWY_AVX3
   (void)d8;
   return V<D8>{_mm512_packs_epi16(low.raw, high.raw)};
+#elif TF_SIGNBIN_A64
+  (void)d8;
+  return V<D8>(vqmovn_high_s16(vqmovn_s16(low.raw), high.raw));
 #else
   const hn::Half<D8> d8h;
   return hn::Combine(d8, hn::DemoteTo(d8h, high), hn::DemoteTo(d8h, low));
@@ -797,6 +1128,12 @@ HWY_INLINE void StorePixels(const OutputArgsI8& args, const int8_t* block, size_
   V<hn::ScalableTag<int8_t>> x[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) x[i] = hn::Load(d8, block + i * stride + lane);
+  if (args.clamp_min > -128 || args.clamp_max < 127) {
+    const auto low = hn::Set(d8, static_cast<int8_t>(args.clamp_min));
+    const auto high = hn::Set(d8, static_cast<int8_t>(args.clamp_max));
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) x[i] = hn::Min(hn::Max(x[i], low), high);
+  }
   Transpose16x16(d8, x);
   if (count == 16) {
 #pragma GCC unroll 16
@@ -831,8 +1168,6 @@ HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
   constexpr int kPixels = 2 * kLanes16;
   constexpr size_t kStride = (kMaxVectors + 2) * kLanes16;  // whole vectors of bytes
   const int lanes = args.lanes, filters = args.filters;
-  const auto low = hn::Set(d8, static_cast<int8_t>(args.clamp_min));
-  const auto high = hn::Set(d8, static_cast<int8_t>(args.clamp_max));
   HWY_ALIGN int8_t block[16 * kStride];  // filters x pixels
   for (int first = 0; first < filters; first += 16) {
     const int count = filters - first < 16 ? filters - first : 16;
@@ -851,11 +1186,11 @@ HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
       for (; lane + kLanes16 < lanes; lane += kPixels) {
         const auto r0 = rule(sums.Load<kSpilled, kBox>(lane));
         const auto r1 = rule(sums.Load<kSpilled, kBox>(lane + kLanes16));
-        hn::Store(hn::Min(hn::Max(PackBytes(d8, r0, r1), low), high), d8, to + lane);
+        hn::Store(PackBytes(d8, r0, r1), d8, to + lane);
       }
       if (lane < lanes) {
         const auto r0 = rule(sums.Load<kSpilled, kBox>(lane));
-        hn::Store(hn::Min(hn::Max(PackBytes(d8, r0, hn::Zero(d16)), low), high), d8, to + lane);
+        hn::Store(PackBytes(d8, r0, hn::Zero(d16)), d8, to + lane);
       }
     }
     for (int i = count; i < 16; ++i) {  // rows that are transposed, but not stored
@@ -966,10 +1301,13 @@ constexpr TableOps MakeTableOps(Isa isa) {
   return {isa,
           HWY_MAX_BYTES,
           TF_SIGNBIN_MAX_VECTORS,
+          EntryStream::kMultiple,
           &PlanesI8,
           &PlanesF32,
           &BuildFull<int16_t>,
           &BuildFull<float>,
+          &BuildFew<int16_t>,
+          &BuildFew<float>,
           &BuildListI16,
           &BuildListF32,
           TF_SIGNBIN_LOOKUPS(int16_t),

@@ -17,15 +17,20 @@ namespace table {
 constexpr size_t kAlignment = 64;
 // Table offsets in a stream count units of this many bytes (x86 scales an index by 8 for free).
 constexpr size_t kOffsetUnit = 8;
+// The largest group of channels that build_few_* takes.
+constexpr int kMaxFewGroup = 12;
 // Registers' worth of accumulators the widest instruction set keeps.
 constexpr int kMaxVectors = 24;
 
 // One pass of all filters over the tables of one chunk of channel groups.
-// Stream, for each filter, for each shift group: the number of offsets, then the offsets to add;
-// with `subtract` (ternary) a second number and the offsets to subtract.
+// A list of offsets for each filter and shift group, of entries to add, one behind the other in
+// `stream`, lengths in `lengths`; with `subtract` (ternary) each is followed by one of entries to
+// subtract. Lengths are multiples of TableOps::list_multiple, and that many offsets can be read
+// behind the last list.
 template <typename T>
 struct LookupArgs {
   const T* table;
+  const uint16_t* lengths;
   const uint16_t* stream;
   int filters;
   int shift_groups;
@@ -77,7 +82,8 @@ struct OutputArgsF32 {
 struct TableOps {
   Isa isa;
   int vector_bytes;
-  int max_vectors;  // accumulators that fit in registers
+  int max_vectors;    // accumulators that fit in registers
+  int list_multiple;  // of offsets (LookupArgs)
 
   // `pixels` must be readable up to a multiple of two int16 vectors.
   // planes[c * stride + lane] = pixels[lane][first + c] - zero_point for c in [0, channels).
@@ -93,7 +99,14 @@ struct TableOps {
                          int lanes, int16_t* table);
   void (*build_full_f32)(const float* planes, size_t stride, int group, bool zero_entry, int lanes,
                          float* table);
-  // Entry e is entry parent[e] (none if negative) plus plane channel[e] (none if negative).
+  // A table of all subsets with at most `limit` (2 or 3) of `group` (3 to kMaxFewGroup)
+  // members, in the order of Dictionary.
+  void (*build_few_i16)(const int16_t* planes, size_t stride, int group, int limit, bool zero_entry,
+                        int lanes, int16_t* table);
+  void (*build_few_f32)(const float* planes, size_t stride, int group, int limit, bool zero_entry,
+                        int lanes, float* table);
+  // Any other: entry e is entry parent[e] (none if negative) plus plane channel[e] (none if
+  // negative).
   void (*build_list_i16)(const int16_t* planes, size_t stride, int entries, const int16_t* parent,
                          const int16_t* channel, int lanes, int16_t* table);
   void (*build_list_f32)(const float* planes, size_t stride, int entries, const int16_t* parent,
