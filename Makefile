@@ -9,7 +9,7 @@ export TF_SIGNBIN_BUILD_DIR := build/dev
 BUILD := $(TF_SIGNBIN_BUILD_DIR)
 
 .PHONY: help setup demo test test-all ctest pytest lint format docs results bazel-test wheel clean \
-  asan-build asan tsan fuzz matrix
+  asan-build asan tsan fuzz matrix cross-test
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,10 @@ fuzz: asan-build  ## libFuzzer over hostile operators for SECONDS=300 (needs cla
 	@$(SANITIZED)/asan/fuzz/write_seeds $(SANITIZED)/corpus 400
 	@$(SANITIZED)/asan/fuzz/op_fuzz -max_total_time=$(SECONDS) -max_len=16384 -timeout=20 \
 	  -print_final_stats=1 -artifact_prefix=$(SANITIZED)/ $(SANITIZED)/corpus
+
+ARCH ?= aarch64
+cross-test: setup  ## C++ tests and real runtimes on emulated Arm cores; ARCH=aarch64 or armv7
+	@$(PY) tools/cross_test.py $(ARCH)
 
 matrix: setup  ## one delegate and one model under every supported TFLite runtime
 	@$(PY) tools/matrix.py

@@ -107,7 +107,7 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         cases = Path(folder) / "cases.npz"
-        matrix.write_cases(cases)
+        matrix.write_cases(cases, matrix.native_library())
         for core in architecture.cores:
             counts = run_cpp_tests(architecture, core, build)
             print(f"{core.name}: C++ {counts}", flush=True)

@@ -49,6 +49,19 @@ print("result", right)
 """
 
 
+def native_library() -> Path:
+    """$TF_SIGNBIN_DELEGATE, else the newest build for this machine.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    named = os.environ.get("TF_SIGNBIN_DELEGATE")
+    builds = [Path(named)] if named else list(ROOT.glob("build/*/libtf_signbin_delegate.so"))
+    if not builds:
+        raise FileNotFoundError("the delegate is not built; run `make ctest`")
+    return max(builds, key=lambda path: path.stat().st_mtime)
+
+
 def write_cases(path: Path, library: Path) -> None:
     import numpy as np
 
@@ -99,11 +112,10 @@ def main() -> int:
     parser.add_argument("--venvs", type=Path, default=ROOT / ".cache" / "matrix")
     parser.add_argument("--only", nargs="+", choices=list(RUNTIMES), default=list(RUNTIMES))
     arguments = parser.parse_args()
-    named = os.environ.get("TF_SIGNBIN_DELEGATE")
-    builds = [Path(named)] if named else list(ROOT.glob("build/*/libtf_signbin_delegate.so"))
-    if not builds:
-        parser.error("the delegate is not built; run `make ctest`")
-    library = max(builds, key=lambda path: path.stat().st_mtime)
+    try:
+        library = native_library()
+    except FileNotFoundError as error:
+        parser.error(str(error))
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         cases = Path(folder) / "cases.npz"

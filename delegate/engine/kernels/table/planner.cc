@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -133,7 +134,7 @@ struct Estimator {
     for (int k = 0; k <= s.group; ++k) {
       lookups += histogram[k] * (k == 0 ? !s.skip_zeros : (k + s.limit - 1) / s.limit);
     }
-    const double passes = filters * std::max(1.0, groups / s.chunk_groups);
+    const double passes = filters * std::ceil(groups / s.chunk_groups);
     const double lists = passes * static_cast<double>(geometry.shift_groups().size());
     if (s.skip_zeros) lookups += (ops.list_multiple - 1) / 2.0 * lists / filters;
     const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *

@@ -28,8 +28,11 @@ class Dictionary {
   int group() const { return group_; }
   int limit() const { return limit_; }
   bool full() const { return limit_ == group_; }
-  // Whether TableOps::build_few_* builds it.
-  bool few() const { return !full() && limit_ >= 2 && limit_ <= 3 && group_ <= kMaxFewGroup; }
+  // Whether TableOps::build_few_* can build it.
+  bool few() const {
+    return !full() &&
+           ((limit_ == 2 && group_ <= kMaxPairGroup) || (limit_ == 3 && group_ <= kMaxTripleGroup));
+  }
   bool zero_entry() const { return zero_entry_; }
   int entries() const { return entries_; }
   // Entry of a subset with at most limit() members.

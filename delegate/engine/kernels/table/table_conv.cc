@@ -397,7 +397,7 @@ class TableConv : public ConvKernel {
     if constexpr (kInt8) {
       if (d.full()) {
         ops_.build_full_i16(planes, lanes, group.channels, d.zero_entry(), lanes, table);
-      } else if (d.few()) {
+      } else if (d.few() && ops_.build_few_i16 != nullptr) {
         ops_.build_few_i16(planes, lanes, d.group(), d.limit(), d.zero_entry(), lanes, table);
       } else {
         ops_.build_list_i16(planes, lanes, d.entries(), d.parent().data(), d.channel().data(),
@@ -406,7 +406,7 @@ class TableConv : public ConvKernel {
     } else {
       if (d.full()) {
         ops_.build_full_f32(planes, lanes, group.channels, d.zero_entry(), lanes, table);
-      } else if (d.few()) {
+      } else if (d.few() && ops_.build_few_f32 != nullptr) {
         ops_.build_few_f32(planes, lanes, d.group(), d.limit(), d.zero_entry(), lanes, table);
       } else {
         ops_.build_list_f32(planes, lanes, d.entries(), d.parent().data(), d.channel().data(),

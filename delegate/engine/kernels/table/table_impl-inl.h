@@ -258,11 +258,12 @@ HWY_INLINE void LookupLoop(const LookupArgs<T>& args) {
       stream.template Add<false>(d, length, sum);
       if (kSubtract) stream.template Add<true>(d, *lengths++, sum);
       if (++group == shift_groups) break;
-      for (int shift = shifts[group]; shift > 0; --shift) {
+      int shift = shifts[group];
+      do {
 #pragma GCC unroll 24
         for (int v = 0; v + 1 < kVectors; ++v) sum[v] = ShiftDownOneLane(d, sum[v + 1], sum[v]);
         sum[kVectors - 1] = ShiftDownOneLane(d, hn::Zero(d), sum[kVectors - 1]);
-      }
+      } while (--shift != 0);
       length = *lengths++;
     }
     if (accumulate) {
@@ -643,6 +644,7 @@ void BuildFull(const T* planes, size_t stride, int group, bool zero_entry, int l
   }
 }
 
+#if HWY_TARGET != HWY_EMU128
 // All subsets of at most kLimit of kGroup channels, by number of members, then as binary numbers.
 // The channels stay in registers, where there are enough.
 template <typename T, int kGroup, int kLimit>
@@ -691,7 +693,7 @@ HWY_INLINE void BuildFewOf(const T* HWY_RESTRICT planes, size_t stride, bool zer
 template <typename T, int kGroup>
 void BuildFewOf(const T* planes, size_t stride, int limit, bool zero_entry, int lanes, T* table) {
   if (limit == 2) return BuildFewOf<T, kGroup, 2>(planes, stride, zero_entry, lanes, table);
-  if constexpr (kGroup > 3) {
+  if constexpr (kGroup > 3 && kGroup <= kMaxTripleGroup) {
     BuildFewOf<T, kGroup, 3>(planes, stride, zero_entry, lanes, table);
   }
 }
@@ -704,9 +706,10 @@ void BuildFew(const T* planes, size_t stride, int group, int limit, bool zero_en
                                       &BuildFewOf<T, 6>, &BuildFewOf<T, 7>,  &BuildFewOf<T, 8>,
                                       &BuildFewOf<T, 9>, &BuildFewOf<T, 10>, &BuildFewOf<T, 11>,
                                       &BuildFewOf<T, 12>};
-  static_assert(sizeof(kBuilds) / sizeof(kBuilds[0]) == kMaxFewGroup - 2, "3 to kMaxFewGroup");
+  static_assert(sizeof(kBuilds) / sizeof(kBuilds[0]) == kMaxPairGroup - 2, "3 to kMaxPairGroup");
   kBuilds[group - 3](planes, stride, limit, zero_entry, lanes, table);
 }
+#endif
 
 template <typename T>
 HWY_INLINE void BuildList(const T* HWY_RESTRICT planes, size_t stride, int entries,
@@ -1298,28 +1301,18 @@ constexpr auto LookupOf() -> void (*)(const LookupArgs<T>&) {
 static_assert(kMaxVectors == 24, "the list above");
 
 constexpr TableOps MakeTableOps(Isa isa) {
-  return {isa,
-          HWY_MAX_BYTES,
-          TF_SIGNBIN_MAX_VECTORS,
-          EntryStream::kMultiple,
-          &PlanesI8,
-          &PlanesF32,
-          &BuildFull<int16_t>,
-          &BuildFull<float>,
-          &BuildFew<int16_t>,
-          &BuildFew<float>,
-          &BuildListI16,
-          &BuildListF32,
-          TF_SIGNBIN_LOOKUPS(int16_t),
-          TF_SIGNBIN_LOOKUPS(float),
-          &SpillI16,
-          &SpillF32,
-          &ChannelSumI16,
-          &ChannelSumF32,
-          &WindowSumI32,
-          &WindowSumF32,
-          &OutputI8,
-          &OutputF32};
+  return {
+    isa, HWY_MAX_BYTES, TF_SIGNBIN_MAX_VECTORS, EntryStream::kMultiple, &PlanesI8, &PlanesF32,
+        &BuildFull<int16_t>, &BuildFull<float>,
+#if HWY_TARGET == HWY_EMU128  // no registers to keep channels in
+        nullptr, nullptr,
+#else
+        &BuildFew<int16_t>, &BuildFew<float>,
+#endif
+        &BuildListI16, &BuildListF32, TF_SIGNBIN_LOOKUPS(int16_t), TF_SIGNBIN_LOOKUPS(float),
+        &SpillI16, &SpillF32, &ChannelSumI16, &ChannelSumF32, &WindowSumI32, &WindowSumF32,
+        &OutputI8, &OutputF32
+  };
 }
 
 }  // namespace

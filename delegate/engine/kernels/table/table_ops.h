@@ -17,8 +17,9 @@ namespace table {
 constexpr size_t kAlignment = 64;
 // Table offsets in a stream count units of this many bytes (x86 scales an index by 8 for free).
 constexpr size_t kOffsetUnit = 8;
-// The largest group of channels that build_few_* takes.
-constexpr int kMaxFewGroup = 12;
+// The largest groups of channels that build_few_* takes, by the members of a subset.
+constexpr int kMaxPairGroup = 12;
+constexpr int kMaxTripleGroup = 8;
 // Registers' worth of accumulators the widest instruction set keeps.
 constexpr int kMaxVectors = 24;
 
@@ -34,7 +35,8 @@ struct LookupArgs {
   const uint16_t* stream;
   int filters;
   int shift_groups;
-  const int* shifts;  // [shift_groups] lanes to shift down before the group is added; [0] is 0
+  const int*
+      shifts;  // [shift_groups] lanes to shift down before the group is added; [0] is not read
   bool subtract;
   bool accumulate;  // add to what `acc` holds
   T* acc;           // [filters, vectors * lanes]
@@ -99,8 +101,8 @@ struct TableOps {
                          int lanes, int16_t* table);
   void (*build_full_f32)(const float* planes, size_t stride, int group, bool zero_entry, int lanes,
                          float* table);
-  // A table of all subsets with at most `limit` (2 or 3) of `group` (3 to kMaxFewGroup)
-  // members, in the order of Dictionary.
+  // A table of all subsets with at most `limit` (2 or 3) of `group` (from 3 on) members, in the
+  // order of Dictionary. Null where build_list_* is as good.
   void (*build_few_i16)(const int16_t* planes, size_t stride, int group, int limit, bool zero_entry,
                         int lanes, int16_t* table);
   void (*build_few_f32)(const float* planes, size_t stride, int group, int limit, bool zero_entry,
