@@ -21,6 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +37,7 @@ HOT_BLOCKS = 400
 # the server version of the same core. It has no usable model of the A53 and the A7.
 MCA_MODELS = {"cortex-a72": "cortex-a72", "cortex-a76": "neoverse-n1"}
 LLVM = "-19"
+_STOCK_IS_RUY = {core.name for core in emulation.ARMV7.cores}  # no XNNPACK in that runtime's wheel
 _MARKS = re.compile(r"(<!-- arm-cost:begin -->\n).*?(<!-- arm-cost:end -->)", re.DOTALL)
 
 
@@ -219,31 +221,49 @@ def table(result: dict[str, Any]) -> str:
     lines = []
     for core in dict.fromkeys(core for core, _, _ in rows):
         runtime = next(r["runtime"] for key, r in rows.items() if key[0] == core)
-        stock = "XNNPACK" if runtime.startswith("ai-edge") else "stock"
         units = ["instructions", "cycles"] if core in MCA_MODELS else ["instructions"]
         for unit in units:
             named = f"estimated cycles (llvm-mca, {MCA_MODELS[core]})" if unit == "cycles" else unit
-            lines += [
-                f"**{core}**, {runtime}: millions of {named} an invoke",
-                "",
-                f"| | int8: {stock} | ours | 2 of 10 | float32: {stock} | ours |",
-                "|---|---|---|---|---|---|",
-            ]
-            for model in dict.fromkeys(model for c, model, _ in rows if c == core):
-                cells = [model]
-                for kind, keys in (
-                    ("int8", ("ours_int8", "ours_int8_2of10")),
-                    ("float32", ("ours_float32",)),
-                ):
-                    base = rows[core, model, f"stock_{kind}"][unit]
-                    cells.append(f"{base / 1e6:.1f}")
-                    for key in keys:
-                        value = rows[core, model, key][unit]
-                        cells.append(f"{value / 1e6:.1f} ({base / value:.2f}x)")
-                lines.append(f"| {' | '.join(cells)} |")
-            lines.append("")
+            lines += [f"**{core}**, {runtime}: millions of {named} an invoke", ""]
+            lines += [*_unit_table(rows, core, unit), ""]
     lines.append(f"Counted on {result['date']} with `python tools/arm_cost.py`.")
     return "\n".join(lines) + "\n"
+
+
+def _unit_table(
+    rows: dict[tuple[str, str, str], dict[str, Any]], core: str, unit: str
+) -> list[str]:
+    stock = "XNNPACK" if core not in _STOCK_IS_RUY else "stock"
+    columns = [
+        ("int8", "stock_int8"),
+        ("int8", "ours_int8"),
+        ("int8", "ours_int8_2of10"),
+        ("float32", "stock_float32"),
+        ("float32", "ours_float32"),
+    ]
+    lines = [
+        f"| | int8: {stock} | ours | 2 of 10 | float32: {stock} | ours |",
+        "|---|---|---|---|---|---|",
+    ]
+    ratios: dict[str, list[float]] = {}
+    for model in dict.fromkeys(model for c, model, _ in rows if c == core):
+        cells = [model]
+        for kind, case in columns:
+            row, base = rows[core, model, case], rows[core, model, f"stock_{kind}"]
+            notes = []
+            if unit == "cycles" and row["macs"]:
+                notes.append(f"{row['macs'] / row[unit]:.0f} MAC/cycle")
+            if row is not base:
+                ratio = base[unit] / row[unit]
+                notes.append(f"{ratio:.2f}x")
+                if row["macs"]:
+                    ratios.setdefault(case, []).append(ratio)
+            cells.append(f"{row[unit] / 1e6:.1f}" + (f" ({', '.join(notes)})" if notes else ""))
+        lines.append(f"| {' | '.join(cells)} |")
+    means = (f"{geometric_mean(ratios[c]):.2f}x" if c in ratios else "" for _, c in columns)
+    if ratios:
+        lines.append(f"| geometric mean of the layers | {' | '.join(means)} |")
+    return lines
 
 
 def with_table(text: str, result: dict[str, Any]) -> str:
