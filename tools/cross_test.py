@@ -28,6 +28,9 @@ import matrix  # noqa: E402
 from arm import emulation  # noqa: E402
 from arm.emulation import Architecture, Core, Package  # noqa: E402
 
+# qemu-user 7.2 aborts when the child of a process with threads starts one.
+LEFT_OUT = ("ThreadPool.WorksInAForkedChild",)
+
 
 def run_cpp_tests(architecture: Architecture, core: Core, build: Path) -> dict[str, int]:
     """How many tests of all programs passed, failed and were skipped."""
@@ -39,6 +42,7 @@ def run_cpp_tests(architecture: Architecture, core: Core, build: Path) -> dict[s
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.json"
             command = [str(program), f"--gtest_output=json:{report}", "--gtest_brief=1"]
+            command.append(f"--gtest_filter=-{':'.join(LEFT_OUT)}")
             command = emulation.emulated(architecture, core, command)
             run = subprocess.run(command, capture_output=True, text=True)
             if run.returncode != 0:
@@ -101,6 +105,7 @@ def main() -> int:
     result: dict[str, Any] = {
         "command": f"make cross-test ARCH={architecture.name}",
         "date": date.today().isoformat(),
+        "left_out": list(LEFT_OUT),
         "library": library_facts(build / emulation.LIBRARY),
         "cores": {},
     }
