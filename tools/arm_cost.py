@@ -4,6 +4,8 @@
     python tools/arm_cost.py --write-table        only the table of docs/devices.md
     python tools/arm_cost.py --models 14x14x256 --cores cortex-a72 --json /tmp/cost.json
 
+Rows of other cores and models that the file holds are kept.
+
 Instructions are exact: qemu counts what one invoke executes, the runtime's share included. Cycles
 are an estimate: llvm-mca's steady-state cycles of each hot block of code, times how often it ran.
 That leaves out cache misses and branch mispredictions, so it is kinder to code with large tables
@@ -215,6 +217,14 @@ def measure(architecture: Architecture, core: Core, models: list[str]) -> list[d
     return rows
 
 
+def merge(
+    kept: list[dict[str, Any]], rows: list[dict[str, Any]], cores: list[str], models: list[str]
+) -> list[dict[str, Any]]:
+    """Old rows, replaced by new ones of the same core, model and case, by core and model."""
+    merged = {(r["core"], r["model"], r["case"]): r for r in [*kept, *rows]}
+    return sorted(merged.values(), key=lambda r: (cores.index(r["core"]), models.index(r["model"])))
+
+
 def table(result: dict[str, Any]) -> str:
     """Markdown: for every core and model, stock and ours, with ratios (above 1: fewer for ours)."""
     rows = {(r["core"], r["model"], r["case"]): r for r in result["rows"]}
@@ -280,11 +290,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.write_table:
         emulation.require(f"llvm-mc{LLVM}", f"llvm-mca{LLVM}")
-        result: dict[str, Any] = {"date": date.today().isoformat(), "rows": []}
+        rows: list[dict[str, Any]] = []
         for name in arguments.cores:
             architecture = cores[name]
             emulation.build(architecture, tests=False)
-            result["rows"] += measure(architecture, architecture.core(name), arguments.models)
+            rows += measure(architecture, architecture.core(name), arguments.models)
+        kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
+        result = {
+            "date": date.today().isoformat(),
+            "rows": merge(kept, rows, list(cores), model_names()),
+        }
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
         print(table(result))
     if arguments.json == RESULTS:

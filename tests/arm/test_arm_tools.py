@@ -122,6 +122,15 @@ def test_table_shows_ratios_and_their_mean():
     assert written.endswith("<!-- arm-cost:end -->\nafter\n")
 
 
+def test_new_rows_replace_old_ones_in_order():
+    def row(core, model, instructions):
+        return {"core": core, "model": model, "case": "ours_int8", "instructions": instructions}
+
+    kept = [row("b", "m", 1), row("a", "n", 2)]
+    merged = arm_cost.merge(kept, [row("a", "n", 3), row("a", "m", 4)], ["a", "b"], ["m", "n"])
+    assert merged == [row("a", "m", 4), row("a", "n", 3), row("b", "m", 1)]
+
+
 def test_library_facts_agree_with_the_elf_reader(delegate_library):
     facts = cross_test.library_facts(delegate_library)
     assert facts["bytes"] == delegate_library.stat().st_size
