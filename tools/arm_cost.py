@@ -94,6 +94,7 @@ def write_model(case: Case, path: Path) -> int:
 
 def build_plugin() -> Path:
     emulation.require("cc")
+    CACHE.mkdir(parents=True, exist_ok=True)
     plugin = CACHE / "libinsncount.so"
     source = ROOT / "tools/arm/insncount.c"
     if not plugin.exists() or plugin.stat().st_mtime < source.stat().st_mtime:

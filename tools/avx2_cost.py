@@ -1,0 +1,78 @@
+"""Instructions of one invoke on an x86 CPU with AVX2 and no AVX-512: ours and XNNPACK's, counted.
+
+    python tools/avx2_cost.py        needs Debian's qemu-user; writes docs/results/avx2_cost.json
+
+XNNPACK cannot be told to leave AVX-512 alone, so both run under qemu as on a Haswell, where each
+picks its AVX2 kernels. Counts are exact; they are not time (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from arm import emulation  # noqa: E402
+from arm_cost import Case, build_plugin, model_names, write_model  # noqa: E402
+
+RESULTS = ROOT / "docs/results/avx2_cost.json"
+GETPPID = 110  # x86-64
+
+
+def count(cases: list[Case], folder: Path) -> list[dict[str, Any]]:
+    """Instructions and kernels of each case."""
+    arguments = []
+    for case in cases:
+        path = folder / f"{case.model}_{case.key}.tflite"
+        write_model(case, path)
+        arguments.append(f"{path}:{case.side}")
+    out = folder / "spans.json"
+    command = [
+        "qemu-x86_64", "-cpu", "Haswell", "-plugin", f"{build_plugin()},mark={GETPPID},out={out}",
+        sys.executable, str(ROOT / "tools/arm/count_invokes.py"), *arguments,
+    ]  # fmt: skip
+    # Under qemu the interpreter does not find its virtual environment by itself.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if run.returncode != 0:
+        raise RuntimeError(f"exit status {run.returncode}\n{run.stderr[-2000:]}")
+    lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    spans = json.loads(out.read_text())
+    if not len(lines) == len(spans) == len(cases):
+        raise RuntimeError(f"{len(spans)} spans of {len(cases)} cases")
+    return [
+        {"model": c.model, "case": c.key, "instructions": s["instructions"]} | line
+        for c, s, line in zip(cases, spans, lines, strict=True)
+    ]
+
+
+def main() -> None:
+    emulation.require("qemu-x86_64")
+    models = [name for name in model_names() if name != "resnet18"]
+    kinds = ("int8", "float32")
+    cases = [Case(m, k, side) for m in models for k in kinds for side in ("stock", "ours")]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = count(cases, Path(folder))
+    found = {(row["model"], row["case"]): row["instructions"] for row in rows}
+    for kind in kinds:
+        ratios = [found[m, f"stock_{kind}"] / found[m, f"ours_{kind}"] for m in models]
+        for model, ratio in zip(models, ratios, strict=True):
+            stock, ours = (found[model, f"{side}_{kind}"] / 1e6 for side in ("stock", "ours"))
+            print(f"{model:10} {kind:8} XNNPACK {stock:6.2f} M   ours {ours:6.2f} M   {ratio:.2f}x")
+        print(f"geometric mean, {kind}: {math.prod(ratios) ** (1 / len(ratios)):.2f}x")
+    RESULTS.write_text(
+        json.dumps({"date": date.today().isoformat(), "rows": rows}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
