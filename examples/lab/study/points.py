@@ -101,7 +101,6 @@ def full_study() -> list[Point]:
     points += [Point(GLYPHS, m, 2.0) for m in (*MAIN, *OTHERS)]
     points += [Point(DIGITS, m, 1.0) for m in (*MAIN, *OTHERS[:3])]
     points += [Point(GLYPHS, m, 4.0) for m in (PAPER, CENTERED_2_OF_8)]
-    points += [Point(GLYPHS, m, 1.0) for m in MAIN]
     return points
 
 
