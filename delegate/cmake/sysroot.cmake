@@ -1,7 +1,7 @@
 # TF_SIGNBIN_SYSROOT builds against the C and C++ libraries of an older Debian, so that the library
 # also loads on systems that are older than the one it is built on. The compiler stays the one of
-# the machine; headers and static libraries of C++, and the C library, are the folder's
-# (tools/sysroot.sh makes it). Included before project().
+# the machine; headers and static libraries of C++, and the C library, are the folder's. Included
+# before project().
 set(TF_SIGNBIN_SYSROOT "" CACHE PATH "Folder with an older Debian's libc6-dev and libstdc++-*-dev")
 if(NOT TF_SIGNBIN_SYSROOT)
   return()

@@ -57,20 +57,6 @@ std::vector<Isa> Detect() {
   return isas;
 }
 
-Core DetectCore() {
-  const Registers vendor = Cpuid(0, 0), basic = Cpuid(1, 0);
-  const bool amd = vendor.ebx == 0x68747541;  // "Auth", of AuthenticAMD
-  const unsigned family = (basic.eax >> 8 & 0xf) + (basic.eax >> 20 & 0xff);
-  return amd && family >= 0x1a ? Core::kZen5 : Core::kGeneric;
-}
-
-#else
-
-Core DetectCore() { return Core::kGeneric; }
-
-#endif
-
-#if defined(__x86_64__) || defined(__i386__)
 #elif defined(__aarch64__)
 
 std::vector<Isa> Detect() {
@@ -97,6 +83,21 @@ std::vector<Isa> Detect() {
 #else
 
 std::vector<Isa> Detect() { return {Isa::kPortable}; }
+
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+
+Core DetectCore() {
+  const Registers vendor = Cpuid(0, 0), basic = Cpuid(1, 0);
+  const bool amd = vendor.ebx == 0x68747541;  // "Auth", of AuthenticAMD
+  const unsigned family = (basic.eax >> 8 & 0xf) + (basic.eax >> 20 & 0xff);
+  return amd && family >= 0x1a ? Core::kZen5 : Core::kGeneric;
+}
+
+#else
+
+Core DetectCore() { return Core::kGeneric; }
 
 #endif
 

@@ -320,31 +320,34 @@ inline __m512i LoadParam(const void* params, int filter) {
   return _mm512_load_si512(static_cast<const int32_t*>(params) + filter);
 }
 
+// How accumulators become outputs: one object for each half of a vector of filters.
+
 // TFLite's MultiplyByQuantizedMultiplier: a rounding doubling high multiply, then a rounding shift.
 // floor((x * m + 2^30) / 2^31) equals its nudge-and-truncate for either sign of the product.
-struct Rescale {
+struct FixedPointScale {
   __m512i multiplier, left, right, rounding, rounds;
+
+  FixedPointScale(const Flush& f, int filter)
+      : multiplier(LoadParam(f.multiplier, filter)),
+        left(LoadParam(f.left_shift, filter)),
+        right(LoadParam(f.right_shift, filter)),
+        rounding(LoadParam(f.rounding, filter)),
+        rounds(LoadParam(f.rounds, filter)) {}
+
+  __m512i operator()(__m512i x) const {
+    x = _mm512_sllv_epi32(x, left);
+    const __m512i nudge = _mm512_set1_epi64(1 << 30);
+    const __m512i even =
+        _mm512_srli_epi64(_mm512_add_epi64(_mm512_mul_epi32(x, multiplier), nudge), 31);
+    const __m512i odd = _mm512_slli_epi64(
+        _mm512_add_epi64(
+            _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(multiplier, 32)), nudge),
+        1);
+    x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
+    const __m512i sign = _mm512_and_si512(_mm512_srai_epi32(x, 31), rounds);
+    return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, rounding), sign), right);
+  }
 };
-
-inline Rescale LoadRescale(const Flush& f, int filter) {
-  return {LoadParam(f.multiplier, filter), LoadParam(f.left_shift, filter),
-          LoadParam(f.right_shift, filter), LoadParam(f.rounding, filter),
-          LoadParam(f.rounds, filter)};
-}
-
-inline __m512i ApplyRescale(__m512i x, const Rescale& r) {
-  x = _mm512_sllv_epi32(x, r.left);
-  const __m512i nudge = _mm512_set1_epi64(1 << 30);
-  const __m512i even =
-      _mm512_srli_epi64(_mm512_add_epi64(_mm512_mul_epi32(x, r.multiplier), nudge), 31);
-  const __m512i odd = _mm512_slli_epi64(
-      _mm512_add_epi64(
-          _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(r.multiplier, 32)), nudge),
-      1);
-  x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
-  const __m512i sign = _mm512_and_si512(_mm512_srai_epi32(x, 31), r.rounds);
-  return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, r.rounding), sign), r.right);
-}
 
 // The same where every filter shifts right by s >= 1. Divisions rounding down compose, so both
 // roundings are one addend before one shift:
@@ -352,34 +355,33 @@ inline __m512i ApplyRescale(__m512i x, const Rescale& r) {
 // The sign is that of the product, which the first rounding can only turn into 0; then s >= 1 makes
 // the result 0 in either case. Of a negative result nothing remains where the clamp starts at 0 in
 // real values, and with kSigns false it may come out one too large.
-struct RightRescale {
+template <bool kSigns>
+struct RightShiftScale {
   __m512i multiplier[2], addend[2];  // of even, of odd lanes; addend for x * m >= 0
   __m512i shift;                     // s - 1
+
+  RightShiftScale(const Flush& f, int filter)
+      : multiplier{LoadParam(f.multiplier, filter),
+                   _mm512_srli_epi64(LoadParam(f.multiplier, filter), 32)},
+        addend{_mm512_load_si512(f.addend + filter), _mm512_load_si512(f.addend + filter + 8)},
+        shift(LoadParam(f.high_shift, filter)) {}
+
+  __m512i operator()(__m512i x) const {
+    const __m512i even = ScaleEven(x, 0);
+    const __m512i odd = ScaleEven(_mm512_srli_epi64(x, 32), 1);
+    return _mm512_srav_epi32(_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB), shift);
+  }
+
+ private:
+  // The even lanes of x, but for the shift by s - 1, in the high halves of 64-bit lanes.
+  __m512i ScaleEven(__m512i x, int odd) const {
+    const __m512i product = _mm512_mul_epi32(x, multiplier[odd]);
+    const __m512i sum = _mm512_add_epi64(product, addend[odd]);
+    if (!kSigns) return sum;
+    return _mm512_mask_sub_epi64(sum, _mm512_movepi64_mask(product), sum,
+                                 _mm512_set1_epi64(int64_t{1} << 31));
+  }
 };
-
-inline RightRescale LoadRightRescale(const Flush& f, int filter) {
-  const __m512i multiplier = LoadParam(f.multiplier, filter);
-  return {{multiplier, _mm512_srli_epi64(multiplier, 32)},
-          {_mm512_load_si512(f.addend + filter), _mm512_load_si512(f.addend + filter + 8)},
-          LoadParam(f.high_shift, filter)};
-}
-
-// The even lanes of x, but for the shift by s - 1, in the high halves of 64-bit lanes.
-template <bool kSigns>
-inline __m512i RightRescaleEven(__m512i x, const RightRescale& r, int odd) {
-  const __m512i product = _mm512_mul_epi32(x, r.multiplier[odd]);
-  const __m512i sum = _mm512_add_epi64(product, r.addend[odd]);
-  if (!kSigns) return sum;
-  return _mm512_mask_sub_epi64(sum, _mm512_movepi64_mask(product), sum,
-                               _mm512_set1_epi64(int64_t{1} << 31));
-}
-
-template <bool kSigns>
-inline __m512i ApplyRightRescale(__m512i x, const RightRescale& r) {
-  const __m512i even = RightRescaleEven<kSigns>(x, r, 0);
-  const __m512i odd = RightRescaleEven<kSigns>(_mm512_srli_epi64(x, 32), r, 1);
-  return _mm512_srav_epi32(_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB), r.shift);
-}
 
 // round(x * multiplier) in double, halves away from zero: x * m truncated after adding a half of
 // its sign would round 0.49999999999999994 up, so the half is added by the comparison of the
@@ -395,35 +397,16 @@ inline __m256i RescaleReal8(__m256i x, const double* multiplier) {
   return _mm512_cvtpd_epi32(rounded);
 }
 
-inline __m512i RescaleReal(__m512i x, const double* multiplier) {
-  const __m256i low = RescaleReal8(_mm512_castsi512_si256(x), multiplier);
-  const __m256i high = RescaleReal8(_mm512_extracti64x4_epi64(x, 1), multiplier + 8);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-}
-
-// How a layer's accumulators become outputs, one for each of a vector's halves.
-struct RescaleRight {  // kSigns true
-  RightRescale r;
-  RescaleRight(const Flush& f, int filter) : r(LoadRightRescale(f, filter)) {}
-  __m512i operator()(__m512i x) const { return ApplyRightRescale<true>(x, r); }
-};
-
-struct RescaleRightAboveZero {
-  RightRescale r;
-  RescaleRightAboveZero(const Flush& f, int filter) : r(LoadRightRescale(f, filter)) {}
-  __m512i operator()(__m512i x) const { return ApplyRightRescale<false>(x, r); }
-};
-
-struct RescaleAny {
-  Rescale r;
-  RescaleAny(const Flush& f, int filter) : r(LoadRescale(f, filter)) {}
-  __m512i operator()(__m512i x) const { return ApplyRescale(x, r); }
-};
-
-struct RescaleDouble {
+struct RealScale {
   const double* multiplier;
-  RescaleDouble(const Flush& f, int filter) : multiplier(f.real_multiplier + filter) {}
-  __m512i operator()(__m512i x) const { return RescaleReal(x, multiplier); }
+
+  RealScale(const Flush& f, int filter) : multiplier(f.real_multiplier + filter) {}
+
+  __m512i operator()(__m512i x) const {
+    const __m256i low = RescaleReal8(_mm512_castsi512_si256(x), multiplier);
+    const __m256i high = RescaleReal8(_mm512_extracti64x4_epi64(x, 1), multiplier + 8);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  }
 };
 
 // The even and odd 16-bit sums of a vector times b - a, widened: multiply-add against (b - a, 0)
@@ -477,10 +460,10 @@ void FlushLastI8(const Flush& f) {
 
 void FlushI8(const Flush& f) {
   if (f.last) {
-    if (f.real_multiplier) return FlushLastI8<RescaleDouble>(f);
-    if (!f.addend) return FlushLastI8<RescaleAny>(f);
-    if (f.clamp_min < f.zero_point) return FlushLastI8<RescaleRight>(f);
-    return FlushLastI8<RescaleRightAboveZero>(f);
+    if (f.real_multiplier) return FlushLastI8<RealScale>(f);
+    if (!f.addend) return FlushLastI8<FixedPointScale>(f);
+    if (f.clamp_min < f.zero_point) return FlushLastI8<RightShiftScale<true>>(f);
+    return FlushLastI8<RightShiftScale<false>>(f);
   }
   for (int vector = 0; vector < f.vectors; ++vector) {
     const int filter = f.first_filter + vector * 32;
