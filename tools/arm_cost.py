@@ -35,6 +35,7 @@ from arm.emulation import CACHE, Architecture, Core, Package  # noqa: E402
 RESULTS = ROOT / "docs/results/arm_cost.json"
 PAGE = ROOT / "docs/devices.md"
 HOT_BLOCKS = 400
+COUNT_INVOKES = str(ROOT / "tools/arm/count_invokes.py")
 # llvm-mca's processor for a core. Its cortex-a76 is a copy of its cortex-a72; the Neoverse N1 is
 # the server version of the same core. It has no usable model of the A53 and the A7.
 MCA_MODELS = {"cortex-a72": "cortex-a72", "cortex-a76": "neoverse-n1"}
@@ -103,26 +104,42 @@ def build_plugin() -> Path:
     return plugin
 
 
-def count(
-    architecture: Architecture, core: Core, package: Package, cases: list[Case], folder: Path
-) -> list[dict[str, Any]]:
-    """One span of insncount.c for each case, with its `kernels` and `macs`."""
-    arguments, macs = [str(ROOT / "tools/arm/count_invokes.py")], []
+def write_models(cases: list[Case], folder: Path) -> tuple[list[str], list[int]]:
+    """The arguments of count_invokes.py for the cases' files, and their multiply-adds."""
+    arguments, macs = [], []
     for case in cases:
         path = folder / f"{case.model}_{case.key}.tflite"
         macs.append(write_model(case, path))
         arguments.append(f"{path}:{case.side}")
-    out = folder / "spans.json"
-    plugin = f"{build_plugin()},mark={architecture.getppid},top={HOT_BLOCKS},out={out}"
-    command, environment = emulation.emulated_python(architecture, core, package, arguments, plugin)
+    return arguments, macs
+
+
+def counted_spans(
+    core: str, command: list[str], environment: dict[str, str], out: Path, cases: int
+) -> list[dict[str, Any]]:
+    """Runs count_invokes.py in emulation; a span of insncount.c a case, with its `kernels`."""
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode != 0:
-        raise RuntimeError(f"{core.name}: exit status {run.returncode}\n{run.stderr[-2000:]}")
+        raise RuntimeError(f"{core}: exit status {run.returncode}\n{run.stderr[-2000:]}")
     lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
     spans = json.loads(out.read_text())
-    if not len(lines) == len(spans) == len(cases):
-        raise RuntimeError(f"{core.name}: {len(spans)} spans of {len(cases)} cases")
-    return [span | line | {"macs": m} for span, line, m in zip(spans, lines, macs, strict=True)]
+    if not len(lines) == len(spans) == cases:
+        raise RuntimeError(f"{core}: {len(spans)} spans of {cases} cases")
+    return [span | line for span, line in zip(spans, lines, strict=True)]
+
+
+def count(
+    architecture: Architecture, core: Core, package: Package, cases: list[Case], folder: Path
+) -> list[dict[str, Any]]:
+    """One span of insncount.c for each case, with its `kernels` and `macs`."""
+    models, macs = write_models(cases, folder)
+    out = folder / "spans.json"
+    plugin = f"{build_plugin()},mark={architecture.getppid},top={HOT_BLOCKS},out={out}"
+    command, environment = emulation.emulated_python(
+        architecture, core, package, [COUNT_INVOKES, *models], plugin
+    )
+    spans = counted_spans(core.name, command, environment, out, len(cases))
+    return [span | {"macs": m} for span, m in zip(spans, macs, strict=True)]
 
 
 def estimate_cycles(blocks: list[dict[str, Any]], instructions: int, model: str) -> dict[str, Any]:

@@ -9,49 +9,47 @@ picks its AVX2 kernels. Counts are exact; they are not time (docs/performance.md
 from __future__ import annotations
 
 import json
-import math
 import os
-import subprocess
 import sys
 import tempfile
 from datetime import date
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from arm import emulation  # noqa: E402
-from arm_cost import Case, build_plugin, model_names, write_model  # noqa: E402
+from arm_cost import (  # noqa: E402
+    COUNT_INVOKES,
+    Case,
+    build_plugin,
+    counted_spans,
+    model_names,
+    write_models,
+)
 
 RESULTS = ROOT / "docs/results/avx2_cost.json"
+CORE = "Haswell"
 GETPPID = 110  # x86-64
 
 
 def count(cases: list[Case], folder: Path) -> list[dict[str, Any]]:
     """Instructions and kernels of each case."""
-    arguments = []
-    for case in cases:
-        path = folder / f"{case.model}_{case.key}.tflite"
-        write_model(case, path)
-        arguments.append(f"{path}:{case.side}")
+    models, _ = write_models(cases, folder)
     out = folder / "spans.json"
     command = [
-        "qemu-x86_64", "-cpu", "Haswell", "-plugin", f"{build_plugin()},mark={GETPPID},out={out}",
-        sys.executable, str(ROOT / "tools/arm/count_invokes.py"), *arguments,
+        "qemu-x86_64", "-cpu", CORE, "-plugin", f"{build_plugin()},mark={GETPPID},out={out}",
+        sys.executable, COUNT_INVOKES, *models,
     ]  # fmt: skip
     # Under qemu the interpreter does not find its virtual environment by itself.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if run.returncode != 0:
-        raise RuntimeError(f"exit status {run.returncode}\n{run.stderr[-2000:]}")
-    lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-    spans = json.loads(out.read_text())
-    if not len(lines) == len(spans) == len(cases):
-        raise RuntimeError(f"{len(spans)} spans of {len(cases)} cases")
+    spans = counted_spans(CORE, command, environment, out, len(cases))
     return [
-        {"model": c.model, "case": c.key, "instructions": s["instructions"]} | line
-        for c, s, line in zip(cases, spans, lines, strict=True)
+        {"model": case.model, "case": case.key}
+        | {key: span[key] for key in ("instructions", "kernels")}
+        for case, span in zip(cases, spans, strict=True)
     ]
 
 
@@ -68,7 +66,7 @@ def main() -> None:
         for model, ratio in zip(models, ratios, strict=True):
             stock, ours = (found[model, f"{side}_{kind}"] / 1e6 for side in ("stock", "ours"))
             print(f"{model:10} {kind:8} XNNPACK {stock:6.2f} M   ours {ours:6.2f} M   {ratio:.2f}x")
-        print(f"geometric mean, {kind}: {math.prod(ratios) ** (1 / len(ratios)):.2f}x")
+        print(f"geometric mean, {kind}: {geometric_mean(ratios):.2f}x")
     RESULTS.write_text(
         json.dumps({"date": date.today().isoformat(), "rows": rows}, indent=1) + "\n"
     )

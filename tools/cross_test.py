@@ -65,7 +65,7 @@ def run_python_cases(
 ) -> dict[str, Any]:
     """How many random layers that runtime got right, int8 exactly and float32 within 1e-5."""
     total = 2 * matrix.LAYERS
-    arguments = ["-c", matrix._WORKER, str(ROOT), str(cases), str(total), "auto"]
+    arguments = ["-c", matrix.WORKER, str(ROOT), str(cases), str(total), "auto"]
     command, environment = emulation.emulated_python(architecture, core, package, arguments)
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode != 0:

@@ -28,7 +28,7 @@ RUNTIMES = {
     "ai-edge-litert==2.3.0": [],
 }
 LAYERS = 60  # of each type
-_WORKER = """
+WORKER = """
 import sys, numpy as np
 sys.path.insert(0, sys.argv[1])
 from tf_signbin.runtime import Interpreter
@@ -99,7 +99,7 @@ def prepare(folder: Path, package: str) -> Path:
 def run_cases(python: Path | str, cases: Path, library: Path, runtime: str = "auto") -> str:
     """How many cases that Python's `runtime` got right, or the end of its error message."""
     run = subprocess.run(
-        [str(python), "-c", _WORKER, str(ROOT), str(cases), str(2 * LAYERS), runtime],
+        [str(python), "-c", WORKER, str(ROOT), str(cases), str(2 * LAYERS), runtime],
         env=os.environ | {"TF_SIGNBIN_DELEGATE": str(library)}, capture_output=True, text=True,
     )  # fmt: skip
     if run.returncode != 0:

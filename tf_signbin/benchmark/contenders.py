@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from tf_signbin.benchmark.inputs import random_inputs
 from tf_signbin.convert.rewrite import pack
 from tf_signbin.runtime import Interpreter, TfliteRuntime, find_runtime
 
@@ -60,13 +59,3 @@ def xnnpack(model: bytes, settings: Settings) -> Callable[[], None]:
         raise BenchmarkError(f"XNNPACK took no operator of the dense model; operators: {names}")
     random_inputs(interpreter)
     return interpreter.invoke
-
-
-def random_inputs(interpreter: Any) -> None:
-    """Fills every input: normal values, for int8 of 40 steps deviation."""
-    rng = np.random.default_rng(1)
-    for details in interpreter.get_input_details():
-        values = rng.standard_normal(details["shape"], dtype=np.float32)
-        if details["dtype"] == np.int8:
-            values = np.clip(np.rint(values * 40), -128, 127).astype(np.int8)
-        interpreter.set_tensor(details["index"], values)

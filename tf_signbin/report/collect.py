@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_signbin.analyze.model import analyze_model
-from tf_signbin.benchmark.contenders import random_inputs
+from tf_signbin.benchmark.inputs import random_inputs
 from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.benchmark.timing import interleave
 from tf_signbin.convert import inspect_model, read_file, unpack

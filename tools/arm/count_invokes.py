@@ -10,18 +10,8 @@ import json
 import os
 import sys
 
-import numpy as np
-
+from tf_signbin.benchmark.inputs import random_inputs
 from tf_signbin.runtime import Interpreter, find_runtime
-
-
-def fill_inputs(interpreter):
-    rng = np.random.default_rng(1)
-    for details in interpreter.get_input_details():
-        values = rng.standard_normal(details["shape"], dtype=np.float32)
-        if details["dtype"] == np.int8:
-            values = np.clip(np.rint(values * 40), -128, 127).astype(np.int8)
-        interpreter.set_tensor(details["index"], values)
 
 
 def main():
@@ -35,7 +25,7 @@ def main():
         else:
             interpreter = find_runtime("auto").interpreter(model_path=path, num_threads=1)
             interpreter.allocate_tensors()
-        fill_inputs(interpreter)
+        random_inputs(interpreter)
         interpreter.invoke()  # first touch, lazy preparation
         os.getppid()
         interpreter.invoke()
