@@ -29,12 +29,12 @@ int64_t Elements(const std::vector<int16_t>& dims) {
 
 bool IsTooLarge(const OpCase& c) {
   const int64_t weights = 8 * static_cast<int64_t>(c.tensors[1].data.size());
-  for (const auto* dims : {&c.tensors[0].dims, &c.resized}) {
-    if (dims->size() > 4) return true;
-    const int64_t elements = Elements(*dims);
-    if (elements > kMaxElements || elements * weights > kMaxEffort) return true;
+  // Any tensor can be named as the activation.
+  for (const TensorCase& tensor : c.tensors) {
+    if (tensor.dims.size() > 4 || Elements(tensor.dims) > kMaxElements) return true;
   }
-  return false;
+  return c.resized.size() > 4 || Elements(c.resized) > kMaxElements ||
+         std::max(Elements(c.tensors[0].dims), Elements(c.resized)) * weights > kMaxEffort;
 }
 
 std::vector<int> Indices(const std::vector<uint8_t>& bytes) {
