@@ -17,7 +17,7 @@
 #include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
 #include "engine/kernels/dense/dense_plan.h"
-#include "engine/requantize.h"
+#include "engine/kernels/rescale.h"
 #include "engine/unpack.h"
 
 namespace tf_signbin {
@@ -39,26 +39,15 @@ DenseKernelFn FindDenseKernel(int pixels, int vectors) {
   return nullptr;
 }
 
-// Whether DenseScale can express the layer's rescaling. The rest, multipliers above 1/2, tiny ones
-// and those of fully connected layers, are rescaled one by one.
-bool FitsDenseScale(const OutputStage& output) {
-  return output.real_multiplier.empty() &&
-         std::all_of(output.shift.begin(), output.shift.end(),
-                     [](int32_t shift) { return shift < 0 && -shift <= kMaxDenseShift; });
-}
-
 class DenseConv final : public ConvKernel {
  public:
   DenseConv(const ConvProblem& problem, const PlanOptions& options, int threads)
       : plan_(MakeDensePlan(problem.shape)),
         output_(*problem.output),
-        vector_scales_(FitsDenseScale(output_)),
         profile_(options.profile),
         weights_(plan_.weight_bytes),
-        bias_(Filters()),
-        scales_(vector_scales_ ? Filters() / kDenseLanes : 0) {
+        bias_(Filters()) {
     PackWeights(*problem.filters);
-    if (vector_scales_) PackScales();
     for (const DenseBlock& block : plan_.blocks) {
       BlockCalls calls;
       for (const bool last : {false, true}) {
@@ -129,52 +118,70 @@ class DenseConv final : public ConvKernel {
     return last.first_filter + last.vectors * kDenseLanes;
   }
 
-  // For each block, tap, group, vector: 16 filters x 4 channels. Also the biases, with what the
-  // offset and the zero point of the activations add to every window.
+  // For each block, tap, group, vector: 16 filters x 4 channels. Also the accumulators' start, with
+  // what the offset and the zero point of the activations add to every window.
   void PackWeights(const PackedFilters& filters) {
-    const ConvShape& s = plan_.shape;
     const size_t count = filters.weights_per_filter();
-    const int channel_groups = plan_.padded_c / kDenseChannels;
-    std::vector<int8_t> weights(count);
+    std::vector<int> lanes(filters.out_c);
     for (const DenseBlock& block : plan_.blocks) {
       for (int lane = 0; lane < block.vectors * kDenseLanes; ++lane) {
-        const int vector = lane / kDenseLanes;
-        const int filter =
-            block.first_filter + DenseLaneFilter(block.vectors, vector, lane % kDenseLanes);
-        if (filter >= filters.out_c) continue;
-        UnpackFilter(filters, filters.values_i8, filter, weights.data());
-        int64_t sum = 0;
-        for (size_t k = 0; k < count; ++k) {
-          sum += weights[k];
-          const size_t tap = k / s.in_c;
-          const int channel = static_cast<int>(k % s.in_c);
-          const size_t group = tap * channel_groups + channel / kDenseChannels;
-          weights_[block.weights_offset +
-                   (group * block.vectors * kDenseLanes + lane) * kDenseChannels +
-                   channel % kDenseChannels] = weights[k];
-        }
-        const int64_t bias = output_.bias_i32.empty() ? 0 : output_.bias_i32[filter];
-        bias_[block.first_filter + lane] =
-            static_cast<int32_t>(bias - (kDenseOffset + output_.input_zero_point) * sum);
+        const int filter = block.first_filter + DenseLaneFilter(block.vectors, lane / kDenseLanes,
+                                                                lane % kDenseLanes);
+        if (filter < filters.out_c) lanes[filter] = block.first_filter + lane;
       }
+    }
+    std::vector<int8_t> weights(count);
+    std::vector<FilterSums> sums;
+    for (int filter = 0; filter < filters.out_c; ++filter) {
+      UnpackFilter(filters, filters.values_i8, filter, weights.data());
+      sums.push_back(SumsOf(weights, filter));
+    }
+    rescale_ = Rescale(output_, Filters(), lanes, sums);
+    for (int filter = 0; filter < filters.out_c; ++filter) {
+      UnpackFilter(filters, filters.values_i8, filter, weights.data());
+      if (rescale_.takes_sums()) {
+        for (int8_t& weight : weights) weight = static_cast<int8_t>(weight / sums[filter].d);
+      }
+      PackFilter(weights, filter, lanes[filter]);
+      int64_t start = 0;
+      for (const int8_t weight : weights) start -= weight * (kDenseOffset + output_.input_zero_point);
+      bias_[lanes[filter]] =
+          static_cast<int32_t>(start + (rescale_.takes_sums() ? 0 : sums[filter].bias));
     }
   }
 
-  void PackScales() {
-    for (const DenseBlock& block : plan_.blocks) {
-      for (int lane = 0; lane < block.vectors * kDenseLanes; ++lane) {
-        const int vector = lane / kDenseLanes, in_vector = lane % kDenseLanes;
-        const int filter = block.first_filter + DenseLaneFilter(block.vectors, vector, in_vector);
-        if (filter >= plan_.shape.out_c) continue;
-        DenseScale& scale = scales_[block.first_filter / kDenseLanes + vector];
-        const int odd = in_vector % 2, i = in_vector / 2;
-        const int right = -output_.shift[filter];
-        scale.multiplier[odd][i] = output_.multiplier[filter];
-        scale.negative[odd][i] = int64_t{1} << 31;
-        scale.addend[odd][i] = (int64_t{1} << 30) + (int64_t{1} << (30 + right)) +
-                               output_.output_zero_point * (int64_t{1} << (31 + right));
-        scale.shift[in_vector / 4 * 4 + odd * 2 + i % 2] = right - 1;
-      }
+  // Filters of one magnitude d take only multiples of it.
+  FilterSums SumsOf(const std::vector<int8_t>& weights, int filter) const {
+    const int most = 127 - output_.input_zero_point, least = -128 - output_.input_zero_point;
+    FilterSums sums;
+    int magnitude = 0;
+    bool same = true;
+    for (const int weight : weights) {
+      if (weight == 0) continue;
+      same &= magnitude == 0 || std::abs(weight) == magnitude;
+      magnitude = std::abs(weight);
+      sums.least += weight > 0 ? weight * least : weight * most;
+      sums.most += weight > 0 ? weight * most : weight * least;
+    }
+    if (same && magnitude > 0) sums.d = magnitude;
+    sums.least /= sums.d;
+    sums.most /= sums.d;
+    sums.bias = output_.bias_i32.empty() ? 0 : output_.bias_i32[filter];
+    return sums;
+  }
+
+  void PackFilter(const std::vector<int8_t>& weights, int filter, int lane) {
+    const DenseBlock& block =
+        *std::find_if(plan_.blocks.begin(), plan_.blocks.end(), [filter](const DenseBlock& b) {
+          return filter < b.first_filter + b.vectors * kDenseLanes;
+        });
+    const int in_c = plan_.shape.in_c, channel_groups = plan_.padded_c / kDenseChannels;
+    for (size_t k = 0; k < weights.size(); ++k) {
+      const size_t channel = k % in_c;
+      const size_t group = k / in_c * channel_groups + channel / kDenseChannels;
+      weights_[block.weights_offset +
+               (group * block.vectors * kDenseLanes + lane - block.first_filter) * kDenseChannels +
+               channel % kDenseChannels] = weights[k];
     }
   }
 
@@ -304,11 +311,11 @@ class DenseConv final : public ConvKernel {
     flush.sums = w->sums.get();
     flush.vectors = block.vectors;
     flush.filters = std::min(block.vectors * kDenseLanes, out_c - block.first_filter);
-    flush.above_zero_point = output_.clamp_min_i8 >= output_.output_zero_point;
+    flush.first_lane = block.first_filter;
+    flush.rescale = rescale_.view();
     flush.clamp_min = output_.clamp_min_i8;
     flush.clamp_max = output_.clamp_max_i8;
     flush.out_pixel = out_c;
-    if (vector_scales_) flush.scales = &scales_[block.first_filter / kDenseLanes];
     for (const Call& call : calls_[index].runs[last_strip]) {
       const size_t first_byte = static_cast<size_t>(call.run.first) * task.pixel_bytes;
       for (int t = 0; t < plan_.taps; ++t) w->run_taps[t] = w->taps[t] + first_byte;
@@ -317,11 +324,7 @@ class DenseConv final : public ConvKernel {
       const double start = profile_ ? NowNs() : 0;
       call.kernel(&task);
       const double middle = profile_ ? NowNs() : 0;
-      if (vector_scales_) {
-        DenseFlushSums(flush);
-      } else {
-        FlushOneByOne(flush, block.first_filter);
-      }
+      DenseFlushSums(flush);
       if (profile_) {
         w->times.lookup_ns += middle - start;
         w->times.output_ns += NowNs() - middle;
@@ -329,30 +332,12 @@ class DenseConv final : public ConvKernel {
     }
   }
 
-  void FlushOneByOne(const DenseFlush& f, int first_filter) const {
-    for (int lane = 0; lane < f.vectors * kDenseLanes; ++lane) {
-      const int within = DenseLaneFilter(f.vectors, lane / kDenseLanes, lane % kDenseLanes);
-      if (within >= f.filters) continue;
-      const int filter = first_filter + within;
-      for (int p = 0; p < f.pixels; ++p) {
-        const int32_t sum = f.sums[p * f.vectors * kDenseLanes + lane];
-        const int32_t scaled = output_.real_multiplier.empty()
-                                   ? MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter],
-                                                                   output_.shift[filter])
-                                   : MultiplyByRealMultiplier(sum, output_.real_multiplier[filter]);
-        f.out[p * f.out_pixel + within] = static_cast<int8_t>(std::min(
-            std::max(AddZeroPoint(scaled, output_.output_zero_point), f.clamp_min), f.clamp_max));
-      }
-    }
-  }
-
   const DensePlan plan_;
   const OutputStage& output_;
-  const bool vector_scales_;
   const bool profile_;
   const Aligned<int8_t> weights_;
-  const Aligned<int32_t> bias_;       // [filters], in lane order
-  const Aligned<DenseScale> scales_;  // [vector]; only with vector_scales_
+  const Aligned<int32_t> bias_;    // where accumulators start, [lanes]
+  Rescale rescale_;
   std::vector<BlockCalls> calls_;     // [block]
   std::vector<Task> tasks_;
   std::vector<Workspace> workspaces_;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "engine/kernels/permute/permute_kernels.h"
 #include "engine/kernels/permute/permute_ops.h"
 #include "engine/kernels/permute/permute_plan.h"
+#include "engine/kernels/rescale.h"
 
 namespace tf_signbin {
 namespace {
@@ -163,11 +165,8 @@ struct Parameters {
   Aligned<T> difference;  // b - a, [region][padded]
   Aligned<T> background;  // a, [region][padded]
   Aligned<T> bias;
-  Aligned<int32_t> multiplier, high_shift, left_shift, right_shift, rounding, rounds;  // int8
-  Aligned<int64_t> addend;                                                             // int8
-  Aligned<double> real_multiplier;  // int8, instead of the above (OutputStage)
+  Rescale rescale;  // int8
   bool has_background = false;
-  bool all_shift_right = true;
 };
 
 struct FilterValues {
@@ -184,6 +183,12 @@ FilterValues ValuesOf(const PackedFilters& filters, int filter, int region) {
   return {per_region == 2 ? value(first) : 0.0f, value(first + per_region - 1)};
 }
 
+// The multiply-add that widens 16-bit sums multiplies the other half of a 32-bit lane by 0.
+void SetDifference(const Parameters<int32_t>& p, size_t lane, int filter, int difference) {
+  const uint32_t word = static_cast<uint16_t>(difference);
+  p.difference[lane] = static_cast<int32_t>(filter % 8 < 4 ? word : word << 16);
+}
+
 Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputStage& output,
                                    int padded, int32_t) {
   Parameters<int32_t> p;
@@ -191,56 +196,50 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
   p.difference = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
   p.background = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
   p.bias = Aligned<int32_t>(padded);
-  p.multiplier = Aligned<int32_t>(padded);
-  p.addend = Aligned<int64_t>(padded);
-  p.high_shift = Aligned<int32_t>(padded);
-  p.left_shift = Aligned<int32_t>(padded);
-  p.right_shift = Aligned<int32_t>(padded);
-  p.rounding = Aligned<int32_t>(padded);
-  p.rounds = Aligned<int32_t>(padded);
-  if (!output.real_multiplier.empty()) p.real_multiplier = Aligned<double>(padded);
+  std::vector<int> lanes;
+  std::vector<FilterSums> sums;
   const int taps = filters.kernel_h * filters.kernel_w;
   const std::vector<ChannelGroup> groups = MakeGroups(filters, 16);
   for (int f = 0; f < filters.out_c; ++f) {
-    const int index = f / 32 * 32 + ParameterIndexI8(f % 32);
+    const int lane = f / 32 * 32 + ParameterIndexI8(f % 32);
     // Tables hold raw activations; padding holds the zero point, so the correction is constant.
-    int64_t weight_sum = 0;
+    int64_t weight_sum = 0, plus = 0, minus = 0;
     for (const ChannelGroup& group : groups) {
       const FilterValues v = ValuesOf(filters, f, group.region);
-      int plus = 0, minus = 0;
+      int group_plus = 0, group_minus = 0;
       for (int tap = 0; tap < taps; ++tap) {
         const Pattern pattern = PatternOf(filters, f, tap, group);
-        plus += __builtin_popcount(pattern.plus);
-        minus += __builtin_popcount(pattern.minus);
+        group_plus += __builtin_popcount(pattern.plus);
+        group_minus += __builtin_popcount(pattern.minus);
       }
-      const int background = group.count * taps - plus - minus;  // weights of value a
-      weight_sum += static_cast<int>(v.b) * (plus - minus) + static_cast<int>(v.a) * background;
+      const int background = group.count * taps - group_plus - group_minus;  // weights of value a
+      weight_sum += static_cast<int>(v.b) * (group_plus - group_minus) +
+                    static_cast<int>(v.a) * background;
+      plus += group_plus;
+      minus += group_minus;
     }
     for (int r = 0; r < regions; ++r) {
       const FilterValues v = ValuesOf(filters, f, r);
-      const uint32_t difference = static_cast<uint16_t>(static_cast<int>(v.b - v.a));
-      const size_t at = static_cast<size_t>(r) * padded + index;
-      p.difference[at] = static_cast<int32_t>(f % 8 < 4 ? difference : difference << 16);
-      p.background[at] = static_cast<int32_t>(v.a);
+      SetDifference(p, static_cast<size_t>(r) * padded + lane, f, static_cast<int>(v.b - v.a));
+      p.background[static_cast<size_t>(r) * padded + lane] = static_cast<int32_t>(v.a);
       p.has_background |= v.a != 0;
     }
-    const int64_t bias = output.bias_i32.empty() ? 0 : output.bias_i32[f];
-    p.bias[index] = static_cast<int32_t>(bias - output.input_zero_point * weight_sum);
-    if (!output.real_multiplier.empty()) {
-      p.real_multiplier[index] = output.real_multiplier[f];
-      continue;
+    const int64_t bias = (output.bias_i32.empty() ? 0 : output.bias_i32[f]) -
+                         output.input_zero_point * weight_sum;
+    p.bias[lane] = static_cast<int32_t>(bias);
+    const int b = static_cast<int>(ValuesOf(filters, f, 0).b);
+    if (b < 0) std::swap(plus, minus);  // the sum is of -x then
+    sums.push_back({std::max(std::abs(b), 1), bias, -128 * plus - 127 * minus,
+                    127 * plus + 128 * minus});
+    lanes.push_back(lane);
+  }
+  if (regions > 1 || p.has_background) sums.clear();
+  p.rescale = Rescale(output, padded, lanes, sums);
+  if (p.rescale.takes_sums()) {
+    for (int f = 0; f < filters.out_c; ++f) {
+      const float b = ValuesOf(filters, f, 0).b;
+      SetDifference(p, lanes[f], f, b > 0 ? 1 : b < 0 ? -1 : 0);
     }
-    p.multiplier[index] = output.multiplier[f];
-    const int32_t shift = output.shift[f];
-    p.left_shift[index] = std::max(shift, 0);
-    p.right_shift[index] = std::max(-shift, 0);
-    p.rounding[index] = shift < 0 ? 1 << (-shift - 1) : 0;
-    p.rounds[index] = shift < 0 ? -1 : 0;
-    p.all_shift_right &= shift < 0;
-    p.high_shift[index] = std::max(-shift - 1, 0);
-    const int in_vector = index % 16;
-    p.addend[index - in_vector + in_vector % 2 * 8 + in_vector / 2] =
-        (int64_t{1} << 30) + (static_cast<int64_t>(p.rounding[index]) << 31);
   }
   return p;
 }
@@ -419,15 +418,7 @@ class PermuteConv : public ConvKernel {
     flush.regions = parameters_.has_background ? plan_.regions : 0;
     flush.background = parameters_.background.get();
     flush.bias = parameters_.bias.get();
-    flush.multiplier = parameters_.multiplier.get();
-    flush.addend = parameters_.all_shift_right ? parameters_.addend.get() : nullptr;
-    flush.high_shift = parameters_.high_shift.get();
-    flush.left_shift = parameters_.left_shift.get();
-    flush.right_shift = parameters_.right_shift.get();
-    flush.rounding = parameters_.rounding.get();
-    flush.rounds = parameters_.rounds.get();
-    flush.real_multiplier = parameters_.real_multiplier.get();
-    flush.zero_point = output.output_zero_point;
+    flush.rescale = parameters_.rescale.view();
     flush.clamp_min = output.clamp_min_i8;
     flush.clamp_max = output.clamp_max_i8;
     flush.clamp_min_f32 = output.clamp_min_f32;

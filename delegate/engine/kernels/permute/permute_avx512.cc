@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "engine/kernels/permute/permute_ops.h"
+#include "engine/kernels/rescale_avx512-inl.h"
 
 namespace tf_signbin {
 namespace {
@@ -317,104 +318,14 @@ void ColumnSumsF32(const ColumnSums& s) {
 // ---------------------------------------------------------------- accumulators to outputs
 
 inline __m512i LoadParam(const void* params, int filter) {
-  return _mm512_load_si512(static_cast<const int32_t*>(params) + filter);
+  return LoadLanes(static_cast<const int32_t*>(params), filter);
 }
-
-// How accumulators become outputs: one object for each half of a vector of filters.
-
-// TFLite's MultiplyByQuantizedMultiplier: a rounding doubling high multiply, then a rounding shift.
-// floor((x * m + 2^30) / 2^31) equals its nudge-and-truncate for either sign of the product.
-struct FixedPointScale {
-  __m512i multiplier, left, right, rounding, rounds;
-
-  FixedPointScale(const Flush& f, int filter)
-      : multiplier(LoadParam(f.multiplier, filter)),
-        left(LoadParam(f.left_shift, filter)),
-        right(LoadParam(f.right_shift, filter)),
-        rounding(LoadParam(f.rounding, filter)),
-        rounds(LoadParam(f.rounds, filter)) {}
-
-  __m512i operator()(__m512i x) const {
-    x = _mm512_sllv_epi32(x, left);
-    const __m512i nudge = _mm512_set1_epi64(1 << 30);
-    const __m512i even =
-        _mm512_srli_epi64(_mm512_add_epi64(_mm512_mul_epi32(x, multiplier), nudge), 31);
-    const __m512i odd = _mm512_slli_epi64(
-        _mm512_add_epi64(
-            _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(multiplier, 32)), nudge),
-        1);
-    x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
-    const __m512i sign = _mm512_and_si512(_mm512_srai_epi32(x, 31), rounds);
-    return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, rounding), sign), right);
-  }
-};
-
-// The same where every filter shifts right by s >= 1. Divisions rounding down compose, so both
-// roundings are one addend before one shift:
-//   floor((x * m + 2^30 + 2^31 * (2^(s-1) - (x * m < 0))) / 2^(31+s))
-// The sign is that of the product, which the first rounding can only turn into 0; then s >= 1 makes
-// the result 0 in either case. Of a negative result nothing remains where the clamp starts at 0 in
-// real values, and with kSigns false it may come out one too large.
-template <bool kSigns>
-struct RightShiftScale {
-  __m512i multiplier[2], addend[2];  // of even, of odd lanes; addend for x * m >= 0
-  __m512i shift;                     // s - 1
-
-  RightShiftScale(const Flush& f, int filter)
-      : multiplier{LoadParam(f.multiplier, filter),
-                   _mm512_srli_epi64(LoadParam(f.multiplier, filter), 32)},
-        addend{_mm512_load_si512(f.addend + filter), _mm512_load_si512(f.addend + filter + 8)},
-        shift(LoadParam(f.high_shift, filter)) {}
-
-  __m512i operator()(__m512i x) const {
-    const __m512i even = ScaleEven(x, 0);
-    const __m512i odd = ScaleEven(_mm512_srli_epi64(x, 32), 1);
-    return _mm512_srav_epi32(_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB), shift);
-  }
-
- private:
-  // The even lanes of x, but for the shift by s - 1, in the high halves of 64-bit lanes.
-  __m512i ScaleEven(__m512i x, int odd) const {
-    const __m512i product = _mm512_mul_epi32(x, multiplier[odd]);
-    const __m512i sum = _mm512_add_epi64(product, addend[odd]);
-    if (!kSigns) return sum;
-    return _mm512_mask_sub_epi64(sum, _mm512_movepi64_mask(product), sum,
-                                 _mm512_set1_epi64(int64_t{1} << 31));
-  }
-};
-
-// round(x * multiplier) in double, halves away from zero: x * m truncated after adding a half of
-// its sign would round 0.49999999999999994 up, so the half is added by the comparison of the
-// remainder.
-inline __m256i RescaleReal8(__m256i x, const double* multiplier) {
-  const __m512d product = _mm512_mul_pd(_mm512_cvtepi32_pd(x), _mm512_load_pd(multiplier));
-  const __m512d whole = _mm512_roundscale_pd(product, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-  const __m512d remainder = _mm512_sub_pd(product, whole);  // exact
-  const __mmask8 up = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(0.5), _CMP_GE_OQ);
-  const __mmask8 down = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(-0.5), _CMP_LE_OQ);
-  __m512d rounded = _mm512_mask_add_pd(whole, up, whole, _mm512_set1_pd(1));
-  rounded = _mm512_mask_sub_pd(rounded, down, rounded, _mm512_set1_pd(1));
-  return _mm512_cvtpd_epi32(rounded);
-}
-
-struct RealScale {
-  const double* multiplier;
-
-  RealScale(const Flush& f, int filter) : multiplier(f.real_multiplier + filter) {}
-
-  __m512i operator()(__m512i x) const {
-    const __m256i low = RescaleReal8(_mm512_castsi512_si256(x), multiplier);
-    const __m256i high = RescaleReal8(_mm512_extracti64x4_epi64(x, 1), multiplier + 8);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-  }
-};
 
 // The even and odd 16-bit sums of a vector times b - a, widened: multiply-add against (b - a, 0)
 // and (0, b - a). Filters sit in the lanes such that the final pack puts them in order
 // (LaneFilter).
-template <typename ToOutputScale>
-void FlushLastI8(const Flush& f) {
-  const __m512i zero_point = _mm512_set1_epi16(static_cast<short>(f.zero_point));
+template <typename MakeScale>
+void FlushLastI8(const Flush& f, const MakeScale& make_scale) {
   const __m512i clamp_min = _mm512_set1_epi16(static_cast<short>(f.clamp_min));
   const __m512i clamp_max = _mm512_set1_epi16(static_cast<short>(f.clamp_max));
   const int32_t* box = static_cast<const int32_t*>(f.box);
@@ -422,7 +333,8 @@ void FlushLastI8(const Flush& f) {
     const int filter = f.first_filter + vector * 32;
     const int left = f.filters - filter;
     const __mmask32 mask = left >= 32 ? ~0u : (1u << left) - 1;
-    const ToOutputScale scale0(f, filter), scale1(f, filter + 16);
+    const auto scale0 = make_scale(f.rescale, filter), scale1 = make_scale(f.rescale, filter + 16);
+    const __m512i addend = _mm512_load_si512(f.rescale.addend + filter);
     const __m512i difference0 = LoadParam(f.difference, filter);
     const __m512i difference1 = LoadParam(f.difference, filter + 16);
     const __m512i bias0 = LoadParam(f.bias, filter), bias1 = LoadParam(f.bias, filter + 16);
@@ -431,8 +343,12 @@ void FlushLastI8(const Flush& f) {
     const int32_t* accumulators = static_cast<const int32_t*>(f.accumulators) + filter;
     for (int p = 0; p < f.pixels; ++p, accumulators += f.padded_filters) {
       const __m512i x = _mm512_load_si512(sums + p * f.vectors * 64);
-      __m512i x0 = _mm512_add_epi32(_mm512_madd_epi16(x, difference0), bias0);
-      __m512i x1 = _mm512_add_epi32(_mm512_madd_epi16(x, difference1), bias1);
+      __m512i x0 = _mm512_madd_epi16(x, difference0);
+      __m512i x1 = _mm512_madd_epi16(x, difference1);
+      if (!scale0.kTakesSums) {
+        x0 = _mm512_add_epi32(x0, bias0);
+        x1 = _mm512_add_epi32(x1, bias1);
+      }
       if (!f.first) {
         x0 = _mm512_add_epi32(x0, _mm512_load_si512(accumulators));
         x1 = _mm512_add_epi32(x1, _mm512_load_si512(accumulators + 16));
@@ -446,7 +362,7 @@ void FlushLastI8(const Flush& f) {
       }
       // Saturating to 16 bits first changes nothing: the clamp lies well inside.
       __m512i y = _mm512_packs_epi32(scale0(x0), scale1(x1));
-      y = _mm512_adds_epi16(y, zero_point);
+      y = _mm512_adds_epi16(y, addend);
       y = _mm512_max_epi16(_mm512_min_epi16(y, clamp_max), clamp_min);
       const __m256i bytes = _mm512_cvtepi16_epi8(y);
       if (mask == ~0u) {
@@ -460,10 +376,7 @@ void FlushLastI8(const Flush& f) {
 
 void FlushI8(const Flush& f) {
   if (f.last) {
-    if (f.real_multiplier) return FlushLastI8<RealScale>(f);
-    if (!f.addend) return FlushLastI8<FixedPointScale>(f);
-    if (f.clamp_min < f.zero_point) return FlushLastI8<RightShiftScale<true>>(f);
-    return FlushLastI8<RightShiftScale<false>>(f);
+    return WithScale(f.rescale, [&f](const auto& make_scale) { FlushLastI8(f, make_scale); });
   }
   for (int vector = 0; vector < f.vectors; ++vector) {
     const int filter = f.first_filter + vector * 32;

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/rescale_view.h"
+
 namespace tf_signbin {
 
 // Channels that are loaded together and the tables they give.
@@ -81,22 +83,15 @@ struct Flush {
   int padded_filters;
   // Parameters are [padded filters], int8 ones in the order of ParameterIndexI8.
   const void* difference;  // b - a of this segment's region; int8: in the half of each
-                           // 32-bit lane that holds the filter's 16-bit sum
+                           // 32-bit lane that holds the filter's 16-bit sum; its sign alone
+                           // where `rescale` takes sums
   // last segment
   int regions;                 // 0: no background
   const void* background;      // a, [region][padded filters]
   const void* box;             // window sums [pixel][region]
-  const void* bias;            // [padded filters], zero point folded in
-  const int32_t* multiplier;   // int8
-  const int64_t* addend;       // int8: 2^30 + (half of 1 << right_shift << 31), of each vector of
-                               // 16 parameters even ones first; null unless all shift right
-  const int32_t* high_shift;   // int8, with addend: right_shift - 1
-  const int32_t* left_shift;   // int8
-  const int32_t* right_shift;  // int8
-  const int32_t* rounding;     // int8: half of 1 << right_shift
-  const int32_t* rounds;       // int8: -1 where right_shift > 0
-  const double* real_multiplier;  // int8: instead of the seven above when not null (OutputStage)
-  int32_t zero_point, clamp_min, clamp_max;
+  const void* bias;     // [padded filters], zero point folded in; unused where `rescale` takes sums
+  RescaleView rescale;  // int8
+  int32_t clamp_min, clamp_max;
   float clamp_min_f32, clamp_max_f32;
   void* out;         // pixel 0 of the run, filter 0
   size_t out_pixel;  // elements from pixel to pixel

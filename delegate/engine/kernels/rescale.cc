@@ -1,0 +1,176 @@
+#include "engine/kernels/rescale.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/requantize.h"
+
+namespace tf_signbin {
+namespace {
+
+constexpr int64_t kExactFloats = 1 << 24;  // whole numbers up to here are float32 values
+constexpr int kMaxWholeOffset = 1 << 14;   // far from where 16-bit outputs saturate
+// The inner sum is rounded to 24 bits and stays below 2.
+constexpr double kMargin = 1.0 / (1 << 22);
+
+// The rule that the outputs must equal, without zero point and clamp.
+class ExactRule {
+ public:
+  ExactRule(const OutputStage& output, int filter)
+      : real_(!output.real_multiplier.empty()),
+        multiplier_(real_ ? 0 : output.multiplier[filter]),
+        shift_(real_ ? 0 : output.shift[filter]),
+        scale_(real_ ? output.real_multiplier[filter] : std::ldexp(multiplier_, shift_ - 31)) {}
+
+  double scale() const { return scale_; }
+  bool wraps() const { return shift_ > 0; }
+  int32_t operator()(int64_t x) const {
+    const int32_t accumulator = static_cast<int32_t>(x);
+    return real_ ? MultiplyByRealMultiplier(accumulator, scale_)
+                 : MultiplyByQuantizedMultiplier(accumulator, multiplier_, shift_);
+  }
+
+ private:
+  const bool real_;
+  const int32_t multiplier_, shift_;
+  const double scale_;
+};
+
+// Where an offset may lie so that each sum gets its output.
+struct Interval {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+
+  double Choose(double preferred) const {
+    if (std::isinf(low) && std::isinf(high)) return preferred;
+    if (std::isinf(low)) return std::min(preferred, high - 2 * kMargin);
+    if (std::isinf(high)) return std::max(preferred, low + 2 * kMargin);
+    return (low + high) / 2;
+  }
+  bool Contains(double offset) const { return offset - low >= kMargin && high - offset >= kMargin; }
+};
+
+}  // namespace
+
+bool FindFloatRescale(const OutputStage& output, int filter, const FilterSums& sums,
+                      FloatRescale* result) {
+  const ExactRule rule(output, filter);
+  if (rule.wraps() || -sums.least >= kExactFloats || sums.most >= kExactFloats) return false;
+  const double step = rule.scale() * sums.d, base = rule.scale() * static_cast<double>(sums.bias);
+  result->scale = static_cast<float>(step);
+  result->correction = static_cast<float>(step - static_cast<double>(result->scale));
+  const double scale = static_cast<double>(result->scale) + result->correction;
+  const int64_t split = -(sums.bias >= 0 ? sums.bias / sums.d
+                                         : -((-sums.bias + sums.d - 1) / sums.d));
+  result->split = static_cast<int32_t>(
+      std::min(std::max(split, sums.least), sums.most + 1));  // sums below it: x < 0
+
+  const auto reaches = [&](int64_t sum, int32_t value) {
+    return rule(sums.d * sum + sums.bias) >= value;
+  };
+  Interval above, below;  // offsets for sums from `split` on, and for those below it
+  for (int y = output.clamp_min_i8 + 1; y <= output.clamp_max_i8; ++y) {
+    const int value = y - output.output_zero_point;
+    // The smallest sum that gives at least `value`; most + 1 where none does.
+    int64_t first = sums.most + 1;
+    if (step > 0) {
+      const double estimate = std::ceil((value - 0.5 - base) / step);
+      first = static_cast<int64_t>(
+          std::min(std::max(estimate, static_cast<double>(sums.least)),
+                   static_cast<double>(sums.most + 1)));
+      while (first > sums.least && reaches(first - 1, value)) --first;
+      while (first <= sums.most && !reaches(first, value)) ++first;
+    } else if (reaches(sums.least, value)) {
+      first = sums.least;
+    }
+    if (first <= sums.most) {
+      Interval& side = first >= result->split ? above : below;
+      side.low = std::max(side.low, value - scale * static_cast<double>(first));
+    }
+    if (first > sums.least) {
+      Interval& side = first - 1 >= result->split ? above : below;
+      side.high = std::min(side.high, value - scale * static_cast<double>(first - 1));
+    }
+  }
+  const double offset = above.Choose(base + 0.5);
+  const double whole = std::floor(offset);
+  if (!(std::abs(whole) <= kMaxWholeOffset)) return false;
+  result->offset = static_cast<float>(offset - whole);
+  result->negative_offset = static_cast<float>(below.Choose(offset) - whole);
+  result->addend = static_cast<int32_t>(whole) + output.output_zero_point;
+  return std::abs(result->negative_offset) < 2 && above.Contains(result->offset + whole) &&
+         below.Contains(result->negative_offset + whole);
+}
+
+Rescale::Rescale(const OutputStage& output, int padded, const std::vector<int>& lanes,
+                 const std::vector<FilterSums>& sums)
+    : signs_(output.clamp_min_i8 < output.output_zero_point), addend_(padded) {
+  if (!sums.empty() && SetFloat(output, padded, lanes, sums)) return;
+  for (int i = 0; i < padded; ++i) addend_[i] = static_cast<int16_t>(output.output_zero_point);
+  if (output.real_multiplier.empty()) {
+    SetFixedPoint(output, padded, lanes);
+    return;
+  }
+  rule_ = RescaleView::Rule::kReal;
+  real_multiplier_ = Aligned<double>(padded);
+  for (size_t f = 0; f < lanes.size(); ++f) real_multiplier_[lanes[f]] = output.real_multiplier[f];
+}
+
+bool Rescale::SetFloat(const OutputStage& output, int padded, const std::vector<int>& lanes,
+                       const std::vector<FilterSums>& sums) {
+  Aligned<float> scale(padded), correction(padded), offset(padded), negative_offset(padded);
+  Aligned<int32_t> split(padded);
+  for (size_t f = 0; f < lanes.size(); ++f) {
+    FloatRescale found;
+    if (!FindFloatRescale(output, static_cast<int>(f), sums[f], &found)) return false;
+    const int lane = lanes[f];
+    scale[lane] = found.scale;
+    correction[lane] = found.correction;
+    offset[lane] = found.offset;
+    negative_offset[lane] = found.negative_offset;
+    split[lane] = found.split;
+    addend_[f] = static_cast<int16_t>(found.addend);
+  }
+  rule_ = RescaleView::Rule::kFloat;
+  scale_ = std::move(scale);
+  correction_ = std::move(correction);
+  offset_ = std::move(offset);
+  negative_offset_ = std::move(negative_offset);
+  split_ = std::move(split);
+  return true;
+}
+
+void Rescale::SetFixedPoint(const OutputStage& output, int padded, const std::vector<int>& lanes) {
+  multiplier_ = Aligned<int32_t>(padded);
+  rounding64_ = Aligned<int64_t>(padded);
+  high_shift_ = Aligned<int32_t>(padded);
+  left_shift_ = Aligned<int32_t>(padded);
+  right_shift_ = Aligned<int32_t>(padded);
+  rounding_ = Aligned<int32_t>(padded);
+  rounds_ = Aligned<int32_t>(padded);
+  bool all_shift_right = true;
+  for (size_t f = 0; f < lanes.size(); ++f) {
+    const int lane = lanes[f], in_vector = lane % 16;
+    const int32_t shift = output.shift[f];
+    multiplier_[lane] = output.multiplier[f];
+    left_shift_[lane] = std::max(shift, 0);
+    right_shift_[lane] = std::max(-shift, 0);
+    rounding_[lane] = shift < 0 ? 1 << (-shift - 1) : 0;
+    rounds_[lane] = shift < 0 ? -1 : 0;
+    high_shift_[lane] = std::max(-shift - 1, 0);
+    rounding64_[lane - in_vector + in_vector % 2 * 8 + in_vector / 2] =
+        (int64_t{1} << 30) + (static_cast<int64_t>(rounding_[lane]) << 31);
+    all_shift_right &= shift < 0;
+  }
+  rule_ = all_shift_right ? RescaleView::Rule::kRightShift : RescaleView::Rule::kFixedPoint;
+}
+
+RescaleView Rescale::view() const {
+  return {rule_,           signs_,        addend_.get(),          scale_.get(),
+          correction_.get(), offset_.get(), negative_offset_.get(), split_.get(),
+          rounding64_.get(), high_shift_.get(), multiplier_.get(),  left_shift_.get(),
+          right_shift_.get(), rounding_.get(), rounds_.get(),       real_multiplier_.get()};
+}
+
+}  // namespace tf_signbin

@@ -1,0 +1,158 @@
+// The rules of rescale.h on vectors of 16 accumulators, for files compiled for AVX-512 (F, BW, DQ,
+// VL): objects that are made once for a vector of filters and called for each pixel with what
+// kTakesSums names, sums (FilterSums) or accumulators. They return 32-bit integers that lack the
+// addend and the clamp.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_RESCALE_AVX512_INL_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_RESCALE_AVX512_INL_H_
+
+#include <immintrin.h>
+
+#include "engine/kernels/rescale_view.h"
+
+namespace tf_signbin {
+namespace {
+
+inline __m512i LoadLanes(const int32_t* parameters, int lane) {
+  return _mm512_load_si512(parameters + lane);
+}
+
+// Rounding down keeps the sums on their side of the whole numbers.
+template <bool kSigns>
+struct FloatScale {
+  static constexpr bool kTakesSums = true;
+  __m512 scale, correction, offset, negative_offset;
+  __m512i split;
+
+  FloatScale(const RescaleView& r, int lane)
+      : scale(_mm512_load_ps(r.scale + lane)),
+        correction(_mm512_load_ps(r.correction + lane)),
+        offset(_mm512_load_ps(r.offset + lane)),
+        negative_offset(_mm512_load_ps(r.negative_offset + lane)),
+        split(LoadLanes(r.split, lane)) {}
+
+  __m512i operator()(__m512i sum) const {
+    constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+    const __m512 x = _mm512_cvtepi32_ps(sum);  // exact
+    const __m512 c = kSigns ? _mm512_mask_blend_ps(_mm512_cmplt_epi32_mask(sum, split), offset,
+                                                   negative_offset)
+                            : offset;
+    const __m512 y =
+        _mm512_fmadd_round_ps(x, scale, _mm512_fmadd_round_ps(x, correction, c, kDown), kDown);
+    return _mm512_cvt_roundps_epi32(y, kDown);
+  }
+};
+
+// TFLite's MultiplyByQuantizedMultiplier: a rounding doubling high multiply, then a rounding shift.
+// floor((x * m + 2^30) / 2^31) equals its nudge-and-truncate for either sign of the product.
+struct FixedPointScale {
+  static constexpr bool kTakesSums = false;
+  __m512i multiplier, left, right, rounding, rounds;
+
+  FixedPointScale(const RescaleView& r, int lane)
+      : multiplier(LoadLanes(r.multiplier, lane)),
+        left(LoadLanes(r.left_shift, lane)),
+        right(LoadLanes(r.right_shift, lane)),
+        rounding(LoadLanes(r.rounding, lane)),
+        rounds(LoadLanes(r.rounds, lane)) {}
+
+  __m512i operator()(__m512i x) const {
+    x = _mm512_sllv_epi32(x, left);
+    const __m512i nudge = _mm512_set1_epi64(1 << 30);
+    const __m512i even =
+        _mm512_srli_epi64(_mm512_add_epi64(_mm512_mul_epi32(x, multiplier), nudge), 31);
+    const __m512i odd = _mm512_slli_epi64(
+        _mm512_add_epi64(
+            _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(multiplier, 32)), nudge),
+        1);
+    x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
+    const __m512i sign = _mm512_and_si512(_mm512_srai_epi32(x, 31), rounds);
+    return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, rounding), sign), right);
+  }
+};
+
+// The same where every filter shifts right by s >= 1. Divisions rounding down compose, so both
+// roundings are one addend before one shift:
+//   floor((x * m + 2^30 + 2^31 * (2^(s-1) - (x * m < 0))) / 2^(31+s))
+// The sign is that of the product, which the first rounding can only turn into 0; then s >= 1 makes
+// the result 0 in either case. Of a negative result nothing remains where the clamp starts at 0 in
+// real values, and with kSigns false it may come out one too large.
+template <bool kSigns>
+struct RightShiftScale {
+  static constexpr bool kTakesSums = false;
+  __m512i multiplier[2], rounding[2];  // of even, of odd lanes; for x * m >= 0
+  __m512i shift;                       // s - 1
+
+  RightShiftScale(const RescaleView& r, int lane)
+      : multiplier{LoadLanes(r.multiplier, lane),
+                   _mm512_srli_epi64(LoadLanes(r.multiplier, lane), 32)},
+        rounding{_mm512_load_si512(r.rounding64 + lane), _mm512_load_si512(r.rounding64 + lane + 8)},
+        shift(LoadLanes(r.high_shift, lane)) {}
+
+  __m512i operator()(__m512i x) const {
+    const __m512i even = ScaleEven(x, 0);
+    const __m512i odd = ScaleEven(_mm512_srli_epi64(x, 32), 1);
+    return _mm512_srav_epi32(_mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB), shift);
+  }
+
+ private:
+  // The even lanes of x, but for the shift by s - 1, in the high halves of 64-bit lanes.
+  __m512i ScaleEven(__m512i x, int odd) const {
+    const __m512i product = _mm512_mul_epi32(x, multiplier[odd]);
+    const __m512i sum = _mm512_add_epi64(product, rounding[odd]);
+    if (!kSigns) return sum;
+    return _mm512_mask_sub_epi64(sum, _mm512_movepi64_mask(product), sum,
+                                 _mm512_set1_epi64(int64_t{1} << 31));
+  }
+};
+
+// round(x * multiplier) in double, halves away from zero: x * m truncated after adding a half of
+// its sign would round 0.49999999999999994 up, so the half is added by the comparison of the
+// remainder.
+inline __m256i RescaleReal8(__m256i x, const double* multiplier) {
+  const __m512d product = _mm512_mul_pd(_mm512_cvtepi32_pd(x), _mm512_load_pd(multiplier));
+  const __m512d whole = _mm512_roundscale_pd(product, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+  const __m512d remainder = _mm512_sub_pd(product, whole);  // exact
+  const __mmask8 up = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(0.5), _CMP_GE_OQ);
+  const __mmask8 down = _mm512_cmp_pd_mask(remainder, _mm512_set1_pd(-0.5), _CMP_LE_OQ);
+  __m512d rounded = _mm512_mask_add_pd(whole, up, whole, _mm512_set1_pd(1));
+  rounded = _mm512_mask_sub_pd(rounded, down, rounded, _mm512_set1_pd(1));
+  return _mm512_cvtpd_epi32(rounded);
+}
+
+struct RealScale {
+  static constexpr bool kTakesSums = false;
+  const double* multiplier;
+
+  RealScale(const RescaleView& r, int lane) : multiplier(r.real_multiplier + lane) {}
+
+  __m512i operator()(__m512i x) const {
+    const __m256i low = RescaleReal8(_mm512_castsi512_si256(x), multiplier);
+    const __m256i high = RescaleReal8(_mm512_extracti64x4_epi64(x, 1), multiplier + 8);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+  }
+};
+
+// Calls `flush` with an object of the layer's rule as its template argument:
+//   WithScale(r, [&](auto make) { ... const auto scale = make(r, lane); ... });
+template <typename T>
+struct Make {
+  T operator()(const RescaleView& r, int lane) const { return T(r, lane); }
+};
+template <typename Flush>
+void WithScale(const RescaleView& r, const Flush& flush) {
+  switch (r.rule) {
+    case RescaleView::Rule::kFloat:
+      return r.signs ? flush(Make<FloatScale<true>>()) : flush(Make<FloatScale<false>>());
+    case RescaleView::Rule::kRightShift:
+      return r.signs ? flush(Make<RightShiftScale<true>>()) : flush(Make<RightShiftScale<false>>());
+    case RescaleView::Rule::kFixedPoint:
+      return flush(Make<FixedPointScale>());
+    case RescaleView::Rule::kReal:
+      return flush(Make<RealScale>());
+  }
+}
+
+}  // namespace
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_RESCALE_AVX512_INL_H_
