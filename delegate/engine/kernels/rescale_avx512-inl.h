@@ -7,6 +7,9 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
+#include <cstdint>
+
 #include "engine/kernels/rescale_view.h"
 
 namespace tf_signbin {
@@ -149,6 +152,55 @@ void WithScale(const RescaleView& r, const Flush& flush) {
       return flush(Make<FixedPointScale>());
     case RescaleView::Rule::kReal:
       return flush(Make<RealScale>());
+  }
+}
+
+inline __mmask64 FirstBytes(ptrdiff_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
+
+// Saturating to 16 and 8 bits before the clamp changes nothing: the clamp lies within.
+struct Clamp {
+  __m512i least, most;
+
+  Clamp(int32_t least_value, int32_t most_value)
+      : least(_mm512_set1_epi8(static_cast<char>(least_value))),
+        most(_mm512_set1_epi8(static_cast<char>(most_value))) {}
+};
+
+// Two vectors of words without their addends, as bytes.
+inline __m512i PackBytes(__m512i low, __m512i high, __m512i addend, const Clamp& clamp) {
+  const __m512i y =
+      _mm512_packs_epi16(_mm512_adds_epi16(low, addend), _mm512_adds_epi16(high, addend));
+  return _mm512_max_epi8(_mm512_min_epi8(y, clamp.most), clamp.least);
+}
+
+// Writes the outputs of one vector of 16 filters, four pixels at a time: `rescaled(p)` are pixel
+// p's, without their addend; it is also called for up to three pixels after the last.
+template <typename Rescaled>
+inline __attribute__((always_inline)) void StoreOneVector(const int16_t* addends, int filters,
+                                                          const Clamp& clamp, int pixels,
+                                                          int8_t* out, ptrdiff_t out_pixel,
+                                                          const Rescaled& rescaled) {
+  constexpr int kLanes = 16;
+  const __mmask16 mask = static_cast<__mmask16>(FirstBytes(filters));
+  const bool adjacent = out_pixel == kLanes && mask == 0xffff;
+  // Words of two pixels alternate by four filters.
+  const __m512i addend = _mm512_permutexvar_epi64(
+      _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3),
+      _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(addends))));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  for (int p = 0; p < pixels; p += 4) {
+    const int count = pixels - p < 4 ? pixels - p : 4;
+    const __m512i y = _mm512_permutexvar_epi32(
+        order, PackBytes(_mm512_packs_epi32(rescaled(p), rescaled(p + 1)),
+                         _mm512_packs_epi32(rescaled(p + 2), rescaled(p + 3)), addend, clamp));
+    if (adjacent) {
+      _mm512_mask_storeu_epi8(out, FirstBytes(count * kLanes), y);
+      out += 4 * kLanes;
+      continue;
+    }
+    const __m128i bytes[4] = {_mm512_castsi512_si128(y), _mm512_extracti32x4_epi32(y, 1),
+                              _mm512_extracti32x4_epi32(y, 2), _mm512_extracti32x4_epi32(y, 3)};
+    for (int i = 0; i < count; ++i, out += out_pixel) _mm_mask_storeu_epi8(out, mask, bytes[i]);
   }
 }
 

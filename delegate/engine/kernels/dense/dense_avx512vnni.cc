@@ -9,8 +9,6 @@ namespace {
 
 // ---------------------------------------------------------------- copying activations
 
-inline __mmask64 FirstBytes(ptrdiff_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
-
 void Fill(int8_t* out, ptrdiff_t bytes, int8_t value) {
   const __m512i x = _mm512_set1_epi8(value);
   ptrdiff_t i = 0;
@@ -28,23 +26,6 @@ void CopyBytes(const int8_t* in, ptrdiff_t bytes, int8_t* out) {
 }
 
 // ---------------------------------------------------------------- accumulators to outputs
-
-// Saturating to 16 and 8 bits before the clamp changes nothing: the clamp lies within.
-struct Clamp {
-  __m512i least, most;
-};
-
-inline Clamp LoadClamp(const DenseFlush& f) {
-  return {_mm512_set1_epi8(static_cast<char>(f.clamp_min)),
-          _mm512_set1_epi8(static_cast<char>(f.clamp_max))};
-}
-
-// Two vectors of words without their addends.
-inline __m512i PackBytes(__m512i low, __m512i high, __m512i addend, const Clamp& clamp) {
-  const __m512i y =
-      _mm512_packs_epi16(_mm512_adds_epi16(low, addend), _mm512_adds_epi16(high, addend));
-  return _mm512_max_epi8(_mm512_min_epi8(y, clamp.most), clamp.least);
-}
 
 inline void StoreBytes(int8_t* out, __m256i y, __mmask32 mask) {
   if (mask == ~0u) {
@@ -83,38 +64,11 @@ void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeSc
   }
 }
 
-// One vector of filters: four pixels fill a vector of bytes.
 template <typename MakeScale>
 void FlushOne(const DenseFlush& f, const Clamp& clamp, const MakeScale& make_scale) {
-  const __mmask16 mask = static_cast<__mmask16>(FirstBytes(f.filters));
-  const bool adjacent = f.out_pixel == kDenseLanes && mask == 0xffff;
   const auto scale = make_scale(f.rescale, f.first_lane);
-  // Words of two pixels alternate by four filters.
-  const __m512i addend = _mm512_permutexvar_epi64(
-      _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3),
-      _mm512_castsi256_si512(_mm256_loadu_si256(
-          reinterpret_cast<const __m256i*>(f.rescale.addend + f.first_lane))));
-  const __m512i pixels = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const int32_t* sums = f.sums;
-  int8_t* out = f.out;
-  for (int p = 0; p < f.pixels; p += 4, sums += 4 * kDenseLanes) {
-    const int count = f.pixels - p < 4 ? f.pixels - p : 4;
-    __m512i x[4];  // of pixels after the last: not stored
-    for (int i = 0; i < 4; ++i) x[i] = scale(_mm512_load_si512(sums + i * kDenseLanes));
-    const __m512i y = _mm512_permutexvar_epi32(
-        pixels, PackBytes(_mm512_packs_epi32(x[0], x[1]), _mm512_packs_epi32(x[2], x[3]), addend,
-                          clamp));
-    if (adjacent) {
-      _mm512_mask_storeu_epi8(out, FirstBytes(count * kDenseLanes), y);
-      out += 4 * kDenseLanes;
-      continue;
-    }
-    const __m128i bytes[4] = {_mm512_castsi512_si128(y), _mm512_extracti32x4_epi32(y, 1),
-                              _mm512_extracti32x4_epi32(y, 2), _mm512_extracti32x4_epi32(y, 3)};
-    for (int i = 0; i < count; ++i, out += f.out_pixel) {
-      _mm_mask_storeu_epi8(out, mask, bytes[i]);
-    }
-  }
+  StoreOneVector(f.rescale.addend + f.first_lane, f.filters, clamp, f.pixels, f.out, f.out_pixel,
+                 [&](int p) { return scale(_mm512_load_si512(f.sums + p * kDenseLanes)); });
 }
 
 }  // namespace
@@ -140,7 +94,7 @@ void DenseCopyRow(const DenseRow& r) {
 }
 
 void DenseFlushSums(const DenseFlush& f) {
-  const Clamp clamp = LoadClamp(f);
+  const Clamp clamp(f.clamp_min, f.clamp_max);
   WithScale(f.rescale, [&](const auto& make_scale) {
     if (f.vectors == 1) return FlushOne(f, clamp, make_scale);
     for (int vector = 0; vector < f.vectors && vector * kDenseLanes < f.filters; vector += 2) {

@@ -10,14 +10,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-
-#include <cstring>
 #include <limits>
 #include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
+#include "engine/aligned.h"
 #include "engine/cpu.h"
 #include "engine/kernels/permute/permute_kernels.h"
 #include "engine/kernels/permute/permute_ops.h"
@@ -35,29 +33,6 @@ double NowNs() {
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
-
-struct FreeDelete {
-  void operator()(void* p) const { std::free(p); }
-};
-
-// Zeroed storage aligned for vector loads.
-template <typename T>
-class Aligned {
- public:
-  Aligned() = default;
-  explicit Aligned(size_t count) : bytes_((count * sizeof(T) + 127) / 64 * 64) {
-    data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes_)));
-    if (!data_) throw std::bad_alloc();
-    std::memset(static_cast<void*>(data_.get()), 0, bytes_);
-  }
-  T* get() const { return data_.get(); }
-  T& operator[](size_t i) const { return data_.get()[i]; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  std::unique_ptr<T, FreeDelete> data_;
-  size_t bytes_ = 0;
-};
 
 PermuteKernelFn FindPermuteKernel(DataType type, int registers, int shared_taps, int pixels,
                                   int vectors) {
@@ -92,9 +67,10 @@ void FillSubsetSteps(int channels, TableRecipe* recipe) {
       }
     }
     for (int g = 0; g < kUnitGroupsI8; ++g) {
-      recipe->low[g][lane] = static_cast<uint16_t>(g * 16 + lane % 8);
+      recipe->low[g][lane] = static_cast<uint16_t>(g * 16 + SubsetAt(lane) % 8);
       for (int half = 0; half < 2; ++half) {
-        recipe->high[g][half][lane] = static_cast<uint16_t>(g * 16 + 8 + half * 4 + lane / 8);
+        recipe->high[g][half][lane] =
+            static_cast<uint16_t>(g * 16 + 8 + SubsetAt(half * 32 + lane) / 8);
       }
     }
   }
@@ -105,6 +81,8 @@ TableRecipe MakeRecipe(const PermutePlan& plan) {
   const bool int8 = plan.type == DataType::kInt8;
   TableRecipe recipe;
   recipe.full = dictionary.full;
+  recipe.folded = plan.fold == 2;
+  recipe.channels = dictionary.channels * plan.fold;
   recipe.registers = plan.table_registers;
   if (dictionary.full) {
     FillSubsetSteps(dictionary.channels, &recipe);
@@ -183,14 +161,16 @@ FilterValues ValuesOf(const PackedFilters& filters, int filter, int region) {
   return {per_region == 2 ? value(first) : 0.0f, value(first + per_region - 1)};
 }
 
-// The multiply-add that widens 16-bit sums multiplies the other half of a 32-bit lane by 0.
-void SetDifference(const Parameters<int32_t>& p, size_t lane, int filter, int difference) {
-  const uint32_t word = static_cast<uint16_t>(difference);
-  p.difference[lane] = static_cast<int32_t>(filter % 8 < 4 ? word : word << 16);
+// The multiply-add that widens 16-bit sums multiplies the other half of a 32-bit lane, another
+// filter's sum, by 0; where the layer is folded it is the rest of the same filter's.
+void SetDifference(const Parameters<int32_t>& p, size_t lane, int filter, int fold,
+                   int difference) {
+  const uint32_t low = static_cast<uint16_t>(difference), high = low << 16;
+  p.difference[lane] = static_cast<int32_t>(fold == 2 ? low | high : filter % 8 < 4 ? low : high);
 }
 
 Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputStage& output,
-                                   int padded, int32_t) {
+                                   int padded, int fold, int32_t) {
   Parameters<int32_t> p;
   const int regions = filters.regions;
   p.difference = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
@@ -201,7 +181,7 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
   const int taps = filters.kernel_h * filters.kernel_w;
   const std::vector<ChannelGroup> groups = MakeGroups(filters, 16);
   for (int f = 0; f < filters.out_c; ++f) {
-    const int lane = f / 32 * 32 + ParameterIndexI8(f % 32);
+    const int lane = fold == 2 ? f : f / 32 * 32 + ParameterIndexI8(f % 32);
     // Tables hold raw activations; padding holds the zero point, so the correction is constant.
     int64_t weight_sum = 0, plus = 0, minus = 0;
     for (const ChannelGroup& group : groups) {
@@ -220,7 +200,8 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
     }
     for (int r = 0; r < regions; ++r) {
       const FilterValues v = ValuesOf(filters, f, r);
-      SetDifference(p, static_cast<size_t>(r) * padded + lane, f, static_cast<int>(v.b - v.a));
+      SetDifference(p, static_cast<size_t>(r) * padded + lane, f, fold,
+                    static_cast<int>(v.b - v.a));
       p.background[static_cast<size_t>(r) * padded + lane] = static_cast<int32_t>(v.a);
       p.has_background |= v.a != 0;
     }
@@ -238,14 +219,14 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
   if (p.rescale.takes_sums()) {
     for (int f = 0; f < filters.out_c; ++f) {
       const float b = ValuesOf(filters, f, 0).b;
-      SetDifference(p, lanes[f], f, b > 0 ? 1 : b < 0 ? -1 : 0);
+      SetDifference(p, lanes[f], f, fold, b > 0 ? 1 : b < 0 ? -1 : 0);
     }
   }
   return p;
 }
 
 Parameters<float> MakeParameters(const PackedFilters& filters, const OutputStage& output,
-                                 int padded, float) {
+                                 int padded, int, float) {
   Parameters<float> p;
   p.difference = Aligned<float>(static_cast<size_t>(filters.regions) * padded);
   p.background = Aligned<float>(static_cast<size_t>(filters.regions) * padded);
@@ -262,6 +243,14 @@ Parameters<float> MakeParameters(const PackedFilters& filters, const OutputStage
   return p;
 }
 
+PermuteOps ChooseOps(const PermutePlan& plan) {
+  if (plan.type == DataType::kFloat32) return PermuteOpsF32();
+  PermuteOps ops = PermuteOpsI8();
+  if (plan.dot_tables) ops.build_tables = BuildDotTables;
+  if (plan.fold == 2) ops.flush = FlushFoldedI8;
+  return ops;
+}
+
 // Activation is int8_t with Sum int32_t, or float with Sum float.
 template <typename Activation, typename Sum>
 class PermuteConv : public ConvKernel {
@@ -271,11 +260,11 @@ class PermuteConv : public ConvKernel {
         recipe_(MakeRecipe(plan_)),
         units_(MakeUnits(plan_)),
         padded_(plan_.vectors * plan_.lanes),
-        parameters_(MakeParameters(*problem.filters, *problem.output, padded_, Sum())),
+        parameters_(MakeParameters(*problem.filters, *problem.output, padded_, plan_.fold, Sum())),
         // The last groups' loads reach a few bytes further than their vectors.
         indices_(plan_.indices.size() + 64),
         padding_(plan_.shape.in_c + 64),
-        ops_(plan_.type == DataType::kInt8 ? PermuteOpsI8() : PermuteOpsF32()),
+        ops_(ChooseOps(plan_)),
         profile_(options.profile) {
     std::copy(plan_.indices.begin(), plan_.indices.end(), indices_.get());
     plan_.indices = {};
@@ -307,8 +296,10 @@ class PermuteConv : public ConvKernel {
 
   std::string name() const override {
     const FilterBlock& block = plan_.blocks.front();
-    return std::string("permute_avx512_") + (plan_.type == DataType::kInt8 ? "i8" : "f32") + "_m" +
-           std::to_string(plan_.dictionary.channels) + "r" + std::to_string(plan_.table_registers) +
+    return std::string("permute_avx512") + (plan_.dot_tables ? "vnni" : "") +
+           (plan_.type == DataType::kInt8 ? "_i8" : "_f32") + "_m" +
+           std::to_string(plan_.dictionary.channels) + (plan_.fold == 2 ? "x2" : "") + "r" +
+           std::to_string(plan_.table_registers) +
            "_t" + std::to_string(block.shared_taps) + "p" +
            std::to_string(calls_[0].front().run.width) + "f" + std::to_string(block.vectors);
   }
@@ -639,7 +630,7 @@ class PermuteConv : public ConvKernel {
   const Parameters<Sum> parameters_;
   const Aligned<uint8_t> indices_;     // the plan's, aligned for vector loads
   const Aligned<Activation> padding_;  // one pixel
-  const PermuteOps& ops_;
+  const PermuteOps ops_;
   const bool profile_;
   std::vector<Call> calls_[2];  // of a strip, of the last strip
   std::vector<SegmentCalls> segments_;

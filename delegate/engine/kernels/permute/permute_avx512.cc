@@ -35,12 +35,6 @@ inline __m512i LoadChannels(const int8_t* x, int count, bool masked, bool negati
                                     _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
 }
 
-// Whether 32-byte loads from any channel of a pixel could leave the input.
-inline bool NearEnd(const TableRow& r, const int8_t* pixel) {
-  const int8_t* end = static_cast<const int8_t*>(r.input_end);
-  return pixel != r.padding && end - pixel < r.in_c + 32;
-}
-
 // All subsets of up to 6 channels, in two steps (TableRecipe): the tables of one pixel.
 template <int kRegisters, bool kMasked>
 inline __attribute__((always_inline)) void BuildFullPixelI8(const TableRow& r, const int8_t* pixel,
@@ -85,8 +79,7 @@ template <int kRegisters>
 void BuildFullI8(const TableRow& r) {
   char* table = r.tables;
   for (int column = 0; column < r.columns; ++column, table += r.column_bytes) {
-    const int8_t* pixel =
-        Pixel<int8_t>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
+    const int8_t* pixel = PixelOf(r, column);
     if (NearEnd(r, pixel)) {
       BuildFullPixelI8<kRegisters, true>(r, pixel, table);
     } else {
@@ -123,8 +116,7 @@ void BuildTermsI8(const TableRow& r) {
   }
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
-    const int8_t* pixel =
-        Pixel<int8_t>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
+    const int8_t* pixel = PixelOf(r, column);
     const bool masked = NearEnd(r, pixel);
     char* table = column_tables;
     for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end; ++unit) {
@@ -398,6 +390,35 @@ void FlushI8(const Flush& f) {
   }
 }
 
+// A folded vector: the multiply-add joins the halves of each filter's sum.
+template <typename MakeScale>
+void FlushLastFolded(const Flush& f, const MakeScale& make_scale) {
+  const auto scale = make_scale(f.rescale, f.first_filter);
+  const __m512i difference = LoadParam(f.difference, f.first_filter);
+  const __m512i bias = LoadParam(f.bias, f.first_filter);
+  const int32_t* accumulators = static_cast<const int32_t*>(f.accumulators) + f.first_filter;
+  const int32_t* box = static_cast<const int32_t*>(f.box);
+  const auto rescaled = [&](int p) {
+    __m512i x = _mm512_madd_epi16(_mm512_load_si512(f.sums + p * 64), difference);
+    if (!scale.kTakesSums) x = _mm512_add_epi32(x, bias);
+    if (!f.first) {
+      x = _mm512_add_epi32(
+          x, _mm512_load_si512(accumulators + static_cast<ptrdiff_t>(p) * f.padded_filters));
+    }
+    for (int region = 0; region < f.regions; ++region) {
+      const int32_t* background = static_cast<const int32_t*>(f.background) +
+                                  static_cast<ptrdiff_t>(region) * f.padded_filters;
+      x = _mm512_add_epi32(x, _mm512_mullo_epi32(LoadParam(background, f.first_filter),
+                                                 _mm512_set1_epi32(box[p * f.regions + region])));
+    }
+    return scale(x);
+  };
+  StoreOneVector(f.rescale.addend + f.first_filter, f.filters - f.first_filter,
+                 Clamp(f.clamp_min, f.clamp_max), f.pixels,
+                 static_cast<int8_t*>(f.out) + f.first_filter, static_cast<ptrdiff_t>(f.out_pixel),
+                 rescaled);
+}
+
 void FlushF32(const Flush& f) {
   const __m512 clamp_min = _mm512_set1_ps(f.clamp_min_f32);
   const __m512 clamp_max = _mm512_set1_ps(f.clamp_max_f32);
@@ -439,6 +460,19 @@ void FlushF32(const Flush& f) {
 }
 
 }  // namespace
+
+void FlushFoldedI8(const Flush& f) {
+  if (f.last) {
+    return WithScale(f.rescale, [&f](const auto& make_scale) { FlushLastFolded(f, make_scale); });
+  }
+  const __m512i difference = LoadParam(f.difference, f.first_filter);
+  int32_t* accumulators = static_cast<int32_t*>(f.accumulators) + f.first_filter;
+  for (int p = 0; p < f.pixels; ++p, accumulators += f.padded_filters) {
+    __m512i x = _mm512_madd_epi16(_mm512_load_si512(f.sums + p * 64), difference);
+    if (!f.first) x = _mm512_add_epi32(x, _mm512_load_si512(accumulators));
+    _mm512_store_si512(accumulators, x);
+  }
+}
 
 const PermuteOps& PermuteOpsI8() {
   static constexpr PermuteOps ops = {BuildTablesI8, ColumnSumsI8, FlushI8};

@@ -31,6 +31,8 @@ inline constexpr int kMaxTableTerms = 3;
 // sum of one low and one high lane of it.
 struct TableRecipe {
   bool full = false;
+  bool folded = false;     // tables of two groups of 4 channels in one register (PermutePlan::fold)
+  int channels = 0;        // from one table's first channel to the next one's
   bool negatives = false;  // sources 16.. (int8) or 8.. (float32) are the negated channels
   int terms = 0;
   int registers = 2;  // of a table: 32 int16 or 16 float32 entries each
@@ -43,6 +45,16 @@ struct TableRecipe {
   alignas(64) uint16_t high[kUnitGroupsI8][2][32] = {};
   alignas(64) uint32_t lanes_f32[2][kMaxTableTerms][16] = {};
 };
+
+// Where an int8 table of all subsets holds one: channel 4 takes bit 2 of the position, channels 2
+// and 3 bits 3 and 4. In a folded table the place of channel 4 says which half of the channels.
+inline int SubsetPosition(int subset) {
+  return (subset & 0x23) | (subset >> 4 & 1) << 2 | (subset >> 2 & 3) << 3;
+}
+inline int SubsetAt(int position) {
+  return (position & 0x23) | (position >> 3 & 3) << 2 | (position >> 2 & 1) << 4;
+}
+
 // Source lanes that are always zero.
 inline constexpr int kZeroLaneI8 = 31;
 inline constexpr int kZeroLaneF32 = 15;
@@ -63,6 +75,20 @@ struct TableRow {
   char* tables;  // table of column 0, group `units[0].first_group`
   size_t column_bytes;
 };
+
+
+// Column `column`'s input pixel, or padding.
+static inline const int8_t* PixelOf(const TableRow& r, int column) {
+  const int x = r.first_x + column * r.step;
+  if (r.row == nullptr || x < 0 || x >= r.in_w) return static_cast<const int8_t*>(r.padding);
+  return static_cast<const int8_t*>(r.row) + static_cast<ptrdiff_t>(x) * r.in_c;
+}
+
+// Whether 32-byte loads from any channel of a pixel could leave the input.
+static inline bool NearEnd(const TableRow& r, const int8_t* pixel) {
+  const int8_t* end = static_cast<const int8_t*>(r.input_end);
+  return pixel != r.padding && end - pixel < r.in_c + 32;
+}
 
 // Sum over each region's channels of every column: out[column * regions + region].
 struct ColumnSums {
@@ -114,6 +140,8 @@ struct PermuteOps {
 };
 
 const PermuteOps& PermuteOpsI8();
+void BuildDotTables(const TableRow& row);  // all subsets of 5 or 6 channels, or folded; needs VNNI
+void FlushFoldedI8(const Flush& flush);
 const PermuteOps& PermuteOpsF32();
 
 }  // namespace tf_signbin

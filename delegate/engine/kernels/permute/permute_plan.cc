@@ -17,6 +17,7 @@ constexpr int64_t kMaxReduction = 1 << 14;
 constexpr int32_t kMaxBias = 1 << 29;
 
 constexpr double kStreamedIndexBytes = 192 << 10;
+constexpr int kFoldedFilters = 16;
 
 size_t L1Bytes() {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
@@ -32,7 +33,11 @@ int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 struct Tables {
   Dictionary dictionary;
   int registers = 0;  // 0: the request cannot be met
+  int fold = 1;
+  bool dots = false;
   double cost_ns = 0;
+
+  int group_channels() const { return dictionary.channels * fold; }
 };
 
 // A kernel without spatial extent and stride sees its image as one long row.
@@ -86,7 +91,7 @@ struct Costs {
 };
 constexpr double kRowNs = 20;
 
-double CostNs(const ConvProblem& problem, int channels, int registers) {
+double CostNs(const ConvProblem& problem, const Tables& tables) {
   // One-register tables cover fewer channels and are cheaper to build. On Zen 5 two-register
   // lookups pay for the copy of their index; on Zen 4, where permutations are half as fast, that
   // copy is free.
@@ -99,10 +104,10 @@ double CostNs(const ConvProblem& problem, int channels, int registers) {
                                       {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}}};
   const CoreCosts& core = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
-  const Costs& costs = (int8 ? core.int8 : core.float32)[registers - 1];
+  const Costs& costs = (int8 ? core.int8 : core.float32)[tables.registers - 1];
   const ConvShape s = Flatten(problem.shape);
-  const size_t groups = MakeGroups(*problem.filters, channels).size();
-  const int vectors = CeilDiv(s.out_c, int8 ? 32 : 16);
+  const size_t groups = MakeGroups(*problem.filters, tables.group_channels()).size();
+  const int vectors = CeilDiv(s.out_c, int8 ? 32 / tables.fold : 16);
   const double taps = static_cast<double>(s.kernel_h) * s.kernel_w;
   double row_ns = kRowNs;
   for (const FilterBlock& block : MakeBlocks(s, vectors, groups)) {
@@ -120,14 +125,25 @@ double CostNs(const ConvProblem& problem, int channels, int registers) {
   return s.batch * (s.out_h * row_ns + rows * columns * static_cast<double>(groups) * costs.table);
 }
 
-Tables ChooseTables(const ConvProblem& problem, int group) {
+Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
+  const bool int8 = problem.type == DataType::kInt8;
   Tables best;
+  const auto consider = [&](Tables tables) {
+    if (tables.dictionary.channels == 0) return;
+    tables.cost_ns = CostNs(problem, tables);
+    if (best.registers == 0 || tables.cost_ns < best.cost_ns) best = std::move(tables);
+  };
   for (const int registers : {1, 2}) {
-    const int limit = (problem.type == DataType::kInt8 ? 32 : 16) * registers;
-    Dictionary dictionary = ChooseDictionary(*problem.filters, limit, group);
-    if (dictionary.channels == 0) continue;
-    const double cost = CostNs(problem, dictionary.channels, registers);
-    if (best.registers == 0 || cost < best.cost_ns) best = {std::move(dictionary), registers, cost};
+    Tables tables;
+    tables.registers = registers;
+    tables.dictionary =
+        ChooseDictionary(*problem.filters, (int8 ? 32 : 16) * registers, group);
+    tables.dots = vnni && int8 && tables.dictionary.full && tables.dictionary.channels >= 5;
+    consider(std::move(tables));
+  }
+  if (vnni && int8 && group == 0 && problem.shape.out_c <= kFoldedFilters &&
+      problem.filters->kind == WeightKind::kTwoValued) {
+    consider({ChooseDictionary(*problem.filters, 16, 4), 1, 2, true});
   }
   return best;
 }
@@ -224,7 +240,8 @@ int EvenGroups(int groups, int max_groups, int word_groups) {
 // Order in which microkernels read them: block, segment, kernel row, [tap,] index vector's worth of
 // groups, [shared tap,] vector, lane, group.
 void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
-  const int kernel_w = filters.kernel_w, lanes = plan->lanes;
+  const int kernel_w = filters.kernel_w, fold = plan->fold;
+  const int lanes = plan->lanes * fold;  // sums in a vector
   const bool int8 = plan->type == DataType::kInt8;
   for (const FilterBlock& block : plan->blocks) {
     const int units = kernel_w / block.shared_taps;  // calls' taps in a kernel row
@@ -237,14 +254,21 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
             const int tap = (segment.first_row + unit / units) * kernel_w +
                             unit % units * block.shared_taps + shared;
             for (int lane = 0; lane < block.vectors * lanes; ++lane) {
-              const int in_vector = int8 ? LaneFilterI8(lane % lanes) : lane % lanes;
-              const int filter = (block.first_vector + lane / lanes) * lanes + in_vector;
+              const int in_vector = fold == 2  ? lane / 2
+                                    : int8 ? LaneFilterI8(lane % lanes)
+                                           : lane % lanes;
+              const int filter = (block.first_vector + lane / lanes) * lanes / fold + in_vector;
               for (int i = 0; i < plan->word_groups; ++i) {
                 const int group = word * plan->word_groups + i;
                 int entry = 0;
                 if (filter < filters.out_c && group < segment.groups) {
-                  entry = plan->dictionary.Find(
-                      PatternOf(filters, filter, tap, plan->groups[segment.first_group + group]));
+                  Pattern pattern =
+                      PatternOf(filters, filter, tap, plan->groups[segment.first_group + group]);
+                  if (fold == 2) pattern.plus = pattern.plus >> (lane % 2 * 4) & 15;
+                  entry = plan->dictionary.Find(pattern);
+                  if (int8 && plan->dictionary.full) {
+                    entry = SubsetPosition(entry | (fold == 2 ? lane % 2 << 4 : 0));
+                  }
                 }
                 plan->indices.push_back(static_cast<uint8_t>(entry));
               }
@@ -290,22 +314,24 @@ bool PermuteCanPlan(const ConvProblem& problem, int group) {
       if (bias > kMaxBias || bias < -kMaxBias) return false;
     }
   }
-  return group == 0 || ChooseTables(problem, group).registers != 0;
+  return group == 0 || ChooseTables(problem, group, false).registers != 0;
 }
 
-PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
+PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   const PackedFilters& filters = *problem.filters;
   PermutePlan plan;
   plan.type = problem.type;
   plan.shape = Flatten(problem.shape);
   const bool int8 = plan.type == DataType::kInt8;
-  plan.lanes = int8 ? 32 : 16;
   plan.word_groups = int8 ? 2 : 4;
   plan.regions = filters.regions;
-  Tables tables = ChooseTables(problem, group);
+  Tables tables = ChooseTables(problem, group, vnni);
+  plan.fold = tables.fold;
+  plan.dot_tables = tables.dots;
+  plan.lanes = int8 ? 32 / plan.fold : 16;
+  plan.groups = MakeGroups(filters, tables.group_channels());
   plan.dictionary = std::move(tables.dictionary);
   plan.table_registers = tables.registers;
-  plan.groups = MakeGroups(filters, plan.dictionary.channels);
   plan.vectors = CeilDiv(filters.out_c, plan.lanes);
 
   const ConvShape& s = plan.shape;
@@ -350,8 +376,8 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group) {
   return plan;
 }
 
-double PermuteCostNs(const ConvProblem& problem, int group) {
-  return ChooseTables(problem, group).cost_ns;
+double PermuteCostNs(const ConvProblem& problem, int group, bool vnni) {
+  return ChooseTables(problem, group, vnni).cost_ns;
 }
 
 }  // namespace tf_signbin

@@ -45,6 +45,10 @@ struct PermutePlan {
   std::vector<ChannelGroup> groups;
   int regions = 1;
   int lanes = 32;  // filters in a vector
+  // 2: few filters (int8) share a vector of 32 sums, two adjacent ones a filter: of the first and
+  // of the second half of a group's 8 channels, whose tables of 16 entries share a register.
+  int fold = 1;
+  bool dot_tables = false;  // tables are made of VNNI dot products
   int table_registers = 2;
   int word_groups = 2;  // groups whose indices share an index vector, a byte of each lane
   int vectors = 0;      // filter vectors, the last one padded
@@ -75,13 +79,14 @@ struct PermutePlan {
 // Runs of a strip `width` pixels wide for a block's microkernels.
 std::vector<PixelRun> SplitPixels(const FilterBlock& block, int width);
 
-// Whether the family can run the problem (sizes within what the plan's arithmetic allows).
+// Whether the family can run the problem (sizes within what the plan's arithmetic allows). `group`
+// is PlanOptions::group; folded layers are planned where that leaves the choice.
 bool PermuteCanPlan(const ConvProblem& problem, int group);
 
-PermutePlan MakePermutePlan(const ConvProblem& problem, int group);
+PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni);
 
 // Predicted nanoseconds of one Run on one thread.
-double PermuteCostNs(const ConvProblem& problem, int group);
+double PermuteCostNs(const ConvProblem& problem, int group, bool vnni);
 
 }  // namespace tf_signbin
 
