@@ -121,17 +121,24 @@ TableRecipe MakeRecipe(const PermutePlan& plan) {
 }
 
 std::vector<TableUnit> MakeUnits(const PermutePlan& plan) {
-  const int unit_groups = plan.type == DataType::kInt8 ? kUnitGroupsI8 : kUnitGroupsF32;
-  std::vector<TableUnit> units;
   const int groups = static_cast<int>(plan.groups.size());
+  const int unit_groups = plan.dot_tables                  ? groups
+                          : plan.type == DataType::kInt8   ? kUnitGroupsI8
+                                                           : kUnitGroupsF32;
+  std::vector<bool> starts(groups + 1);  // of what is built apart
+  if (plan.tables_per_segment) {
+    for (const Segment& segment : plan.segments) starts[segment.first_group] = true;
+  }
+  std::vector<TableUnit> units;
   for (int g = 0; g < groups;) {
     TableUnit unit{plan.groups[g].channel, 0, g, 0};
     const int region = plan.groups[g].region;
-    while (unit.groups < unit_groups && g < groups && plan.groups[g].region == region) {
+    do {
       unit.count += plan.groups[g].count;
       ++unit.groups;
       ++g;
-    }
+    } while (unit.groups < unit_groups && g < groups && plan.groups[g].region == region &&
+             !starts[g]);
     units.push_back(unit);
   }
   return units;

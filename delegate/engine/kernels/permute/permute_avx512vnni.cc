@@ -29,10 +29,11 @@ inline __attribute__((always_inline)) void BuildPixel(const TableRow& r, const i
       0x1000101, 0x1010000, 0x1010001, 0x1010100, 0x1010101);
   const __m512i first = _mm512_set1_epi32(1);
   const __m512i zero = _mm512_setzero_si512();
+  const int channels = r.recipe->channels;
   for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end; ++unit) {
     const int8_t* x = pixel + unit->channel;
     int left = unit->count;
-    for (int g = 0; g < unit->groups; ++g) {
+    for (int g = unit->groups; g > 0; --g) {
       const __m512i low = _mm512_dpbusd_epi32(zero, subsets, Broadcast4<kMasked>(x, left));
       const __m512i next = Broadcast4<kMasked>(x + 4, left - 4);
       const __m512i high = kFolded ? _mm512_dpbusd_epi32(zero, subsets, next)
@@ -45,22 +46,44 @@ inline __attribute__((always_inline)) void BuildPixel(const TableRow& r, const i
                                            sums, _mm512_set1_epi16(static_cast<short>(fifth))));
       }
       table += kRegisters * 64;
-      x += r.recipe->channels;
-      left -= r.recipe->channels;
+      x += channels;
+      left -= channels;
     }
   }
 }
 
 template <int kRegisters, bool kFolded>
 void Build(const TableRow& r) {
+  // Columns [inside, right) are input pixels, those from `masked` on near the end of the input.
+  int inside = r.columns, right = r.columns, masked = r.columns;
+  const int8_t* pixel = nullptr;
+  const ptrdiff_t pixel_bytes = static_cast<ptrdiff_t>(r.step) * r.in_c;
+  if (r.row != nullptr) {
+    const auto columns_before = [&r](int x) {
+      const int columns = x > r.first_x ? (x - r.first_x + r.step - 1) / r.step : 0;
+      return columns < r.columns ? columns : r.columns;
+    };
+    inside = columns_before(0);
+    right = columns_before(r.in_w);
+    pixel = static_cast<const int8_t*>(r.row) +
+            (r.first_x + static_cast<ptrdiff_t>(inside) * r.step) * r.in_c;
+    masked = right;
+    while (masked > inside && NearEnd(r, pixel + (masked - 1 - inside) * pixel_bytes)) --masked;
+  }
   char* table = r.tables;
-  for (int column = 0; column < r.columns; ++column, table += r.column_bytes) {
-    const int8_t* pixel = PixelOf(r, column);
-    if (NearEnd(r, pixel)) {
-      BuildPixel<kRegisters, kFolded, true>(r, pixel, table);
-    } else {
-      BuildPixel<kRegisters, kFolded, false>(r, pixel, table);
-    }
+  int column = 0;
+  const int8_t* padding = static_cast<const int8_t*>(r.padding);
+  for (; column < inside; ++column, table += r.column_bytes) {
+    BuildPixel<kRegisters, kFolded, false>(r, padding, table);
+  }
+  for (; column < masked; ++column, table += r.column_bytes, pixel += pixel_bytes) {
+    BuildPixel<kRegisters, kFolded, false>(r, pixel, table);
+  }
+  for (; column < right; ++column, table += r.column_bytes, pixel += pixel_bytes) {
+    BuildPixel<kRegisters, kFolded, true>(r, pixel, table);
+  }
+  for (; column < r.columns; ++column, table += r.column_bytes) {
+    BuildPixel<kRegisters, kFolded, false>(r, padding, table);
   }
 }
 

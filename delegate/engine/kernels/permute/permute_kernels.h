@@ -29,7 +29,7 @@ using PermuteKernelFn = void (*)(const PermuteTask* task);
   X(regs, 1, 8, 2) X(regs, 3, 4, 2) X(regs, 3, 5, 2) X(regs, 3, 6, 2) X(regs, 3, 7, 2)  \
   X(regs, 3, 8, 2) X(regs, 1, 4, 1) X(regs, 1, 5, 1) X(regs, 1, 6, 1) X(regs, 1, 7, 1)  \
   X(regs, 1, 8, 1) X(regs, 3, 4, 1) X(regs, 3, 5, 1) X(regs, 3, 6, 1) X(regs, 3, 7, 1)  \
-  X(regs, 3, 8, 1) X(regs, 1, 1, 8)
+  X(regs, 3, 8, 1) X(regs, 1, 16, 1) X(regs, 3, 16, 1) X(regs, 1, 1, 8)
 // clang-format on
 #define TF_SIGNBIN_PERMUTE_KERNELS(X) \
   TF_SIGNBIN_PERMUTE_SHAPES(X, 1) TF_SIGNBIN_PERMUTE_SHAPES(X, 2)

@@ -107,7 +107,7 @@
         .endif
         .endm
 
-// zmm<reg> = a register of column c's table at byte offset disp; r8, r9, r10, r11 point at columns 0, 3, 6, 9.
+// zmm<reg> = a register of column c's table at byte offset disp; r8, r9, ... r13 point at columns 0, 3, ... 15.
         .macro LOAD_TABLE reg, c, disp
         .if \c % 3 == 0
         LOAD_AT \reg, %(8 + \c / 3), 0, \disp
@@ -216,6 +216,10 @@
         .if \columns > 9
         add r11, \bytes
         .endif
+        .if \columns > 12
+        add r12, \bytes
+        add r13, \bytes
+        .endif
         .endm
 
 // The last, partial index word of a tap: 0 to word_groups - 1 groups.
@@ -250,6 +254,10 @@
 tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         endbr64
         push rbx
+        .if \pixels + \taps > 13
+        push r12
+        push r13
+        .endif
         mov rax, [rdi + TASK_COLUMN_BYTES]
         mov rdx, [rdi + TASK_INDICES]
         mov rcx, [rdi + TASK_OUT]
@@ -270,6 +278,10 @@ tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         lea r10, [r8 + r9*2]
         lea r11, [r9 + r9*2]
         add r11, r8
+        .if \pixels + \taps > 13
+        lea r12, [r10 + r9*2]
+        lea r13, [r11 + r9*2]
+        .endif
         add r9, r8
         push rdi
         mov rdi, [rdi + TASK_BLOCKS]
@@ -289,6 +301,10 @@ tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         STORE %i
         .set i, i + 1
         .endr
+        .if \pixels + \taps > 13
+        pop r13
+        pop r12
+        .endif
         pop rbx
         vzeroupper
         ret
@@ -307,6 +323,8 @@ tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         KERNEL \type, \regs, 3, \pixels, 1
         KERNEL \type, \regs, 1, \pixels, 1
         .endr
+        KERNEL \type, \regs, 3, 16, 1
+        KERNEL \type, \regs, 1, 16, 1
         KERNEL \type, \regs, 1, 1, 8
         .endr
         .endr

@@ -18,6 +18,7 @@ constexpr int32_t kMaxBias = 1 << 29;
 
 constexpr double kStreamedIndexBytes = 192 << 10;
 constexpr int kFoldedFilters = 16;
+constexpr int kLongRun = 16;  // pixels that one vector of filters leaves registers for
 
 size_t L1Bytes() {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
@@ -294,10 +295,18 @@ int PermutePlan::ColumnsFor(int pixels) const {
 size_t PermutePlan::ring_bytes() const { return ring_rows * (columns * column_bytes()); }
 
 std::vector<PixelRun> SplitPixels(const FilterBlock& block, int width) {
-  const int count = CeilDiv(width, block.max_pixels);
   std::vector<PixelRun> runs;
-  for (int i = 0, first = 0; i < count; ++i) {
-    const int pixels = width / count + (i < width % count);
+  int first = 0;
+  if (block.vectors == 1) {
+    // As long as what is left makes whole runs too.
+    for (; width - first == kLongRun || width - first >= kLongRun + block.min_pixels;
+         first += kLongRun) {
+      runs.push_back({first, kLongRun, kLongRun});
+    }
+  }
+  const int left = width - first, count = CeilDiv(left, block.max_pixels);
+  for (int i = 0; i < count; ++i) {
+    const int pixels = left / count + (i < left % count);
     runs.push_back({first, pixels, std::max(pixels, block.min_pixels)});
     first += pixels;
   }
