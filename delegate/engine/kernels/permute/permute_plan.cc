@@ -98,32 +98,40 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
   // copy is free.
   struct CoreCosts {
     Costs int8[2], float32[2];  // by table registers - 1
+    double dot_table[2];        // int8, built with VNNI
+    double folded_output;
   };
   static constexpr CoreCosts kZen5 = {{{0.132, 0.55, 2.4, 2.4, 17}, {0.180, 0.90, 2.3, 4.7, 16}},
-                                      {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.29, 1.40, 2.8, 8}}};
-  static constexpr CoreCosts kZen4 = {{{0.310, 1.50, 6.5, 2.4, 17}, {0.332, 2.30, 6.5, 4.7, 16}},
-                                      {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}}};
+                                      {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.29, 1.40, 2.8, 8}},
+                                      {0.55, 0.90},
+                                      1.3};
+  static constexpr CoreCosts kZen4 = {{{0.300, 1.50, 5.0, 2.4, 17}, {0.325, 2.30, 5.0, 4.7, 16}},
+                                      {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}},
+                                      {0.85, 1.50},
+                                      2.5};
   const CoreCosts& core = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
   const Costs& costs = (int8 ? core.int8 : core.float32)[tables.registers - 1];
+  const double table_ns = tables.dots ? core.dot_table[tables.registers - 1] : costs.table;
+  const double output_ns = tables.fold == 2 ? core.folded_output : costs.output;
   const ConvShape s = Flatten(problem.shape);
   const size_t groups = MakeGroups(*problem.filters, tables.group_channels()).size();
   const int vectors = CeilDiv(s.out_c, int8 ? 32 / tables.fold : 16);
   const double taps = static_cast<double>(s.kernel_h) * s.kernel_w;
   double row_ns = kRowNs;
   for (const FilterBlock& block : MakeBlocks(s, vectors, groups)) {
-    const int runs = CeilDiv(s.out_w, block.max_pixels);
+    const int runs = CeilDiv(s.out_w, block.vectors == 1 ? kLongRun : block.max_pixels);
     const double pixels = std::max(s.out_w, runs * block.min_pixels);
     row_ns += pixels * block.vectors * static_cast<double>(groups) * taps * costs.lookup +
               runs * (taps / block.shared_taps * costs.tap + costs.call) +
-              static_cast<double>(s.out_w) * block.vectors * costs.output;
+              static_cast<double>(s.out_w) * block.vectors * output_ns;
   }
   // A kernel of one row or column leaves out what a stride skips.
   const double columns = static_cast<double>(s.out_w) * (s.kernel_w == 1 ? 1 : s.stride_w) +
                          (s.kernel_w - 1) * s.dilation_w;
   const double rows = static_cast<double>(s.out_h) * (s.kernel_h == 1 ? 1 : s.stride_h) +
                       (s.kernel_h - 1) * s.dilation_h;
-  return s.batch * (s.out_h * row_ns + rows * columns * static_cast<double>(groups) * costs.table);
+  return s.batch * (s.out_h * row_ns + rows * columns * static_cast<double>(groups) * table_ns);
 }
 
 Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
