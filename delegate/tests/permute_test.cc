@@ -16,9 +16,9 @@
 namespace tf_signbin {
 namespace {
 
-bool HasAvx512() {
+bool Has(const std::string& isa) {
   const auto& isas = SupportedIsas();
-  return std::find(isas.begin(), isas.end(), "avx512") != isas.end();
+  return std::find(isas.begin(), isas.end(), isa) != isas.end();
 }
 
 struct Layer {
@@ -103,7 +103,7 @@ Layer MakeLayer(DataType type, const ConvShape& shape, const LayerOptions& optio
 
 template <typename T>
 std::vector<T> RunLayer(const Layer& layer, const PlanOptions& options, int threads,
-                        const std::vector<T>& input) {
+                        const std::vector<T>& input, std::string* name = nullptr) {
   Status status;
   auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, options, &status);
   EXPECT_TRUE(status.ok()) << status.message();
@@ -111,6 +111,7 @@ std::vector<T> RunLayer(const Layer& layer, const PlanOptions& options, int thre
   status = conv->Resize(layer.shape, threads);
   EXPECT_TRUE(status.ok()) << status.message();
   if (!status.ok()) return {};
+  if (name != nullptr && conv->kernel() != nullptr) *name = conv->kernel()->name();
   ThreadPool pool(threads);
   const ConvShape& s = layer.shape;
   std::vector<T> output(static_cast<size_t>(s.batch) * s.out_h * s.out_w * s.out_c, T(77));
@@ -122,37 +123,48 @@ std::vector<T> RunLayer(const Layer& layer, const PlanOptions& options, int thre
   return output;
 }
 
-void Compare(const Layer& layer, int group, int threads, std::mt19937* rng) {
+// Runs the layer with tables from additions and, where there is VNNI, from dot products. Returns the
+// names of the kernels.
+std::vector<std::string> Compare(const Layer& layer, int group, int threads, std::mt19937* rng) {
   const ConvShape& s = layer.shape;
   const size_t count = static_cast<size_t>(s.batch) * s.in_h * s.in_w * s.in_c;
   PlanOptions permute, reference;
   permute.family = "permute";
-  permute.isa = "avx512";
   permute.group = group;
   reference.family = "reference";
+  std::vector<std::string> names;
+  const auto compare = [&](const auto& input, const auto& expect_same) {
+    const auto want = RunLayer(layer, reference, 1, input);
+    for (const char* isa : {"avx512", "avx512vnni"}) {
+      if (!Has(isa)) continue;
+      permute.isa = isa;
+      names.emplace_back();
+      const auto got = RunLayer(layer, permute, threads, input, &names.back());
+      SCOPED_TRACE(names.back());
+      ASSERT_EQ(got.size(), want.size());
+      for (size_t i = 0; i < want.size(); ++i) {
+        SCOPED_TRACE("at " + std::to_string(i) + " of " + std::to_string(want.size()));
+        expect_same(got[i], want[i]);
+        if (testing::Test::HasFailure()) return;
+      }
+    }
+  };
   if (layer.type == DataType::kInt8) {
     std::vector<int8_t> input(count);
     for (int8_t& x : input) x = static_cast<int8_t>((*rng)() % 256 - 128);
     if ((*rng)() % 4 == 0) std::fill(input.begin(), input.end(), (*rng)() % 2 ? 127 : -128);
-    const auto got = RunLayer(layer, permute, threads, input);
-    const auto want = RunLayer(layer, reference, 1, input);
-    ASSERT_EQ(got.size(), want.size());
-    for (size_t i = 0; i < want.size(); ++i) {
-      ASSERT_EQ(got[i], want[i]) << "at " << i << " of " << want.size();
-    }
+    compare(input, [](int8_t got, int8_t want) { EXPECT_EQ(got, want); });
   } else {
     std::normal_distribution<float> normal;
     std::vector<float> input(count);
     for (float& x : input) x = normal(*rng);
-    const auto got = RunLayer(layer, permute, threads, input);
-    const auto want = RunLayer(layer, reference, 1, input);
-    ASSERT_EQ(got.size(), want.size());
     const float magnitude =
         0.2f * std::sqrt(static_cast<float>(layer.filters.weights_per_filter()));
-    for (size_t i = 0; i < want.size(); ++i) {
-      ASSERT_NEAR(got[i], want[i], 1e-5f * (magnitude + std::fabs(want[i]))) << "at " << i;
-    }
+    compare(input, [magnitude](float got, float want) {
+      EXPECT_NEAR(got, want, 1e-5f * (magnitude + std::fabs(want)));
+    });
   }
+  return names;
 }
 
 ConvShape RandomShape(std::mt19937* rng) {
@@ -199,7 +211,7 @@ std::string Describe(const ConvShape& s, const LayerOptions& o) {
 class PermuteRandom : public ::testing::TestWithParam<int> {};
 
 TEST_P(PermuteRandom, EqualsReference) {
-  if (!HasAvx512()) GTEST_SKIP() << "needs AVX-512";
+  if (!Has("avx512")) GTEST_SKIP() << "needs AVX-512";
   const uint32_t seed = static_cast<uint32_t>(GetParam());
   std::mt19937 rng(seed);
   const ConvShape shape = RandomShape(&rng);
@@ -227,7 +239,7 @@ INSTANTIATE_TEST_SUITE_P(Seeds, PermuteRandom, ::testing::Range(0, 400));
 
 // Every int16 sum at its limit: all weights effectual and all activations extreme.
 TEST(Permute, Int16SumsDoNotOverflow) {
-  if (!HasAvx512()) GTEST_SKIP() << "needs AVX-512";
+  if (!Has("avx512")) GTEST_SKIP() << "needs AVX-512";
   std::mt19937 rng(1);
   ConvShape s;
   s.in_h = s.in_w = s.out_h = s.out_w = 5;
@@ -240,6 +252,28 @@ TEST(Permute, Int16SumsDoNotOverflow) {
     options.density = 1;
     for (int i = 0; i < 4; ++i) Compare(MakeLayer(DataType::kInt8, s, options, &rng), 0, 1, &rng);
   }
+}
+
+// Up to 16 filters: two sums of a filter side by side.
+TEST(Permute, FoldedVectorsEqualReference) {
+  if (!Has("avx512vnni")) GTEST_SKIP() << "needs AVX-512 VNNI";
+  int folded = 0;
+  for (uint32_t seed = 0; seed < 150; ++seed) {
+    std::mt19937 rng(seed);
+    ConvShape shape = RandomShape(&rng);
+    shape.out_c = 1 + rng() % 16;
+    shape.in_c = std::vector<int>{1, 4, 8, 12, 16, 17, 24, 30, 64, 300}[rng() % 10];
+    LayerOptions options;
+    options.density = std::vector<double>{0.1, 0.36, 1}[rng() % 3];
+    options.background = rng() % 2;
+    options.regions = shape.in_c % 2 == 0 ? 1 + rng() % 2 : 1;
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + Describe(shape, options));
+    const Layer layer = MakeLayer(DataType::kInt8, shape, options, &rng);
+    const auto names = Compare(layer, 0, 1 + static_cast<int>(rng() % 3), &rng);
+    folded += names.back().find("x2") != std::string::npos;
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(folded, 75);
 }
 
 TEST(Dictionary, WidestGroupThatThePatternAllows) {

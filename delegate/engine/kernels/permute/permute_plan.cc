@@ -18,6 +18,9 @@ constexpr int32_t kMaxBias = 1 << 29;
 
 constexpr double kStreamedIndexBytes = 192 << 10;
 constexpr int kFoldedFilters = 16;
+// Two-register tables cover more channels a byte of index: 1.33 bits a weight, not 1.6. That is
+// worth this much of the time of a layer that is no mere 1x1 convolution.
+constexpr double kSmaller = 1.05;
 constexpr int kLongRun = 16;  // pixels that one vector of filters leaves registers for
 
 size_t L1Bytes() {
@@ -107,7 +110,7 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
                                       1.3};
   static constexpr CoreCosts kZen4 = {{{0.300, 1.50, 5.0, 2.4, 17}, {0.325, 2.30, 5.0, 4.7, 16}},
                                       {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}},
-                                      {0.85, 1.50},
+                                      {0.85, 1.90},
                                       2.5};
   const CoreCosts& core = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
@@ -136,11 +139,13 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
 
 Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   const bool int8 = problem.type == DataType::kInt8;
+  const bool prefer_small = int8 && problem.shape.kernel_h * problem.shape.kernel_w > 1;
   Tables best;
   const auto consider = [&](Tables tables) {
     if (tables.dictionary.channels == 0) return;
     tables.cost_ns = CostNs(problem, tables);
-    if (best.registers == 0 || tables.cost_ns < best.cost_ns) best = std::move(tables);
+    const double limit = best.cost_ns * (prefer_small && tables.registers == 2 ? kSmaller : 1);
+    if (best.registers == 0 || tables.cost_ns < limit) best = std::move(tables);
   };
   for (const int registers : {1, 2}) {
     Tables tables;
