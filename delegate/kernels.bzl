@@ -57,6 +57,7 @@ def kernels(name, copts, deps):
     native.cc_library(
         name = "kernels_x86",
         srcs = native.glob(
+            ["engine/kernels/*.cc"] +
             ["engine/kernels/%s/*.cc" % family for family in _X86_FAMILIES],
             exclude = special,
         ),

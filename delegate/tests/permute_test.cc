@@ -123,8 +123,8 @@ std::vector<T> RunLayer(const Layer& layer, const PlanOptions& options, int thre
   return output;
 }
 
-// Runs the layer with tables from additions and, where there is VNNI, from dot products. Returns the
-// names of the kernels.
+// Runs the layer with tables from additions and, where there is VNNI, from dot products. Returns
+// the names of the kernels.
 std::vector<std::string> Compare(const Layer& layer, int group, int threads, std::mt19937* rng) {
   const ConvShape& s = layer.shape;
   const size_t count = static_cast<size_t>(s.batch) * s.in_h * s.in_w * s.in_c;

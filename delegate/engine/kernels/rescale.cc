@@ -61,8 +61,8 @@ bool FindFloatRescale(const OutputStage& output, int filter, const FilterSums& s
   result->scale = static_cast<float>(step);
   result->correction = static_cast<float>(step - static_cast<double>(result->scale));
   const double scale = static_cast<double>(result->scale) + result->correction;
-  const int64_t split = -(sums.bias >= 0 ? sums.bias / sums.d
-                                         : -((-sums.bias + sums.d - 1) / sums.d));
+  const int64_t split =
+      -(sums.bias >= 0 ? sums.bias / sums.d : -((-sums.bias + sums.d - 1) / sums.d));
   result->split = static_cast<int32_t>(
       std::min(std::max(split, sums.least), sums.most + 1));  // sums below it: x < 0
 
@@ -76,9 +76,8 @@ bool FindFloatRescale(const OutputStage& output, int filter, const FilterSums& s
     int64_t first = sums.most + 1;
     if (step > 0) {
       const double estimate = std::ceil((value - 0.5 - base) / step);
-      first = static_cast<int64_t>(
-          std::min(std::max(estimate, static_cast<double>(sums.least)),
-                   static_cast<double>(sums.most + 1)));
+      first = static_cast<int64_t>(std::min(std::max(estimate, static_cast<double>(sums.least)),
+                                            static_cast<double>(sums.most + 1)));
       while (first > sums.least && reaches(first - 1, value)) --first;
       while (first <= sums.most && !reaches(first, value)) ++first;
     } else if (reaches(sums.least, value)) {
@@ -167,10 +166,22 @@ void Rescale::SetFixedPoint(const OutputStage& output, int padded, const std::ve
 }
 
 RescaleView Rescale::view() const {
-  return {rule_,           signs_,        addend_.get(),          scale_.get(),
-          correction_.get(), offset_.get(), negative_offset_.get(), split_.get(),
-          rounding64_.get(), high_shift_.get(), multiplier_.get(),  left_shift_.get(),
-          right_shift_.get(), rounding_.get(), rounds_.get(),       real_multiplier_.get()};
+  return {rule_,
+          signs_,
+          addend_.get(),
+          scale_.get(),
+          correction_.get(),
+          offset_.get(),
+          negative_offset_.get(),
+          split_.get(),
+          rounding64_.get(),
+          high_shift_.get(),
+          multiplier_.get(),
+          left_shift_.get(),
+          right_shift_.get(),
+          rounding_.get(),
+          rounds_.get(),
+          real_multiplier_.get()};
 }
 
 }  // namespace tf_signbin

@@ -36,9 +36,9 @@ struct FloatScale {
   __m512i operator()(__m512i sum) const {
     constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
     const __m512 x = _mm512_cvtepi32_ps(sum);  // exact
-    const __m512 c = kSigns ? _mm512_mask_blend_ps(_mm512_cmplt_epi32_mask(sum, split), offset,
-                                                   negative_offset)
-                            : offset;
+    const __m512 c =
+        kSigns ? _mm512_mask_blend_ps(_mm512_cmplt_epi32_mask(sum, split), offset, negative_offset)
+               : offset;
     const __m512 y =
         _mm512_fmadd_round_ps(x, scale, _mm512_fmadd_round_ps(x, correction, c, kDown), kDown);
     return _mm512_cvt_roundps_epi32(y, kDown);
@@ -88,7 +88,8 @@ struct RightShiftScale {
   RightShiftScale(const RescaleView& r, int lane)
       : multiplier{LoadLanes(r.multiplier, lane),
                    _mm512_srli_epi64(LoadLanes(r.multiplier, lane), 32)},
-        rounding{_mm512_load_si512(r.rounding64 + lane), _mm512_load_si512(r.rounding64 + lane + 8)},
+        rounding{_mm512_load_si512(r.rounding64 + lane),
+                 _mm512_load_si512(r.rounding64 + lane + 8)},
         shift(LoadLanes(r.high_shift, lane)) {}
 
   __m512i operator()(__m512i x) const {

@@ -125,8 +125,8 @@ class DenseConv final : public ConvKernel {
     std::vector<int> lanes(filters.out_c);
     for (const DenseBlock& block : plan_.blocks) {
       for (int lane = 0; lane < block.vectors * kDenseLanes; ++lane) {
-        const int filter = block.first_filter + DenseLaneFilter(block.vectors, lane / kDenseLanes,
-                                                                lane % kDenseLanes);
+        const int filter = block.first_filter +
+                           DenseLaneFilter(block.vectors, lane / kDenseLanes, lane % kDenseLanes);
         if (filter < filters.out_c) lanes[filter] = block.first_filter + lane;
       }
     }
@@ -144,7 +144,8 @@ class DenseConv final : public ConvKernel {
       }
       PackFilter(weights, filter, lanes[filter]);
       int64_t start = 0;
-      for (const int8_t weight : weights) start -= weight * (kDenseOffset + output_.input_zero_point);
+      for (const int8_t weight : weights)
+        start -= weight * (kDenseOffset + output_.input_zero_point);
       bias_[lanes[filter]] =
           static_cast<int32_t>(start + (rescale_.takes_sums() ? 0 : sums[filter].bias));
     }
@@ -336,9 +337,9 @@ class DenseConv final : public ConvKernel {
   const OutputStage& output_;
   const bool profile_;
   const Aligned<int8_t> weights_;
-  const Aligned<int32_t> bias_;    // where accumulators start, [lanes]
+  const Aligned<int32_t> bias_;  // where accumulators start, [lanes]
   Rescale rescale_;
-  std::vector<BlockCalls> calls_;     // [block]
+  std::vector<BlockCalls> calls_;  // [block]
   std::vector<Task> tasks_;
   std::vector<Workspace> workspaces_;
 };

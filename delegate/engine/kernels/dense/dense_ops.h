@@ -33,8 +33,8 @@ struct DenseRow {
 struct DenseFlush {
   const int32_t* sums;
   int pixels, vectors;
-  int filters;               // filters to write, at most vectors * 16
-  int first_lane;            // of the layer's lanes, which `rescale` is ordered by
+  int filters;     // filters to write, at most vectors * 16
+  int first_lane;  // of the layer's lanes, which `rescale` is ordered by
   RescaleView rescale;
   int32_t clamp_min, clamp_max;
   int8_t* out;       // pixel 0, first filter

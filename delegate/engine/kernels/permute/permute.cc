@@ -122,9 +122,9 @@ TableRecipe MakeRecipe(const PermutePlan& plan) {
 
 std::vector<TableUnit> MakeUnits(const PermutePlan& plan) {
   const int groups = static_cast<int>(plan.groups.size());
-  const int unit_groups = plan.dot_tables                  ? groups
-                          : plan.type == DataType::kInt8   ? kUnitGroupsI8
-                                                           : kUnitGroupsF32;
+  const int unit_groups = plan.dot_tables                ? groups
+                          : plan.type == DataType::kInt8 ? kUnitGroupsI8
+                                                         : kUnitGroupsF32;
   std::vector<bool> starts(groups + 1);  // of what is built apart
   if (plan.tables_per_segment) {
     for (const Segment& segment : plan.segments) starts[segment.first_group] = true;
@@ -200,8 +200,8 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
         group_minus += __builtin_popcount(pattern.minus);
       }
       const int background = group.count * taps - group_plus - group_minus;  // weights of value a
-      weight_sum += static_cast<int>(v.b) * (group_plus - group_minus) +
-                    static_cast<int>(v.a) * background;
+      weight_sum +=
+          static_cast<int>(v.b) * (group_plus - group_minus) + static_cast<int>(v.a) * background;
       plus += group_plus;
       minus += group_minus;
     }
@@ -212,13 +212,13 @@ Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputSta
       p.background[static_cast<size_t>(r) * padded + lane] = static_cast<int32_t>(v.a);
       p.has_background |= v.a != 0;
     }
-    const int64_t bias = (output.bias_i32.empty() ? 0 : output.bias_i32[f]) -
-                         output.input_zero_point * weight_sum;
+    const int64_t bias =
+        (output.bias_i32.empty() ? 0 : output.bias_i32[f]) - output.input_zero_point * weight_sum;
     p.bias[lane] = static_cast<int32_t>(bias);
     const int b = static_cast<int>(ValuesOf(filters, f, 0).b);
     if (b < 0) std::swap(plus, minus);  // the sum is of -x then
-    sums.push_back({std::max(std::abs(b), 1), bias, -128 * plus - 127 * minus,
-                    127 * plus + 128 * minus});
+    sums.push_back(
+        {std::max(std::abs(b), 1), bias, -128 * plus - 127 * minus, 127 * plus + 128 * minus});
     lanes.push_back(lane);
   }
   if (regions > 1 || p.has_background) sums.clear();
@@ -306,8 +306,7 @@ class PermuteConv : public ConvKernel {
     return std::string("permute_avx512") + (plan_.dot_tables ? "vnni" : "") +
            (plan_.type == DataType::kInt8 ? "_i8" : "_f32") + "_m" +
            std::to_string(plan_.dictionary.channels) + (plan_.fold == 2 ? "x2" : "") + "r" +
-           std::to_string(plan_.table_registers) +
-           "_t" + std::to_string(block.shared_taps) + "p" +
+           std::to_string(plan_.table_registers) + "_t" + std::to_string(block.shared_taps) + "p" +
            std::to_string(calls_[0].front().run.width) + "f" + std::to_string(block.vectors);
   }
 

@@ -18,14 +18,14 @@ inline __m512i Broadcast4(const int8_t* x, int left) {
   return _mm512_broadcastd_epi32(_mm_loadu_si32(x));
 }
 
-// One group's table, of one or two registers. Lane l of a dot product sums the subset of channels 0-3
-// whose bits are l; the pack puts four lanes without channel 4 (of the first half, if folded) before
-// the four with it (of the second half), which is the order of SubsetPosition.
+// One group's table, of one or two registers. Lane l of a dot product sums the subset of channels
+// 0-3 whose bits are l; the pack puts four lanes without channel 4 (of the first half, if folded)
+// before the four with it (of the second half), which is the order of SubsetPosition.
 template <int kRegisters, bool kFolded, bool kMasked>
 inline __attribute__((always_inline)) void BuildTable(const int8_t* x, int left, char* table) {
-  const __m512i subsets = _mm512_setr_epi32(
-      0, 1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101, 0x1000000, 0x1000001, 0x1000100,
-      0x1000101, 0x1010000, 0x1010001, 0x1010100, 0x1010101);
+  const __m512i subsets = _mm512_setr_epi32(0, 1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101,
+                                            0x1000000, 0x1000001, 0x1000100, 0x1000101, 0x1010000,
+                                            0x1010001, 0x1010100, 0x1010101);
   const __m512i zero = _mm512_setzero_si512();
   const __m512i low = _mm512_dpbusd_epi32(zero, subsets, Broadcast4<kMasked>(x, left));
   const __m512i next = Broadcast4<kMasked>(x + 4, left - 4);
@@ -35,8 +35,8 @@ inline __attribute__((always_inline)) void BuildTable(const int8_t* x, int left,
   _mm512_store_si512(table, sums);
   if (kRegisters == 2) {
     const int fifth = kMasked && left < 6 ? 0 : x[5];
-    _mm512_store_si512(
-        table + 64, _mm512_add_epi16(sums, _mm512_set1_epi16(static_cast<short>(fifth))));
+    _mm512_store_si512(table + 64,
+                       _mm512_add_epi16(sums, _mm512_set1_epi16(static_cast<short>(fifth))));
   }
 }
 

@@ -76,7 +76,6 @@ struct TableRow {
   size_t column_bytes;
 };
 
-
 // Column `column`'s input pixel, or padding.
 static inline const int8_t* PixelOf(const TableRow& r, int column) {
   const int x = r.first_x + column * r.step;
@@ -112,9 +111,9 @@ struct Flush {
                            // 32-bit lane that holds the filter's 16-bit sum; its sign alone
                            // where `rescale` takes sums
   // last segment
-  int regions;                 // 0: no background
-  const void* background;      // a, [region][padded filters]
-  const void* box;             // window sums [pixel][region]
+  int regions;             // 0: no background
+  const void* background;  // a, [region][padded filters]
+  const void* box;         // window sums [pixel][region]
   const void* bias;     // [padded filters], zero point folded in; unused where `rescale` takes sums
   RescaleView rescale;  // int8
   int32_t clamp_min, clamp_max;

@@ -150,8 +150,7 @@ Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   for (const int registers : {1, 2}) {
     Tables tables;
     tables.registers = registers;
-    tables.dictionary =
-        ChooseDictionary(*problem.filters, (int8 ? 32 : 16) * registers, group);
+    tables.dictionary = ChooseDictionary(*problem.filters, (int8 ? 32 : 16) * registers, group);
     tables.dots = vnni && int8 && tables.dictionary.full && tables.dictionary.channels >= 5;
     consider(std::move(tables));
   }
@@ -268,9 +267,9 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
             const int tap = (segment.first_row + unit / units) * kernel_w +
                             unit % units * block.shared_taps + shared;
             for (int lane = 0; lane < block.vectors * lanes; ++lane) {
-              const int in_vector = fold == 2  ? lane / 2
-                                    : int8 ? LaneFilterI8(lane % lanes)
-                                           : lane % lanes;
+              const int in_vector = fold == 2 ? lane / 2
+                                    : int8    ? LaneFilterI8(lane % lanes)
+                                              : lane % lanes;
               const int filter = (block.first_vector + lane / lanes) * lanes / fold + in_vector;
               for (int i = 0; i < plan->word_groups; ++i) {
                 const int group = word * plan->word_groups + i;
