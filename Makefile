@@ -73,7 +73,7 @@ ubsan:  ## the same with UBSan alone (needs clang)
 tsan:  ## the same with ThreadSanitizer
 asan ubsan tsan: %: %-build
 	@ctest --test-dir $(SANITIZED)/$* -j $(JOBS) --output-on-failure --timeout 1800
-	@$(PY) -m pytest -q tests/reliability/test_sanitized.py --sanitizer $*
+	@tools/sanitized_pytest.sh $* $(SANITIZED)/$* tests/delegate tests/reliability
 
 SECONDS ?= 300
 fuzz: asan-build  ## libFuzzer over hostile operators for SECONDS=300 (needs clang)
