@@ -6,6 +6,11 @@ set(TF_SIGNBIN_SYSROOT "" CACHE PATH "Folder with an older Debian's libc6-dev an
 if(NOT TF_SIGNBIN_SYSROOT)
   return()
 endif()
+if(NOT IS_DIRECTORY ${TF_SIGNBIN_SYSROOT})
+  get_filename_component(name ${TF_SIGNBIN_SYSROOT} NAME)
+  message(FATAL_ERROR "${TF_SIGNBIN_SYSROOT} is missing: run tools/sysroot.sh ${name}, or build "
+                      "against this machine's C library with -DTF_SIGNBIN_SYSROOT=")
+endif()
 file(GLOB TF_SIGNBIN_SYSROOT_GCC ${TF_SIGNBIN_SYSROOT}/usr/lib/gcc/*/*)
 list(LENGTH TF_SIGNBIN_SYSROOT_GCC count)
 if(NOT count EQUAL 1)
@@ -17,8 +22,12 @@ string(REGEX REPLACE ".*/gcc/([^/]+)/([^/]+)$" "\\1;\\2" triplet_and_version
        ${TF_SIGNBIN_SYSROOT_GCC})
 list(GET triplet_and_version 0 triplet)
 list(GET triplet_and_version 1 version)
+# In the flags, so that CMake's own checks see them too.
 set(cxx ${TF_SIGNBIN_SYSROOT}/usr/include/c++/${version})
-add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-nostdinc++ -isystem ${cxx} \
--isystem ${TF_SIGNBIN_SYSROOT}/usr/include/${triplet}/c++/${version}>")
-# Before the compiler's own folder, whose libstdc++.a and libgcc_eh.a need a newer C library.
-add_link_options(-L${TF_SIGNBIN_SYSROOT_GCC})
+set(CMAKE_CXX_FLAGS_INIT "-nostdinc++ -isystem ${cxx} \
+-isystem ${TF_SIGNBIN_SYSROOT}/usr/include/${triplet}/c++/${version}")
+# Before the compiler's own folders, whose libraries and start files need a newer C library.
+set(libraries ${TF_SIGNBIN_SYSROOT}/usr/lib/${triplet})
+foreach(kind IN ITEMS EXE SHARED)
+  set(CMAKE_${kind}_LINKER_FLAGS_INIT "-L${TF_SIGNBIN_SYSROOT_GCC} -L${libraries} -B${libraries}")
+endforeach()

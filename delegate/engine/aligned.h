@@ -16,9 +16,10 @@ class Aligned {
  public:
   Aligned() = default;
   explicit Aligned(size_t count) : bytes_((count * sizeof(T) + 127) / 64 * 64) {
-    data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes_)));
-    if (!data_) throw std::bad_alloc();
-    std::memset(static_cast<void*>(data_.get()), 0, bytes_);
+    void* memory = nullptr;  // not aligned_alloc, which Android has only from API 28 on
+    if (posix_memalign(&memory, 64, bytes_) != 0) throw std::bad_alloc();
+    std::memset(memory, 0, bytes_);
+    data_.reset(static_cast<T*>(memory));
   }
   T* get() const { return data_.get(); }
   T& operator[](size_t i) const { return data_.get()[i]; }

@@ -121,7 +121,7 @@ def require(*programs: str) -> None:
 
 
 def prepare_root(architecture: Architecture) -> Path:
-    """A folder with Debian's Python, C++ runtime and GoogleTest of that architecture."""
+    """A folder with Debian's Python and C++ runtime of that architecture."""
     root = CACHE / f"{architecture.name}-root"
     ready = CACHE / f"{architecture.name}-root.ready"
     if ready.exists():
@@ -129,7 +129,7 @@ def prepare_root(architecture: Architecture) -> Path:
     require("mmdebstrap")
     shutil.rmtree(root, ignore_errors=True)
     CACHE.mkdir(parents=True, exist_ok=True)
-    packages = (PYTHON, "libstdc++6", "libatomic1", "libgtest-dev", *architecture.debian_packages)
+    packages = (PYTHON, "libstdc++6", "libatomic1", *architecture.debian_packages)
     command = ["mmdebstrap", "--variant=extract", f"--architectures={architecture.debian}"]
     # One mirror without the security archive: extracted programs meet no network.
     mirror = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
@@ -218,21 +218,18 @@ def emulated_python(
 
 
 def build_folder(architecture: Architecture) -> Path:
-    return CACHE / f"{architecture.name}-build"
+    """The one of the CMake preset."""
+    return ROOT / "build" / "cross" / f"linux-{architecture.name}"
 
 
 def build(architecture: Architecture, tests: bool) -> Path:
     """Cross-builds the delegate and, if asked, the C++ tests; the build folder."""
     require(f"{architecture.triplet}-g++", "cmake", "ninja")
     folder = build_folder(architecture)
-    root = prepare_root(architecture)
-    _run(
-        ["cmake", "-G", "Ninja", "-S", str(ROOT / "delegate"), "-B", str(folder),
-         "--toolchain", str(ROOT / f"delegate/cmake/linux-{architecture.name}.cmake"),
-         f"-DTF_SIGNBIN_BUILD_TESTS={'ON' if tests else 'OFF'}",
-         f"-DGTest_DIR={root / architecture.libraries / 'cmake/GTest'}"],
-        quiet=True,
-    )  # fmt: skip
+    _run([str(ROOT / "tools/sysroot.sh"), architecture.name], quiet=True)
+    tests_too = f"-DTF_SIGNBIN_BUILD_TESTS={'ON' if tests else 'OFF'}"
+    configure = ["cmake", "--preset", f"linux-{architecture.name}", tests_too]
+    _run(configure, quiet=True, folder=ROOT / "delegate")
     # CMake asks each test program for its tests as it builds it.
     environment = os.environ | {
         "QEMU_LD_PREFIX": str(core_view(architecture, architecture.cores[0])),
@@ -243,9 +240,14 @@ def build(architecture: Architecture, tests: bool) -> Path:
 
 
 def _run(
-    command: list[str], environment: dict[str, str] | None = None, quiet: bool = False
+    command: list[str],
+    environment: dict[str, str] | None = None,
+    quiet: bool = False,
+    folder: Path | None = None,
 ) -> None:
-    result = subprocess.run(command, env=environment, capture_output=quiet, text=True)
+    result = subprocess.run(
+        command, env=environment, capture_output=quiet, text=True, cwd=folder, check=False
+    )
     if result.returncode != 0:
         output = f":\n{result.stdout}{result.stderr}" if quiet else ""
         raise RuntimeError(f"{command[0]} failed with {result.returncode}{output}")
