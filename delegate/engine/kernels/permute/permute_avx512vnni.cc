@@ -85,8 +85,9 @@ inline __attribute__((always_inline)) void BuildPixel(const TableRow& r, const i
 }
 
 template <int kRegisters, bool kFolded, int kGroups>
-void Build(const TableRow& r) {
-  const Columns c = FindColumns(r);
+void Build(const TableRow& row) {
+  const Columns c = FindColumns(row);
+  const TableRow r = row;  // a copy that stores to tables cannot change
   const int8_t* padding = static_cast<const int8_t*>(r.padding);
   const int8_t* pixel = c.first;
   char* table = r.tables;
