@@ -268,8 +268,9 @@ class PermuteConv : public ConvKernel {
         units_(MakeUnits(plan_)),
         padded_(plan_.vectors * plan_.lanes),
         parameters_(MakeParameters(*problem.filters, *problem.output, padded_, plan_.fold, Sum())),
+        index_bytes_(plan_.indices.size()),
         // The last groups' loads reach a few bytes further than their vectors.
-        indices_(plan_.indices.size() + 64),
+        indices_(index_bytes_ + 64),
         padding_(plan_.shape.in_c + 64),
         ops_(ChooseOps(plan_)),
         profile_(options.profile) {
@@ -310,7 +311,7 @@ class PermuteConv : public ConvKernel {
            std::to_string(calls_[0].front().run.width) + "f" + std::to_string(block.vectors);
   }
 
-  size_t prepared_weight_bytes() const override { return indices_.bytes(); }
+  size_t prepared_weight_bytes() const override { return index_bytes_; }
 
   size_t workspace_bytes(int threads) const override {
     const Workspace& w = workspaces_.front();
@@ -634,6 +635,7 @@ class PermuteConv : public ConvKernel {
   const std::vector<TableUnit> units_;
   const int padded_;  // filters, rounded up to whole vectors
   const Parameters<Sum> parameters_;
+  const size_t index_bytes_;
   const Aligned<uint8_t> indices_;     // the plan's, aligned for vector loads
   const Aligned<Activation> padding_;  // one pixel
   const PermuteOps ops_;

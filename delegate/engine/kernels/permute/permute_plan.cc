@@ -18,9 +18,9 @@ constexpr int32_t kMaxBias = 1 << 29;
 
 constexpr double kStreamedIndexBytes = 192 << 10;
 constexpr int kFoldedFilters = 16;
-// Two-register tables cover more channels a byte of index: 1.33 bits a weight, not 1.6. That is
-// worth this much of the time of a layer that is no mere 1x1 convolution.
-constexpr double kSmaller = 1.05;
+// Two-register tables cover more channels a byte of index: 1.33 bits a weight, not 1.6. Where many
+// lookups share a table that is worth this much time.
+constexpr double kSmaller = 1.08;
 constexpr int kLongRun = 16;  // pixels that one vector of filters leaves registers for
 
 size_t L1Bytes() {
@@ -139,7 +139,9 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
 
 Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   const bool int8 = problem.type == DataType::kInt8;
-  const bool prefer_small = int8 && problem.shape.kernel_h * problem.shape.kernel_w > 1;
+  const ConvShape& s = problem.shape;
+  const bool prefer_small =
+      int8 && s.kernel_h * s.kernel_w > 1 && s.stride_h == 1 && s.stride_w == 1;
   Tables best;
   const auto consider = [&](Tables tables) {
     if (tables.dictionary.channels == 0) return;
@@ -154,7 +156,7 @@ Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
     tables.dots = vnni && int8 && tables.dictionary.full && tables.dictionary.channels >= 5;
     consider(std::move(tables));
   }
-  if (vnni && int8 && group == 0 && problem.shape.out_c <= kFoldedFilters &&
+  if (vnni && int8 && group == 0 && s.out_c <= kFoldedFilters &&
       problem.filters->kind == WeightKind::kTwoValued) {
     consider({ChooseDictionary(*problem.filters, 16, 4), 1, 2, true});
   }
