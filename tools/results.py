@@ -31,6 +31,11 @@ COMMANDS = {
     ],
     "resnet18_int8": ["benchmark", "model", "--seconds", "6"],
     "resnet18_float32": ["benchmark", "model", "--activations", "float32", "--seconds", "6"],
+    "resnet20_int8": ["benchmark", "model", "--network", "resnet20", "--seconds", "6"],
+    "resnet20_float32": [
+        "benchmark", "model", "--network", "resnet20", "--activations", "float32",
+        "--seconds", "6",
+    ],
     "kinds_int8": ["benchmark", "kinds"],
     "density_int8": ["benchmark", "density"],
 }  # fmt: skip
@@ -73,15 +78,17 @@ def readme_table() -> str:
         lines.append(f"| {' | '.join(cells)} |")
     means = [f"**{column['geomean_ratio']:.2f}x**" for column in columns]
     lines.append(f"| geometric mean | | {means[0]} | {means[1]} | | {means[2]} | {means[3]} |")
-    cells = ["ResNet-18, 224x224"]
-    for name in ("resnet18_int8", "resnet18_float32"):
-        model = load(name)
-        cells += [
-            f"{model['xnnpack_ms']:.1f}",
-            f"{model['ours_ms']:.1f} ({model['ratio']:.2f}x)",
-            "",
-        ]
-    lines.append(f"| {' | '.join(cells)} |")
+    for network, title in (("resnet18", "ResNet-18, 224x224"), ("resnet20", "ResNet-20, 32x32")):
+        cells = [title]
+        for activations in ("int8", "float32"):
+            model = load(f"{network}_{activations}")
+            digits = 1 if model["xnnpack_ms"] >= 1 else 3
+            cells += [
+                f"{model['xnnpack_ms']:.{digits}f}",
+                f"{model['ours_ms']:.{digits}f} ({model['ratio']:.2f}x)",
+                "",
+            ]
+        lines.append(f"| {' | '.join(cells)} |")
     machine = columns[0]["machine"]
     lines += [
         "",
