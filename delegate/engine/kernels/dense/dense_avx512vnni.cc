@@ -28,14 +28,13 @@ void CopyBytes(const int8_t* in, ptrdiff_t bytes, int8_t* out) {
 // Pixels of three channels, as images have them, to four bytes each. The fourth meets no weight.
 void CopyThreeChannels(const int8_t* in, ptrdiff_t pixels, int8_t* out) {
   const __m512i quarters = _mm512_setr_epi32(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11, 0);
-  const __m512i bytes = _mm512_broadcast_i32x4(
-      _mm_setr_epi8(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11, 0));
+  const __m512i bytes =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 9, 10, 11, 0));
   for (; pixels > 0; pixels -= 16, in += 48, out += 64) {
     const ptrdiff_t count = pixels < 16 ? pixels : 16;
     const __m512i x = _mm512_maskz_loadu_epi8(FirstBytes(3 * count), in);
-    _mm512_mask_storeu_epi8(
-        out, FirstBytes(4 * count),
-        _mm512_shuffle_epi8(_mm512_permutexvar_epi32(quarters, x), bytes));
+    _mm512_mask_storeu_epi8(out, FirstBytes(4 * count),
+                            _mm512_shuffle_epi8(_mm512_permutexvar_epi32(quarters, x), bytes));
   }
 }
 
