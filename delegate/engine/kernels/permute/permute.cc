@@ -107,8 +107,13 @@ TableRecipe MakeRecipe(const PermutePlan& plan) {
           recipe.negatives |= (pattern.minus >> c & 1) != 0;
         }
       }
+      const int half = entry / half_entries, lane = entry % half_entries;
+      if (plan.dot_tables && entry < static_cast<int>(dictionary.entries.size())) {
+        const int plus = static_cast<int>(dictionary.entries[entry].plus);
+        recipe.split[0][half][lane] = static_cast<uint16_t>(SubsetPosition(plus & 15));
+        recipe.split[1][half][lane] = static_cast<uint16_t>(SubsetPosition(plus >> 4 | 16));
+      }
       for (int t = 0; t < kMaxTableTerms; ++t) {
-        const int half = entry / half_entries, lane = entry % half_entries;
         if (int8) {
           recipe.lanes_i8[group][half][t][lane] = static_cast<uint16_t>(lanes[t]);
         } else {

@@ -18,27 +18,74 @@ inline __m512i Broadcast4(const int8_t* x, int left) {
   return _mm512_broadcastd_epi32(_mm_loadu_si32(x));
 }
 
-// One group's table, of one or two registers. Lane l of a dot product sums the subset of channels
-// 0-3 whose bits are l; the pack puts four lanes without channel 4 (of the first half, if folded)
-// before the four with it (of the second half), which is the order of SubsetPosition.
-template <int kRegisters, bool kFolded, bool kMasked>
-inline __attribute__((always_inline)) void BuildTable(const int8_t* x, int left, char* table) {
-  const __m512i subsets = _mm512_setr_epi32(0, 1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101,
-                                            0x1000000, 0x1000001, 0x1000100, 0x1000101, 0x1010000,
-                                            0x1010001, 0x1010100, 0x1010101);
-  const __m512i zero = _mm512_setzero_si512();
-  const __m512i low = _mm512_dpbusd_epi32(zero, subsets, Broadcast4<kMasked>(x, left));
-  const __m512i next = Broadcast4<kMasked>(x + 4, left - 4);
-  const __m512i high = kFolded ? _mm512_dpbusd_epi32(zero, subsets, next)
-                               : _mm512_dpbusd_epi32(low, _mm512_set1_epi32(1), next);
-  const __m512i sums = _mm512_packs_epi32(low, high);
-  _mm512_store_si512(table, sums);
-  if (kRegisters == 2) {
-    const int fifth = kMasked && left < 6 ? 0 : x[5];
-    _mm512_store_si512(table + 64,
-                       _mm512_add_epi16(sums, _mm512_set1_epi16(static_cast<short>(fifth))));
-  }
+// In lane l the sum of the subset of four channels whose bits are l.
+inline __m512i SubsetSums(__m512i channels) {
+  const __m512i subsets = _mm512_setr_epi32(
+      0, 1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101, 0x1000000, 0x1000001, 0x1000100,
+      0x1000101, 0x1010000, 0x1010001, 0x1010100, 0x1010101);
+  return _mm512_dpbusd_epi32(_mm512_setzero_si512(), subsets, channels);
 }
+
+// Makers of one group's table. Packs put four lanes of their first operand before the same four of
+// the second, which is the order of SubsetPosition.
+
+// All subsets of five channels or, in two registers, six.
+template <int kRegisters>
+struct FullTable {
+  static constexpr int kBytes = kRegisters * 64;
+
+  template <bool kMasked>
+  inline __attribute__((always_inline)) void Make(const int8_t* x, int left, char* table) const {
+    const __m512i low = SubsetSums(Broadcast4<kMasked>(x, left));
+    const __m512i high =
+        _mm512_dpbusd_epi32(low, _mm512_set1_epi32(1), Broadcast4<kMasked>(x + 4, left - 4));
+    const __m512i sums = _mm512_packs_epi32(low, high);
+    _mm512_store_si512(table, sums);
+    if (kRegisters == 2) {
+      const int fifth = kMasked && left < 6 ? 0 : x[5];
+      _mm512_store_si512(
+          table + 64, _mm512_add_epi16(sums, _mm512_set1_epi16(static_cast<short>(fifth))));
+    }
+  }
+};
+
+// All subsets of four channels and of the next four.
+struct FoldedTable {
+  static constexpr int kBytes = 64;
+
+  template <bool kMasked>
+  static inline __attribute__((always_inline)) __m512i Sums(const int8_t* x, int left) {
+    return _mm512_packs_epi32(SubsetSums(Broadcast4<kMasked>(x, left)),
+                              SubsetSums(Broadcast4<kMasked>(x + 4, left - 4)));
+  }
+  template <bool kMasked>
+  inline __attribute__((always_inline)) void Make(const int8_t* x, int left, char* table) const {
+    _mm512_store_si512(table, Sums<kMasked>(x, left));
+  }
+};
+
+// Some subsets of eight channels: each the sum of one of the first four and one of the next four.
+template <int kRegisters>
+struct SplitTable {
+  static constexpr int kBytes = kRegisters * 64;
+  __m512i first[kRegisters], second[kRegisters];
+
+  explicit SplitTable(const TableRecipe& recipe) {
+    for (int i = 0; i < kRegisters; ++i) {
+      first[i] = _mm512_load_si512(recipe.split[0][i]);
+      second[i] = _mm512_load_si512(recipe.split[1][i]);
+    }
+  }
+  template <bool kMasked>
+  inline __attribute__((always_inline)) void Make(const int8_t* x, int left, char* table) const {
+    const __m512i sums = FoldedTable::Sums<kMasked>(x, left);
+    for (int i = 0; i < kRegisters; ++i) {
+      _mm512_store_si512(table + i * 64,
+                         _mm512_add_epi16(_mm512_permutexvar_epi16(first[i], sums),
+                                          _mm512_permutexvar_epi16(second[i], sums)));
+    }
+  }
+};
 
 // Columns [inside, right) of a row are input pixels, those from `masked` on near the input's end.
 struct Columns {
@@ -67,16 +114,16 @@ Columns FindColumns(const TableRow& r) {
 
 // All tables of one pixel. kGroups: how many, where that is known and few; a loop over few would be
 // left too often to be predicted.
-template <int kRegisters, bool kFolded, int kGroups, bool kMasked>
-inline __attribute__((always_inline)) void BuildPixel(const TableRow& r, const int8_t* pixel,
-                                                      char* table) {
+template <bool kMasked, int kGroups, typename Table>
+inline __attribute__((always_inline)) void BuildPixel(const TableRow& r, const Table& maker,
+                                                      const int8_t* pixel, char* table) {
   const int channels = r.recipe->channels;
   for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end; ++unit) {
     const int8_t* x = pixel + unit->channel;
     int left = unit->count;
     for (int g = kGroups != 0 ? kGroups : unit->groups; g > 0; --g) {
-      BuildTable<kRegisters, kFolded, kMasked>(x, left, table);
-      table += kRegisters * 64;
+      maker.template Make<kMasked>(x, left, table);
+      table += Table::kBytes;
       x += channels;
       left -= channels;
     }
@@ -84,8 +131,8 @@ inline __attribute__((always_inline)) void BuildPixel(const TableRow& r, const i
   }
 }
 
-template <int kRegisters, bool kFolded, int kGroups>
-void Build(const TableRow& row) {
+template <int kGroups, typename Table>
+void Build(const TableRow& row, const Table& maker) {
   const Columns c = FindColumns(row);
   const TableRow r = row;  // a copy that stores to tables cannot change
   const int8_t* padding = static_cast<const int8_t*>(r.padding);
@@ -93,27 +140,29 @@ void Build(const TableRow& row) {
   char* table = r.tables;
   int column = 0;
   for (; column < c.inside; ++column, table += r.column_bytes) {
-    BuildPixel<kRegisters, kFolded, kGroups, false>(r, padding, table);
+    BuildPixel<false, kGroups>(r, maker, padding, table);
   }
   for (; column < c.masked; ++column, table += r.column_bytes, pixel += c.step) {
-    BuildPixel<kRegisters, kFolded, kGroups, false>(r, pixel, table);
+    BuildPixel<false, kGroups>(r, maker, pixel, table);
   }
   for (; column < c.right; ++column, table += r.column_bytes, pixel += c.step) {
-    BuildPixel<kRegisters, kFolded, kGroups, true>(r, pixel, table);
+    BuildPixel<true, kGroups>(r, maker, pixel, table);
   }
   for (; column < r.columns; ++column, table += r.column_bytes) {
-    BuildPixel<kRegisters, kFolded, kGroups, false>(r, padding, table);
+    BuildPixel<false, kGroups>(r, maker, padding, table);
   }
 }
 
 }  // namespace
 
 void BuildDotTables(const TableRow& r) {
+  const bool two = r.recipe->registers == 2;
   if (r.recipe->folded) {
     const bool pair = r.unit_count == 1 && r.units[0].groups == 2;
-    return pair ? Build<1, true, 2>(r) : Build<1, true, 0>(r);
+    return pair ? Build<2>(r, FoldedTable()) : Build<0>(r, FoldedTable());
   }
-  return r.recipe->registers == 2 ? Build<2, false, 0>(r) : Build<1, false, 0>(r);
+  if (r.recipe->full) return two ? Build<0>(r, FullTable<2>()) : Build<0>(r, FullTable<1>());
+  return two ? Build<0>(r, SplitTable<2>(*r.recipe)) : Build<0>(r, SplitTable<1>(*r.recipe));
 }
 
 }  // namespace tf_signbin

@@ -44,6 +44,9 @@ struct TableRecipe {
   alignas(64) uint16_t low[kUnitGroupsI8][32] = {};
   alignas(64) uint16_t high[kUnitGroupsI8][2][32] = {};
   alignas(64) uint32_t lanes_f32[2][kMaxTableTerms][16] = {};
+  // Dot-product tables of up to 8 channels that are not full: where a folded table holds the part
+  // of an entry among the first four channels and that among the others, [part][half].
+  alignas(64) uint16_t split[2][2][32] = {};
 };
 
 // Where an int8 table of all subsets holds one: channel 4 takes bit 2 of the position, channels 2
@@ -139,7 +142,7 @@ struct PermuteOps {
 };
 
 const PermuteOps& PermuteOpsI8();
-void BuildDotTables(const TableRow& row);  // all subsets of 5 or 6 channels, or folded; needs VNNI
+void BuildDotTables(const TableRow& row);  // for PermutePlan::dot_tables; needs VNNI
 void FlushFoldedI8(const Flush& flush);
 const PermuteOps& PermuteOpsF32();
 

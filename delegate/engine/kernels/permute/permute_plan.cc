@@ -137,6 +137,14 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
   return s.batch * (s.out_h * row_ns + rows * columns * static_cast<double>(groups) * table_ns);
 }
 
+// Dot products make tables of all subsets of five or six channels; and of any of eight, which pays
+// where an entry has more than two.
+bool CanUseDots(const PackedFilters& filters, const Dictionary& dictionary) {
+  if (filters.kind != WeightKind::kTwoValued) return false;
+  return dictionary.full ? dictionary.channels >= 5
+                         : dictionary.channels <= 8 && dictionary.terms > 2;
+}
+
 Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   const bool int8 = problem.type == DataType::kInt8;
   const ConvShape& s = problem.shape;
@@ -153,7 +161,7 @@ Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
     Tables tables;
     tables.registers = registers;
     tables.dictionary = ChooseDictionary(*problem.filters, (int8 ? 32 : 16) * registers, group);
-    tables.dots = vnni && int8 && tables.dictionary.full && tables.dictionary.channels >= 5;
+    tables.dots = vnni && int8 && CanUseDots(*problem.filters, tables.dictionary);
     consider(std::move(tables));
   }
   if (vnni && int8 && group == 0 && s.out_c <= kFoldedFilters &&
