@@ -2,6 +2,7 @@
 
     python examples/codesign.py --quick          # under 10 minutes on 2 cores
     python examples/codesign.py                  # some hours; continues where it was stopped
+    python examples/codesign.py --random_filters # the layers' time alone, without training
 
 Full precision, tfmot's int8 training, binary, ternary and signed-binary weights with and without
 background and pattern, at several widths, over three seeds, on glyphs and digits. Writes a
@@ -25,6 +26,7 @@ flags.DEFINE_bool("quick", False, "A small version: one width, two seeds, fewer 
 flags.DEFINE_string("out", "out/codesign", "Folder for runs and report.")
 flags.DEFINE_list("seeds", None, "Seeds; default 0,1,2 (quick: 0,1).")
 flags.DEFINE_bool("report_only", False, "Measure and report what is trained already.")
+flags.DEFINE_bool("random_filters", False, "Only measure the layers, with random filters.")
 flags.DEFINE_string("report_dir", None, "Folder of the report; default: inside --out.")
 flags.DEFINE_float("seconds", None, "Measuring time for each contender; default 2 (quick: 0.5).")
 
@@ -37,9 +39,12 @@ def main(argv: list[str]) -> None:
     study = points.quick_study() if FLAGS.quick else points.full_study()
     default = points.SEEDS[:2] if FLAGS.quick else points.SEEDS
     seeds = [int(s) for s in FLAGS.seeds] if FLAGS.seeds else list(default)
+    seconds = FLAGS.seconds or (0.5 if FLAGS.quick else 2.0)
+    if FLAGS.random_filters:
+        _show_random(study, measure.measure_random(study, seconds))
+        return
     if not FLAGS.report_only:
         _train(study, seeds, out)
-    seconds = FLAGS.seconds or (0.5 if FLAGS.quick else 2.0)
     measure.measure(study, seeds[0], out, seconds)
     groups = report.collect(study, seeds, out)
     console = Console()
@@ -59,6 +64,26 @@ def _train(study: list[points.Point], seeds: list[int], out: Path) -> None:
             train.train_teacher(group[0], seed, data[group[0].task], out, progress)
             for point in group:
                 train.run(point, seed, data[point.task], out, progress)
+
+
+def _show_random(study: list[points.Point], times: dict[str, dict[int, float]]) -> None:
+    header = ["weights"]
+    for scale in measure.IMAGE_SCALES:
+        image = f" ({scale}x image)" if scale != 1 else ""
+        header += [f"layers us{image}", f"vs binary{image}", f"vs XNNPACK int8{image}"]
+    for group in dict.fromkeys(point.group for point in study):
+        rows = []
+        for point in (p for p in study if p.group == group):
+            dense = times[measure.dense_key(point)]
+            own = dense if point.method.weights == "full_precision" else times[point.key]
+            binary = next(
+                times[p.key] for p in study if p.group == group and p.method.weights == "binary"
+            )
+            cells = [point.method.label]
+            for scale, us in own.items():
+                cells += [f"{us:.1f}", f"{binary[scale] / us:.2f}x", f"{dense[scale] / us:.2f}x"]
+            rows.append(cells)
+        tables.show(Console(), f"{group}, random filters", header, rows)
 
 
 if __name__ == "__main__":

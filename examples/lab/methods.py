@@ -9,6 +9,7 @@ import numpy as np
 
 import tf_signbin
 from lab.keras import keras, tf
+from tf_signbin.benchmark.weights import WeightSpec
 from tf_signbin.train.quantizers import WeightQuantizer
 
 WEIGHTS = ("full_precision", "binary", "ternary", "signed_binary")
@@ -68,6 +69,17 @@ class Method:
             if field.name not in ("weights", "background", "pattern") and value != field.default:
                 words.append(f"{field.name}-{value}")
         return "-".join(words)
+
+    def weight_spec(self) -> WeightSpec:
+        """Random filters that take as long to run."""
+        if self.weights == "full_precision":
+            return WeightSpec("dense")
+        if self.weights != "signed_binary":
+            return WeightSpec(self.weights)
+        # Trained filters leave some of a pattern's places empty: densities of docs/codesign.md.
+        pattern = self.pattern or (0, 0)
+        density = min(0.34, 0.94 * pattern[0] / pattern[1]) if self.pattern else 0.34
+        return WeightSpec(density=density, pattern=pattern, background=self.background != "none")
 
     def quantizer(self) -> WeightQuantizer | None:
         """The quantizer of the 3x3 convolutions, None for full precision."""

@@ -127,3 +127,14 @@ def test_study_trains_measures_and_resumes(tmp_path, monkeypatch):
         assert values["layers_us"]["1"] < values["layers_us"]["4"]
     (rows,) = report.collect(study, (0,), tmp_path).values()
     assert len(rows) == 3
+
+
+def test_random_filters_are_measured_without_training():
+    """Every network, and XNNPACK on the same shapes, at each image size."""
+    study = [points.Point(points.DIGITS, m, 0.5) for m in points.MAIN]
+    times = measure.measure_random(study, seconds=0.01)
+    keys = {measure.dense_key(study[0]), *(p.key for p in study[1:])}
+    assert set(times) == keys
+    for us in times.values():
+        assert list(us) == list(measure.IMAGE_SCALES)
+        assert us[4] > us[1] > 0

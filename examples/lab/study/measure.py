@@ -20,10 +20,11 @@ import numpy as np
 from lab import deploy
 from lab.progress import StepProgress
 from lab.study.points import Point
-from lab.study.train import folder_of, read_result
+from lab.study.train import Filters, folder_of, layer_shapes, read_result
 from tf_signbin.benchmark.contenders import Settings, ours, xnnpack
 from tf_signbin.benchmark.graph import INT8, GraphBuilder
 from tf_signbin.benchmark.timing import interleave
+from tf_signbin.benchmark.weights import int8_filters
 
 # Sides of the images, as multiples of the task's.
 IMAGE_SCALES = (1, 4)
@@ -88,6 +89,38 @@ def _networks(
         results[key] = {"network_us": 1e3 * ms, "layers_us": {}, "kernels": {}}
 
 
+def measure_random(points: Sequence[Point], seconds: float) -> dict[str, dict[int, float]]:
+    """The quantized layers' time with random filters instead of trained ones.
+
+    Shapes, kind, background and pattern decide the time, so this tells what a change of the engine
+    does to the study without training its networks again.
+
+    Returns:
+      key of the point -> {scale: us}, and dense_key(point) for XNNPACK int8.
+    """
+    groups: dict[str, list[Point]] = defaultdict(list)
+    for point in points:
+        groups[point.group].append(point)
+    totals: dict[str, dict[int, float]] = defaultdict(dict)
+    with StepProgress("measuring", len(groups) * len(IMAGE_SCALES)) as progress:
+        for group, members in groups.items():
+            shapes = layer_shapes(members[0])
+            filters = {p.key: _random_filters(p, shapes) for p in members}
+            for scale in IMAGE_SCALES:
+                progress.step(f"{group}, images x{scale}")
+                for key, us in _sum_layers(members, filters, seconds, scale)[0].items():
+                    totals[key][scale] = us
+    return totals
+
+
+def _random_filters(point: Point, shapes: Filters) -> Filters:
+    spec, rng = point.method.weight_spec(), np.random.default_rng(0)
+    return {
+        name: array if name.endswith("/input") else int8_filters(rng, array.shape, spec)
+        for name, array in shapes.items()
+    }
+
+
 def _layers(
     group: str,
     points: list[Point],
@@ -97,9 +130,18 @@ def _layers(
     scale: int,
     results: dict[str, Any],
 ) -> None:
-    """Sums the medians of single-layer models with the trained filters."""
-    settings = Settings()
     filters = {p.key: dict(np.load(folder_of(out, p, seed) / "layers.npz")) for p in points}
+    totals, kernels = _sum_layers(points, filters, seconds, scale)
+    for key, total in totals.items():
+        results[key]["layers_us"][str(scale)] = total
+        results[key]["kernels"][str(scale)] = kernels[key]
+
+
+def _sum_layers(
+    points: list[Point], filters: dict[str, Filters], seconds: float, scale: int
+) -> tuple[dict[str, float], dict[str, list[str]]]:
+    """Sums the medians of single-layer models, microseconds; also the kernels' names."""
+    settings = Settings()
     names = [n for n in next(iter(filters.values())) if not n.endswith("/input")]
     totals: dict[str, float] = defaultdict(float)
     kernels: dict[str, list[str]] = defaultdict(list)
@@ -110,16 +152,14 @@ def _layers(
             side, stride = (int(v) for v in filters[point.key][f"{name}/input"])
             model = _single_layer(weights, side * scale, stride)
             if _is_dense(point):
-                contenders[f"{group}-{XNNPACK_INT8}"] = xnnpack(model, settings)
+                contenders[dense_key(point)] = xnnpack(model, settings)
             else:
                 interpreter, contenders[point.key] = ours(model, settings)
                 kernels[point.key].append(interpreter.claimed_layers[0].kernel)
         budget = seconds * len(contenders) / len(names)
         for key, timing in interleave(contenders, seconds=budget, rounds=(50, 20_000)).items():
             totals[key] += 1e3 * timing.median_ms
-    for key, total in totals.items():
-        results[key]["layers_us"][str(scale)] = total
-        results[key]["kernels"][str(scale)] = kernels[key]
+    return totals, kernels
 
 
 def _single_layer(weights: np.ndarray, side: int, stride: int) -> bytes:

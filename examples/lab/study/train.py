@@ -20,6 +20,9 @@ from lab.methods import effectual, is_quantizable, quantized_weights
 from lab.progress import RunProgress
 from lab.study.points import Point, Task
 
+# Of the quantized layers: int8 filters [Co, KH, KW, Ci], and under a layer's name + "/input" the
+# height (or width) of its input and the stride.
+Filters = dict[str, np.ndarray]
 RESULT = "result.json"
 _WEIGHTS = "float.weights.h5"
 
@@ -123,14 +126,22 @@ def _finish(folder: Path, result: dict[str, Any]) -> None:
     os.replace(part, folder / RESULT)
 
 
-def _save_layers(model: Any, path: Path) -> None:
-    """The quantized layers as int8 filters, with what is needed to measure each alone.
-
-    For every layer: int8 [Co, KH, KW, Ci], and under its name + '/input' height, channels, stride.
-    Full precision keeps its layers' shapes with rounded weights.
-    """
-    quantized = quantized_weights(model)
+def layer_shapes(point: Point) -> Filters:
+    """The quantized layers of a point's network; the filters hold zeros."""
+    data = load_data(point.task)
     arrays = {}
+    for layer in _build(point, 0, data).layers:
+        if is_quantizable(layer):
+            kh, kw, ci, co = layer.kernel.shape
+            arrays[layer.name] = np.zeros((co, kh, kw, ci), np.int8)
+            arrays[f"{layer.name}/input"] = np.array([layer.input_shape[1], layer.strides[0]])
+    return arrays
+
+
+def _save_layers(model: Any, path: Path) -> None:
+    """The quantized layers as Filters; full precision keeps its shapes with rounded weights."""
+    quantized = quantized_weights(model)
+    arrays: Filters = {}
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
         if not is_quantizable(inner):
