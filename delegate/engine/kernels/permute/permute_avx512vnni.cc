@@ -20,9 +20,9 @@ inline __m512i Broadcast4(const int8_t* x, int left) {
 
 // In lane l the sum of the subset of four channels whose bits are l.
 inline __m512i SubsetSums(__m512i channels) {
-  const __m512i subsets = _mm512_setr_epi32(
-      0, 1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101, 0x1000000, 0x1000001, 0x1000100,
-      0x1000101, 0x1010000, 0x1010001, 0x1010100, 0x1010101);
+  const __m512i subsets = _mm512_setr_epi32(0, 1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101,
+                                            0x1000000, 0x1000001, 0x1000100, 0x1000101, 0x1010000,
+                                            0x1010001, 0x1010100, 0x1010101);
   return _mm512_dpbusd_epi32(_mm512_setzero_si512(), subsets, channels);
 }
 
@@ -43,8 +43,8 @@ struct FullTable {
     _mm512_store_si512(table, sums);
     if (kRegisters == 2) {
       const int fifth = kMasked && left < 6 ? 0 : x[5];
-      _mm512_store_si512(
-          table + 64, _mm512_add_epi16(sums, _mm512_set1_epi16(static_cast<short>(fifth))));
+      _mm512_store_si512(table + 64,
+                         _mm512_add_epi16(sums, _mm512_set1_epi16(static_cast<short>(fifth))));
     }
   }
 };
