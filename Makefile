@@ -9,7 +9,7 @@ export TF_SIGNBIN_BUILD_DIR := build/dev
 BUILD := $(TF_SIGNBIN_BUILD_DIR)
 
 .PHONY: help setup demo test test-all ctest pytest lint format docs results bazel-test wheel clean \
-  asan-build ubsan-build tsan-build asan ubsan tsan fuzz matrix cross-test
+  asan-build ubsan-build tsan-build asan ubsan tsan fuzz fuzz-models fuzz-convert matrix cross-test
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,14 @@ fuzz: asan-build  ## libFuzzer over hostile operators for SECONDS=300 (needs cla
 	@$(SANITIZED)/asan/fuzz/write_seeds $(SANITIZED)/corpus 400
 	@$(SANITIZED)/asan/fuzz/op_fuzz -max_total_time=$(SECONDS) -max_len=16384 -timeout=20 \
 	  -print_final_stats=1 -artifact_prefix=$(SANITIZED)/ $(SANITIZED)/corpus
+
+fuzz-models: setup  ## mutated .tflite files in the real runtime for SECONDS=300
+	@$(PY) tools/fuzz_models.py --seconds $(SECONDS)
+
+fuzz-convert: setup  ## libFuzzer (atheris) over the converter and the inspector for SECONDS=300
+	@$(PY) -c "import atheris" 2>/dev/null || \
+	  $(PY) -m pip install --quiet --disable-pip-version-check "atheris>=2.3,<4"
+	@$(PY) tools/fuzz_convert.py -max_total_time=$(SECONDS) -print_final_stats=1
 
 ARCH ?= aarch64
 cross-test: setup  ## C++ tests and real runtimes on emulated Arm cores; ARCH=aarch64 or armv7
