@@ -9,7 +9,8 @@ export TF_SIGNBIN_BUILD_DIR := build/dev
 BUILD := $(TF_SIGNBIN_BUILD_DIR)
 
 .PHONY: help setup demo test test-all ctest pytest lint format docs results bazel-test wheel clean \
-  asan-build ubsan-build tsan-build asan ubsan tsan fuzz fuzz-models fuzz-convert matrix cross-test
+  asan-build ubsan-build tsan-build asan ubsan tsan fuzz fuzz-models fuzz-convert \
+  matrix cross-test android-check
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -93,6 +94,9 @@ fuzz-convert: setup  ## libFuzzer (atheris) over the converter and the inspector
 ARCH ?= aarch64
 cross-test: setup  ## C++ tests and real runtimes on emulated Arm cores; ARCH=aarch64 or armv7
 	@$(PY) tools/cross_test.py $(ARCH)
+
+android-check: setup  ## build for Android (without an NDK: with stand-ins) and check the libraries
+	@$(PY) tools/android_check.py
 
 matrix: setup  ## one delegate and one model under every supported TFLite runtime
 	@$(PY) tools/matrix.py

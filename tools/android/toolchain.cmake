@@ -1,0 +1,32 @@
+# Stands for the NDK's android.toolchain.cmake where there is no NDK, with the same options and the
+# compiler and linker of Debian's clang-19 and lld-19. standin.py puts it where the NDK has its own.
+set(CMAKE_SYSTEM_NAME Linux)
+set(ANDROID ON)
+if(ANDROID_ABI STREQUAL "arm64-v8a")
+  set(CMAKE_SYSTEM_PROCESSOR aarch64)
+  set(target aarch64-linux-android)
+elseif(ANDROID_ABI STREQUAL "armeabi-v7a")
+  set(CMAKE_SYSTEM_PROCESSOR armv7-a)
+  set(target armv7a-linux-androideabi)
+  set(arm -mthumb)
+else()
+  message(FATAL_ERROR "ANDROID_ABI=${ANDROID_ABI}: use arm64-v8a or armeabi-v7a")
+endif()
+if(NOT ANDROID_STL STREQUAL "c++_static")
+  message(FATAL_ERROR "ANDROID_STL=${ANDROID_STL}: the stand-in has only c++_static")
+endif()
+string(REPLACE "android-" "" api ${ANDROID_PLATFORM})
+get_filename_component(root ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
+set(sysroot ${root}/sysroot/${ANDROID_ABI})
+
+set(CMAKE_C_COMPILER clang-19)
+set(CMAKE_CXX_COMPILER clang++-19)
+set(CMAKE_C_COMPILER_TARGET ${target}${api})
+set(CMAKE_CXX_COMPILER_TARGET ${target}${api})
+set(CMAKE_CXX_FLAGS_INIT "-nostdlibinc -nostdinc++ ${arm} -isystem ${sysroot}/include/c++/v1 \
+-isystem ${sysroot}/include")
+set(CMAKE_C_FLAGS_INIT "-nostdlibinc ${arm} -isystem ${sysroot}/include")
+set(CMAKE_SHARED_LINKER_FLAGS_INIT "-fuse-ld=lld-19 -nostdlib -L${sysroot}/lib")
+set(CMAKE_CXX_STANDARD_LIBRARIES "-lc++_static -lbuiltins -lm -ldl -lc")
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)  # there are no start files for programs
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES ANDROID_ABI ANDROID_PLATFORM ANDROID_STL)
