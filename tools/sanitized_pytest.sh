@@ -22,8 +22,7 @@ esac
 export ASAN_OPTIONS="log_path=$PWD/$logs/log:detect_leaks=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
 export LSAN_OPTIONS="exitcode=0:report_objects=0"
 export UBSAN_OPTIONS="log_path=$PWD/$logs/log:print_stacktrace=1"
-# A fork of a process with threads is part of the tests.
-export TSAN_OPTIONS="log_path=$PWD/$logs/log:die_after_fork=0"
+export TSAN_OPTIONS="log_path=$PWD/$logs/log"
 status=0
 # Thread sanitizer's shadow memory needs the address space as it is without randomisation.
 LD_PRELOAD=$runtime TF_SIGNBIN_DELEGATE=$PWD/$library setarch -R \

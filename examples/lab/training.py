@@ -6,6 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import io
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,10 @@ class EpochLog(keras.callbacks.Callback):
         write_file(self._file, text.getvalue().encode())
 
 
+class CheckpointError(RuntimeError):
+    """A run cannot save its state, or cannot go on from what it saved; says what to do."""
+
+
 class Checkpoints(keras.callbacks.Callback):
     """Model, optimiser and number of finished epochs, after each epoch; the last two are kept.
 
@@ -152,21 +157,67 @@ class Checkpoints(keras.callbacks.Callback):
         )
         # Every worker must take part in saving; all but the chief write where nobody reads.
         own = "checkpoints" if is_chief() else f"checkpoints_worker_{_task_id()}"
-        self._manager = tf.train.CheckpointManager(state, str(folder / own), max_to_keep=2)
+        self._folder = folder / own
+        self._set_damaged_list_aside()
+        self._manager = tf.train.CheckpointManager(state, str(self._folder), max_to_keep=2)
         self._state = state
 
     def restore(self) -> int:
-        """Restores the newest checkpoint; returns the number of epochs that it has behind it."""
-        if self._manager.latest_checkpoint:
-            status = self._state.restore(self._manager.latest_checkpoint)
-            with contextlib.suppress(AttributeError):
-                status.expect_partial()
-            status.assert_existing_objects_matched()
-        return int(self._epochs.numpy())
+        """Restores the newest sound checkpoint; returns the number of epochs it has behind it.
+
+        Raises:
+          CheckpointError: there are checkpoints, and none can be read.
+        """
+        paths = self._saved()
+        for path in paths:
+            try:
+                status = self._state.restore(path)
+                with contextlib.suppress(AttributeError):
+                    status.expect_partial()
+                status.assert_existing_objects_matched()
+            except (tf.errors.OpError, ValueError, IndexError, AssertionError) as error:
+                reason = str(error).strip().splitlines()[0]
+                logging.warning("checkpoint %s cannot be read (%s)", path, reason)
+                continue
+            if path != paths[0]:
+                logging.warning("going on from the checkpoint before, %s", path)
+            return int(self._epochs.numpy())
+        if paths:
+            raise CheckpointError(
+                f"none of the checkpoints in {self._folder} can be read, or they belong to another "
+                "model; delete that folder to train from the beginning"
+            )
+        return 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epochs.assign(epoch + 1)
-        self._manager.save()
+        try:
+            self._manager.save()
+        except (tf.errors.OpError, OSError) as error:
+            raise CheckpointError(
+                f"epoch {epoch + 1} cannot be saved in {self._folder}: "
+                f"{str(error).strip().splitlines()[0]}. Earlier checkpoints are kept; make room or "
+                "give it write permission, and run the same command again to go on."
+            ) from error
+
+    def _set_damaged_list_aside(self) -> None:
+        """TensorFlow's list of checkpoints is a convenience: their files say the same."""
+        path = self._folder / "checkpoint"
+        try:
+            sound = tf.train.get_checkpoint_state(str(self._folder)) is not None
+        except UnicodeDecodeError:
+            sound = False
+        if path.exists() and not sound:
+            logging.warning("%s cannot be read; it is now %s.damaged", path, path.name)
+            path.rename(path.with_name("checkpoint.damaged"))
+
+    def _saved(self) -> list[str]:
+        """Newest first, by their files: the list that TensorFlow keeps may be damaged itself."""
+        numbered = {
+            int(path.stem.rpartition("-")[2]): str(path.with_suffix(""))
+            for path in self._folder.glob("ckpt-*.index")
+        }
+        return [numbered[number] for number in sorted(numbered, reverse=True)]
 
 
 def _task_id() -> int:

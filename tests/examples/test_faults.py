@@ -1,0 +1,154 @@
+"""Training and conversion while the disk fails: nothing is lost, the message says what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lab import datasets, resnet, training
+from lab.keras import keras
+from lab.recipes import Recipe
+
+from tests.convert.test_rewrite import int8_conv
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")
+
+
+def model(seed=0):
+    keras.utils.set_random_seed(seed)
+    return resnet.build("resnet8", (8, 8, 1), 10, resnet.Options(width=0.25))
+
+
+def train(digits, folder, epochs=3, seed=0):
+    recipe = Recipe(epochs, 64, "adam", 4e-3, "cosine", 1e-4)
+    return training.train(model(seed), digits, recipe, 7, training.Run(folder))
+
+
+@pytest.mark.slow
+class TestCheckpoints:
+    @pytest.fixture
+    def run(self, digits, tmp_path):
+        """A run of two epochs, with the checkpoints of both."""
+        train(digits, tmp_path, 2)
+        assert len(list((tmp_path / "checkpoints").glob("*.index"))) == 2
+        return tmp_path
+
+    @pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
+    @pytest.mark.parametrize("damage", ["truncated", "overwritten"])
+    def test_a_damaged_one_is_named_and_the_one_before_serves(
+        self, run, digits, caplog, suffix, damage
+    ):
+        path = run / "checkpoints" / f"ckpt-2{suffix}"
+        size = path.stat().st_size
+        path.write_bytes(path.read_bytes()[: size // 2] if damage == "truncated" else b"x" * size)
+        history = train(digits, run, 3, seed=99)
+        assert [row["epoch"] for row in history] == [1, 2, 3]
+        assert "ckpt-2 cannot be read" in caplog.text
+        assert "going on from the checkpoint before" in caplog.text
+
+    def test_a_damaged_list_is_not_needed(self, run, digits):
+        (run / "checkpoints" / "checkpoint").write_bytes(b"\xff\x00nonsense")
+        history = train(digits, run, 3, seed=99)
+        assert [row["epoch"] for row in history] == [1, 2, 3]
+        assert history[0]["loss"] != history[2]["loss"]
+
+    def test_none_left_is_an_error_that_keeps_the_files(self, run, digits):
+        for path in (run / "checkpoints").glob("*.index"):
+            path.write_bytes(b"x" * 100)
+        before = sorted(p.name for p in (run / "checkpoints").iterdir())
+        with pytest.raises(training.CheckpointError, match=r"checkpoints can be read.*delete that"):
+            train(digits, run, 3)
+        assert sorted(p.name for p in (run / "checkpoints").iterdir()) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of some hundred kilobytes, and a function that makes it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a file system needs root")
+    yield (
+        folder,
+        lambda: subprocess.run(["mount", "-o", "remount,size=50m", str(folder)], check=True),
+    )
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_full_disk_while_saving(small_disk, digits):
+    """The first checkpoints fit, a later one does not; with more room the run goes on."""
+    folder, grow = small_disk
+    train(digits, folder, 1)
+    filler = folder / "filler"
+    used = os.statvfs(folder)
+    filler.write_bytes(b"x" * max(0, (used.f_bavail - 4) * used.f_frsize))
+    with pytest.raises(training.CheckpointError, match=rf"epoch 2 cannot be saved in {folder}"):
+        train(digits, folder, 3)
+    grow()
+    history = train(digits, folder, 3, seed=99)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+
+
+def test_full_disk_while_converting(small_disk):
+    folder, _ = small_disk
+    source = folder.parent / "model.tflite"
+    source.write_bytes(int8_conv())
+    target = folder / "packed.tflite"
+    target.write_bytes(b"the old file")
+    space = os.statvfs(folder)
+    (folder / "filler").write_bytes(b"x" * (space.f_bavail * space.f_frsize))
+    result = convert(source, target)
+    assert result.returncode == 1
+    assert "No space left on device" in result.stderr
+    assert target.read_bytes() == b"the old file"
+    assert sorted(p.name for p in folder.iterdir()) == ["filler", "packed.tflite"]
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    source = tmp_path / "model.tflite"
+    source.write_bytes(int8_conv())
+    # /proc takes no files, root or not.
+    result = convert(source, Path("/proc/packed.tflite"))
+    assert result.returncode == 1
+    assert "/proc" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def convert(source, target, **options):
+    command = [sys.executable, "-m", "tf_signbin", "convert", str(source), "-o", str(target)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.mark.slow
+def test_killed_conversions_leave_the_old_file(tmp_path):
+    """Killed at any moment: the target is the old file or a whole new one."""
+    source, target = tmp_path / "model.tflite", tmp_path / "packed.tflite"
+    source.write_bytes(int8_conv())
+    assert convert(source, target).returncode == 0
+    new = target.read_bytes()
+    command = [sys.executable, "-m", "tf_signbin", "convert", str(source), "-o", str(target)]
+    start = time.monotonic()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    duration = time.monotonic() - start
+    states = set()
+    for moment in np.linspace(0.5, 1.05, 12):
+        target.write_bytes(b"the old file")
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moment * duration)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        content = target.read_bytes()
+        assert content in (b"the old file", new)
+        states.add(content == new)
+    assert False in states
