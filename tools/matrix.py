@@ -1,16 +1,19 @@
-"""Runs the same delegate on the same models in every supported TFLite runtime; prints a table.
+"""Every supported TFLite runtime and TensorFlow; prints a table.
 
     python tools/matrix.py [--venvs .cache/matrix] [--only tflite-runtime==2.14.0 ...]
 
-Each runtime has a virtual environment, made when it is missing. The expected results come from the
-calling Python's runtime, int8 from its builtin reference kernels and float32 from NumPy in float64.
-The library is $TF_SIGNBIN_DELEGATE, or the newest build.
+Runtimes: the same delegate on the same models. The expected results come from the calling Python's
+runtime, int8 from its builtin reference kernels and float32 from NumPy in float64. The library is
+$TF_SIGNBIN_DELEGATE, or the newest build. TensorFlows, oldest and newest: the tests of training,
+which convert what they train. Each has a virtual environment, made when it is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,16 @@ RUNTIMES = {
     "ai-edge-litert==2.0.3": [],
     "ai-edge-litert==2.3.0": [],
 }
+# The oldest and the newest TensorFlow that train, each with its Keras 2 and its tfmot.
+TRAINING = {
+    "training, TensorFlow 2.16": [
+        "tensorflow-cpu==2.16.2", "tf-keras==2.16.0", "tensorflow-model-optimization==0.8.0",
+    ],
+    "training, TensorFlow 2.21": [
+        "tensorflow-cpu==2.21.0", "tf-keras==2.21.0", "tensorflow-model-optimization==0.8.1",
+    ],
+}  # fmt: skip
+TEST_PACKAGES = ["ai-edge-litert==2.3.0", "pytest", "hypothesis", "rich"]
 LAYERS = 60  # of each type
 WORKER = """
 import sys, numpy as np
@@ -86,14 +99,27 @@ def write_cases(path: Path, library: Path) -> None:
     np.savez(path, **cases)
 
 
-def prepare(folder: Path, package: str) -> Path:
-    python = folder / package / "bin" / "python"
-    if not (folder / package / "ready").exists():
-        venv.create(folder / package, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "-q", package, *RUNTIMES[package]]
-        subprocess.run(command, check=True)
-        (folder / package / "ready").touch()
+def prepare(folder: Path, name: str, requirements: list[str]) -> Path:
+    """The Python of a virtual environment that holds the requirements."""
+    folder = folder / re.sub(r"[^\w.=-]+", "-", name)
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        command = [str(python), "-m", "pip", "install", "-q", *requirements]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        (folder / "ready").touch()
     return python
+
+
+def run_training(python: Path) -> tuple[bool, str]:
+    """Whether the tests of training pass there, and pytest's last line."""
+    run = subprocess.run(
+        [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider",
+         "tests/train"],
+        cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    return run.returncode == 0, run.stdout.strip().splitlines()[-1]
 
 
 def run_cases(python: Path | str, cases: Path, library: Path, runtime: str = "auto") -> str:
@@ -110,27 +136,41 @@ def run_cases(python: Path | str, cases: Path, library: Path, runtime: str = "au
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venvs", type=Path, default=ROOT / ".cache" / "matrix")
-    parser.add_argument("--only", nargs="+", choices=list(RUNTIMES), default=list(RUNTIMES))
+    parser.add_argument("--only", nargs="+", choices=[*RUNTIMES, *TRAINING])
+    parser.add_argument("--json", type=Path, help="write the table there too")
     arguments = parser.parse_args()
     try:
         library = native_library()
     except FileNotFoundError as error:
         parser.error(str(error))
+    chosen = arguments.only or [*RUNTIMES, *TRAINING]
+    results: dict[str, str] = {}
     failed = False
+
+    def tell(name: str, good: bool, text: str) -> None:
+        nonlocal failed
+        failed |= not good
+        results[name] = text
+        print(f"{name:<28}{text}", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
         cases = Path(folder) / "cases.npz"
-        write_cases(cases, library)
-        print(f"{'runtime':<26}right of {2 * LAYERS}", flush=True)
-        for package in arguments.only:
+        if any(name in RUNTIMES for name in chosen):
+            write_cases(cases, library)
+        for name in chosen:
+            requirements = [*TRAINING.get(name, [name]), *RUNTIMES.get(name, TEST_PACKAGES)]
             try:
-                python = prepare(arguments.venvs, package)
+                python = prepare(arguments.venvs, name, requirements)
             except subprocess.CalledProcessError:
-                print(f"{package:<26}cannot be installed in Python {sys.version.split()[0]}")
-                failed = True
+                tell(name, False, f"cannot be installed in Python {sys.version.split()[0]}")
                 continue
-            right = run_cases(python, cases, library)
-            failed |= right != str(2 * LAYERS)
-            print(f"{package:<26}{right}", flush=True)
+            if name in TRAINING:
+                tell(name, *run_training(python))
+            else:
+                right = run_cases(python, cases, library)
+                tell(name, right == str(2 * LAYERS), f"{right} of {2 * LAYERS} layers right")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
     return failed
 
 

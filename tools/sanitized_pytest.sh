@@ -26,7 +26,7 @@ export TSAN_OPTIONS="log_path=$PWD/$logs/log"
 status=0
 # Thread sanitizer's shadow memory needs the address space as it is without randomisation.
 LD_PRELOAD=$runtime TF_SIGNBIN_DELEGATE=$PWD/$library setarch -R \
-  .venv/bin/python -m pytest -q -p no:cacheprovider "$@" || status=$?
+  .venv/bin/python -m pytest -q -p no:cacheprovider -m "not slow" "$@" || status=$?
 if grep -l libtf_signbin_delegate "$logs"/log.* >/dev/null 2>&1; then
   echo "$sanitizer: reports that name the delegate:" >&2
   grep -h -B30 -A10 -m1 libtf_signbin_delegate "$logs"/log.* | head -100 >&2

@@ -36,5 +36,7 @@ def test_oldest_runtime(cases, delegate_path):
     if python is None:
         if sys.version_info >= (3, 12):
             pytest.skip(f"{OLDEST} exists for Python 3.11 and older only")
-        python = matrix.prepare(matrix.ROOT / ".cache" / "matrix", OLDEST)
+        python = matrix.prepare(
+            matrix.ROOT / ".cache" / "matrix", OLDEST, [OLDEST, *matrix.RUNTIMES[OLDEST]]
+        )
     assert matrix.run_cases(python, cases, delegate_path) == str(2 * matrix.LAYERS)
