@@ -62,10 +62,16 @@ def _groups(axes: Any, result: dict[str, Any]) -> None:
             [g["group"] for g in groups], [g["adds_per_output"] for g in groups],
             "o-", color=_STYLE[series][1], label=f"{label}, density {point['density']:.2f}",
         )  # fmt: skip
-    axes.axhline(
-        result["points"][0]["macs_per_output"], color="#6b7a8f", linestyle=":", label="dense MAC"
-    )
+    dense = result["points"][0]["macs_per_output"]
+    axes.axhline(dense, color="#6b7a8f", linestyle=":")
+    axes.annotate(
+        f"dense: {dense:.0f} MAC", (1, dense), fontsize=8, color="#6b7a8f",
+        xytext=(0, 4), textcoords="offset points",
+    )  # fmt: skip
     axes.set_yscale("log")
+    axes.set_ylim(top=1.4 * dense)
+    axes.yaxis.set_major_formatter("{x:.0f}")
+    axes.yaxis.set_minor_formatter("{x:.0f}")
     axes.set_xlabel("input channels a group")
     axes.set_ylabel("additions per output")
     axes.set_title("Repetition: one table for all filters and taps")
@@ -80,13 +86,16 @@ def _density(axes: Any, result: dict[str, Any], key: str, label: str) -> None:
             [point["density"] for point in points], [point[key] for point in points],
             style, color=colour, markersize=5, label=series.replace("_", "-"),
         )  # fmt: skip
-    for point in result["points"]:
-        if ":" in point["series"]:
-            axes.plot(point["density"], point[key], "*", color=_PATTERN_COLOUR, markersize=11)
-            axes.annotate(
-                point["series"].split()[1], (point["density"], point[key]), fontsize=8,
-                xytext=(4, -10), textcoords="offset points",
-            )  # fmt: skip
+    patterns = sorted(
+        (point for point in result["points"] if ":" in point["series"]), key=lambda p: p["density"]
+    )
+    for number, point in enumerate(patterns):
+        axes.plot(point["density"], point[key], "*", color=_PATTERN_COLOUR, markersize=11)
+        # Neighbours are close: their labels stand below and above in turn.
+        axes.annotate(
+            point["series"].split()[1], (point["density"], point[key]), fontsize=8, ha="center",
+            xytext=(0, 8 if number % 2 else -16), textcoords="offset points",
+        )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     axes.set_xticks([], minor=True)
