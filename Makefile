@@ -94,9 +94,8 @@ fuzz-convert: setup  ## libFuzzer (atheris) over the converter and the inspector
 	  $(PY) -m pip install --quiet --disable-pip-version-check "atheris>=2.3,<4"
 	@$(PY) tools/fuzz_convert.py -max_total_time=$(SECONDS) -print_final_stats=1
 
-ARCH ?= aarch64
 cross-test: setup  ## C++ tests and real runtimes on emulated Arm cores; ARCH=aarch64 or armv7
-	@$(PY) tools/cross_test.py $(ARCH)
+	@$(PY) tools/cross_test.py $(or $(ARCH),aarch64)
 
 android-check: setup  ## build for Android (without an NDK: with stand-ins) and check the libraries
 	@$(PY) tools/android_check.py
@@ -108,8 +107,8 @@ bazel-test: setup  ## build and test with Bazel (Debian: bazel-bootstrap), witho
 	@command -v bazel >/dev/null || { echo "install Bazel: sudo apt-get install bazel-bootstrap"; exit 1; }
 	@PATH=$(CURDIR)/.venv/bin:$$PATH bazel test --jobs=$(JOBS) --test_env=PATH //...
 
-wheel: setup  ## dist/*.whl with the delegate inside
-	@$(PY) -m pip wheel --no-deps -w dist .
+wheel: setup  ## dist/*.whl with the delegate inside; ARCH=x86_64, aarch64 or armv7
+	@$(PY) tools/build_wheel.py $(or $(ARCH),$(shell uname -m))
 
 clean:  ## remove build products (keeps .venv)
 	rm -rf build dist out site *.egg-info tf_signbin/runtime/*.so

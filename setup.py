@@ -2,8 +2,9 @@
 
 Environment:
   TF_SIGNBIN_BUILD_DIR    CMake's build folder (default: build/delegate)
-  TF_SIGNBIN_CMAKE_ARGS   further arguments for CMake's configure step, for example a toolchain file
-  TF_SIGNBIN_PLAT_NAME    platform tag of the wheel, for example linux_aarch64 in a cross build
+  TF_SIGNBIN_CMAKE_ARGS   further arguments for CMake's configure step, for example a preset
+
+`make wheel ARCH=aarch64` builds wheels for other machines (tools/build_wheel.py).
 """
 
 import os
@@ -70,7 +71,6 @@ class AnyPythonWheel(bdist_wheel):
     """The library does not use Python's C API: one wheel a platform serves every Python 3."""
 
     def finalize_options(self):
-        self.plat_name = self.plat_name or os.environ.get("TF_SIGNBIN_PLAT_NAME")
         super().finalize_options()
         self.root_is_pure = False
 

@@ -3,8 +3,8 @@
     python tools/cross_test.py aarch64     or armv7; writes docs/results/cross_test_<arch>.json
 
 Each core model runs every C++ test and, in the architecture's own CPython, random layers in the
-runtimes' wheels. Cores without the newer instructions die of SIGILL on one, so every test is also
-one of the choice of kernels.
+runtimes' wheels, with this project installed from its own cross-built wheel. Cores without the
+newer instructions die of SIGILL on one, so every test is also one of the choice of kernels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import matrix  # noqa: E402
 from arm import emulation  # noqa: E402
 from arm.emulation import Architecture, Core, Package  # noqa: E402
+from build_wheel import build_wheel, install  # noqa: E402
+from elf_facts import library_facts  # noqa: E402
 
 # qemu-user 7.2 aborts when the child of a process with threads starts one.
 LEFT_OUT = ("ThreadPool.WorksInAForkedChild",)
@@ -61,36 +62,22 @@ def run_cpp_tests(architecture: Architecture, core: Core, build: Path) -> dict[s
 
 
 def run_python_cases(
-    architecture: Architecture, core: Core, package: Package, cases: Path
+    architecture: Architecture, core: Core, package: Package, installed: Path, cases: Path
 ) -> dict[str, Any]:
-    """How many random layers that runtime got right, int8 exactly and float32 within 1e-5."""
+    """How many random layers that runtime got right, int8 exactly and float32 within 1e-5.
+
+    installed: the folder with this project's wheel; nothing comes from the checkout.
+    """
     total = 2 * matrix.LAYERS
-    arguments = ["-c", matrix.WORKER, str(ROOT), str(cases), str(total), "auto"]
+    arguments = ["-c", matrix.WORKER, str(installed), str(cases), str(total), "auto"]
     command, environment = emulation.emulated_python(architecture, core, package, arguments)
+    del environment["TF_SIGNBIN_DELEGATE"]  # the wheel brings its own
+    environment["PYTHONPATH"] = str(emulation.prepare_site(architecture, package))
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     if run.returncode != 0:
         print(f"{package.name} on {core.name}: exit status {run.returncode}\n{run.stderr[-2000:]}")
         return {"right": 0, "of": total}
     return {"right": int(run.stdout.splitlines()[-1].removeprefix("result ")), "of": total}
-
-
-def library_facts(library: Path) -> dict[str, Any]:
-    """Size, needed libraries and the newest symbol version of each, from the dynamic section."""
-    dynamic = _readelf("-d", library)
-    versions: dict[str, tuple[int, ...]] = {}
-    for name, number in re.findall(r"Name: (\w+)_([\d.]+)", _readelf("-V", library)):
-        value = tuple(int(part) for part in number.split("."))
-        versions[name] = max(value, versions.get(name, ()))
-    return {
-        "bytes": library.stat().st_size,
-        "needed": re.findall(r"Shared library: \[(.*?)\]", dynamic),
-        "versions": {name: ".".join(map(str, value)) for name, value in versions.items()},
-    }
-
-
-def _readelf(option: str, library: Path) -> str:
-    command = ["readelf", "-W", option, str(library)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def main() -> int:
@@ -102,16 +89,19 @@ def main() -> int:
     emulation.require(architecture.qemu, "mmdebstrap", f"{architecture.triplet}-g++")
     started = time.monotonic()
     build = emulation.build(architecture, tests=True)
+    wheel = build_wheel(architecture.name, ROOT / "dist")
     result: dict[str, Any] = {
         "command": f"make cross-test ARCH={architecture.name}",
         "date": date.today().isoformat(),
         "left_out": list(LEFT_OUT),
         "library": library_facts(build / emulation.LIBRARY),
+        "wheel": {"name": wheel.name, "bytes": wheel.stat().st_size},
         "cores": {},
     }
     failed = False
     with tempfile.TemporaryDirectory() as folder:
-        cases = Path(folder) / "cases.npz"
+        cases, installed = Path(folder) / "cases.npz", Path(folder) / "site"
+        install(wheel, installed, emulation.PYTHON.removeprefix("python"))
         matrix.write_cases(cases, matrix.native_library())
         for core in architecture.cores:
             counts = run_cpp_tests(architecture, core, build)
@@ -119,7 +109,7 @@ def main() -> int:
             failed |= counts["failed"] > 0 or counts["passed"] == 0
             runtimes = {}
             for package in architecture.runtimes:
-                right = run_python_cases(architecture, core, package, cases)
+                right = run_python_cases(architecture, core, package, installed, cases)
                 print(f"{core.name}: {package.requirements[0]} {right}", flush=True)
                 failed |= right["right"] != right["of"]
                 runtimes[package.requirements[0]] = right

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tools import build_wheel, cross_test
+from tools.cross_test import emulation
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,3 +88,68 @@ def test_sdist_builds(tmp_path):
     build("wheel", tmp_path / "out", source)
     (built,) = (tmp_path / "out").glob("*.whl")
     assert LIBRARY in zipfile.ZipFile(built).namelist()
+
+
+def needs(*programs):
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def cross_wheel(architecture, folder):
+    """The wheel, after a look at what is in it."""
+    wheel = build_wheel.build_wheel(architecture, folder)
+    zipfile.ZipFile(wheel).extract(LIBRARY, folder)
+    facts = cross_test.library_facts(folder / LIBRARY)
+    machine = build_wheel.MACHINES[architecture]
+    name, major, minor = re.fullmatch(
+        r"(tf_signbin-[\d.]+-py3-none)-manylinux_(\d+)_(\d+)_" + machine, wheel.stem
+    ).groups()
+    assert facts["versions"]["GLIBC"] == f"{major}.{minor}", name
+    assert (int(major), int(minor)) <= (2, 31)  # Debian 11
+    return wheel
+
+
+@needs("mmdebstrap", "arm-linux-gnueabihf-g++")
+def test_armv7_wheel_holds_a_library_for_it(tmp_path):
+    cross_wheel("armv7", tmp_path)
+    header = (tmp_path / LIBRARY).read_bytes()[:20]
+    assert header[4] == 1  # 32 bit
+    assert header[18] == 40  # EM_ARM
+
+
+@needs("mmdebstrap", "aarch64-linux-gnu-g++", "qemu-aarch64")
+def test_aarch64_wheel_runs_a_model_in_emulation(tmp_path):
+    """Installed beside a runtime's wheel in Debian's own Python, on a Cortex-A72."""
+    arm = emulation.AARCH64
+    installed = tmp_path / "site"
+    wheel = cross_wheel("aarch64", tmp_path)
+    build_wheel.install(wheel, installed, emulation.PYTHON.removeprefix("python"))
+    package = arm.runtime("ai-edge-litert")
+    code = """
+import sys, tf_signbin.runtime, tf_signbin.convert.rewrite
+from tf_signbin.commands.self_test import find_problem
+assert tf_signbin.__file__.startswith(sys.argv[1]), tf_signbin.__file__
+assert not {name for name in sys.modules if name.partition(".")[0] == "tensorflow"}
+print([find_problem("ai_edge_litert", dtype) for dtype in ("int8", "float32")])
+"""
+    command, environment = emulation.emulated_python(
+        arm, arm.core("cortex-a72"), package, ["-c", code, str(installed)]
+    )
+    del environment["TF_SIGNBIN_DELEGATE"]
+    environment["PYTHONPATH"] = f"{installed}:{emulation.prepare_site(arm, package)}"
+    run = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "[None, None]"
+
+
+def test_a_library_with_foreign_needs_gets_no_tag(tmp_path):
+    if shutil.which("c++") is None:
+        pytest.skip("needs a C++ compiler")
+    library = tmp_path / "libx.so"
+    source = tmp_path / "x.cc"
+    source.write_text("#include <string>\nstd::string* f() { return new std::string; }\n")
+    subprocess.run(["c++", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    with pytest.raises(RuntimeError, match=r"needs libstdc\+\+\.so\.6.*: link it statically"):
+        build_wheel.platform_tag(library, "x86_64")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 from android.standin import LIBRARIES, Abi, bionic_symbols
+from elf_facts import readelf
 
 EXPORTS = {
     "tflite_plugin_create_delegate",
@@ -20,11 +20,11 @@ _PAGES = {"arm64": 16384, "arm": 4096}
 
 def problems(library: Path, abi: Abi) -> list[str]:
     """One line for everything that Android 7 and later, or 16 KiB pages, would not accept."""
-    header = _readelf("-h", library)
+    header = readelf("-h", library)
     machine = re.search(r"Machine:\s+(\S+)", header)
     if machine is None or machine[1] != _MACHINES[abi.architecture]:
         return [f"is for {machine[1] if machine else 'nothing known'}, not for {abi.name}"]
-    dynamic, segments = _readelf("-d", library), _readelf("-l", library)
+    dynamic, segments = readelf("-d", library), readelf("-l", library)
     found = []
     needed = set(re.findall(r"Shared library: \[(.*?)\]", dynamic))
     if extra := needed - NEEDED:
@@ -43,16 +43,16 @@ def problems(library: Path, abi: Abi) -> list[str]:
         found.append("is not linked with -z relro -z now")
     if re.search(r"^\s+TLS ", segments, re.MULTILINE):
         found.append("has a TLS segment, which Android has only from API 29 on")
-    if ".symtab" in _readelf("-S", library):
+    if ".symtab" in readelf("-S", library):
         found.append("is not stripped")
-    if abi.architecture == "arm" and "Tag_ABI_VFP_args" in _readelf("-A", library):
+    if abi.architecture == "arm" and "Tag_ABI_VFP_args" in readelf("-A", library):
         found.append("passes floats in registers; Android's 32-bit ABI does not")
     return found + _symbol_problems(library, abi)
 
 
 def _symbol_problems(library: Path, abi: Abi) -> list[str]:
     exported, undefined = set(), set()
-    for line in _readelf("--dyn-syms", library).splitlines():
+    for line in readelf("--dyn-syms", library).splitlines():
         fields = line.split()
         if len(fields) < 8 or not fields[0].rstrip(":").isdigit():
             continue
@@ -68,8 +68,3 @@ def _symbol_problems(library: Path, abi: Abi) -> list[str]:
     if missing := sorted(undefined - offered):
         found.append(f"needs symbols that Android 7 does not have: {', '.join(missing)}")
     return found
-
-
-def _readelf(option: str, library: Path) -> str:
-    command = ["readelf", "-W", option, str(library)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
