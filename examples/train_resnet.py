@@ -69,6 +69,7 @@ flags.DEFINE_integer("cpu_replicas", 0, "mirrored without GPUs: devices made of 
 flags.DEFINE_bool("deterministic", False, "Bit-for-bit repeatable operators; slower on GPUs.")
 flags.DEFINE_integer("seed", 0, "Of weights, data order and augmentation.")
 flags.DEFINE_string("run_dir", "out/run", "Folder of the run.")
+flags.DEFINE_string("json", None, "Write the result of the run there; - for stdout.")
 flags.DEFINE_bool("tensorboard", False, "Write TensorBoard events into run_dir/tensorboard.")
 
 
@@ -110,6 +111,7 @@ def _setup() -> single_run.Setup:
         precision=FLAGS.precision,
         tensorboard=FLAGS.tensorboard,
         tighten_epochs=FLAGS.tighten_epochs,
+        json=FLAGS.json,
     )
 
 

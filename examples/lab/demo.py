@@ -76,9 +76,10 @@ def run(out: Path) -> list[Result]:
                 results += _train_both(method, seed, data, progress, out)
         progress.console.print("Measuring latency, all networks in turn ...", highlight=False)
         _measure(results)
-    _print(progress.console, results, data.name)
+    console = Console()
+    _print(console, results, data.name)
     _plot(results, out / "demo.png")
-    progress.console.print(f"Networks and demo.png are in {out}", highlight=False)
+    console.print(f"Networks and demo.png are in {out}", highlight=False)
     return results
 
 

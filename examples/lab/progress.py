@@ -20,7 +20,8 @@ class StepProgress:
             BarColumn(bar_width=24),
             TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
-            disable=not sys.stdout.isatty(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
         )
         self._title = title
         self._task = self._bar.add_task(title, total=steps, completed=-1)
@@ -45,7 +46,7 @@ class RunProgress:
     """
 
     def __init__(self, total_epochs: int):
-        self.console = Console(stderr=False)
+        self.console = Console(stderr=True)
         self._total = total_epochs
         self._done = 0
         self._start = time.perf_counter()
@@ -56,7 +57,7 @@ class RunProgress:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not sys.stdout.isatty(),
+            disable=not sys.stderr.isatty(),
         )
         self._task = self._bar.add_task("", total=total_epochs)
 

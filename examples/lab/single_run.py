@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 import tf_signbin
 from lab import deploy, distribution, plots, resnet, training
 from lab.datasets.base import ImageDataset
@@ -13,6 +15,7 @@ from lab.keras import keras, tf
 from lab.methods import Method, copy_weights, effectual, schedules
 from lab.progress import RunProgress
 from lab.recipes import Recipe
+from tf_signbin.console import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Setup:
     precision: str = "float32"
     tensorboard: bool = False
     tighten_epochs: int = 0
+    json: str | None = None
 
     def __post_init__(self) -> None:
         if self.activations == "int8" and not self.options.int8_ready:
@@ -78,7 +82,7 @@ def run(setup: Setup, data: ImageDataset, strategy: Any, deterministic: bool = F
     if chief:
         trained.save(setup.folder / "model.keras")
         plots.training_curves(history, setup.folder / "curves.png")
-        _deploy(setup, data, trained, progress.console)
+        _deploy(setup, data, trained)
     return trained
 
 
@@ -89,7 +93,7 @@ def _load(path: str) -> Any:
         return keras.models.load_model(path, compile=False)
 
 
-def _deploy(setup: Setup, data: ImageDataset, model: Any, console: Any) -> None:
+def _deploy(setup: Setup, data: ImageDataset, model: Any) -> None:
     path = setup.folder / "model.tflite"
     content = deploy.save(model, path)
     images, labels = deploy.test_set(data)
@@ -98,12 +102,22 @@ def _deploy(setup: Setup, data: ImageDataset, model: Any, console: Any) -> None:
     expected = model.predict(images, batch_size=500, verbose=0).argmax(-1)
     classes = deploy.predictions(interpreter, images)
     effective, total = effectual(model)
-    console.print(
-        f"{path}: {len(content):,} bytes, test accuracy {100 * (classes == labels).mean():.2f}% "
-        f"(Keras {100 * (expected == labels).mean():.2f}%, "
-        f"{int((classes == expected).sum())} of {len(labels)} predictions equal), "
-        f"density {effective / total:.2f}, "
-        f"{1e3 * deploy.latency_ms({'': interpreter})['']:.0f} us an image",
+    result = {
+        "file": str(path),
+        "bytes": len(content),
+        "accuracy": float((classes == labels).mean()),
+        "accuracy_keras": float((expected == labels).mean()),
+        "predictions_equal": int((classes == expected).sum()),
+        "predictions": len(labels),
+        "density": effective / total,
+        "latency_us": 1e3 * deploy.latency_ms({"": interpreter})[""],
+    }
+    Console(stderr=setup.json == "-").print(
+        "{file}: {bytes:,} bytes, test accuracy {0:.2f}% (Keras {1:.2f}%, {predictions_equal} of "
+        "{predictions} predictions equal), density {density:.2f}, {latency_us:.0f} us an "
+        "image".format(100 * result["accuracy"], 100 * result["accuracy_keras"], **result),
         highlight=False,
         soft_wrap=True,
     )
+    if setup.json:
+        write_json(setup.json, result)

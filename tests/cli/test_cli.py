@@ -176,3 +176,13 @@ def test_fish_and_zsh_completion_name_every_command(capsys):
         assert main(["completion", shell]) == 0
         text = capsys.readouterr().out
         assert all(name in text for name in COMMANDS)
+
+
+@pytest.mark.slow
+def test_train_writes_its_result(tmp_path):
+    result = tool("train", "--epochs=1", "--width=0.25", f"--run_dir={tmp_path}", "--json=-")
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(result.stdout)
+    assert figures["file"] == str(tmp_path / "model.tflite")
+    assert figures["predictions"] == 359
+    assert 0 < figures["density"] < 1

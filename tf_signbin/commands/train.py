@@ -11,7 +11,8 @@ from pathlib import Path
 from tf_signbin import console
 
 EXAMPLES = """examples:
-  tf-signbin train --dataset digits --method signed_binary
+  tf-signbin train --dataset=glyphs --pattern=2:10 --run_dir=out/glyphs
+  tf-signbin train --epochs=5 --json=-
   tf-signbin train --help          the example program's own options
   tf-signbin train --helpfull
 """
@@ -26,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     # The same interpreter, in a process of its own: absl owns its flags and signal handling.
     search = [str(_PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
+    environment = {
+        "TF_CPP_MIN_LOG_LEVEL": "2",  # TensorFlow's notes on its own set-up
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(search),
+    }
     command = [sys.executable, str(_program()), *args.arguments]
     return subprocess.run(command, env=environment, check=False).returncode
 
