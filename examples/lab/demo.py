@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from lab import datasets, deploy, plots, resnet, tables, training
 from lab.keras import keras
