@@ -91,6 +91,37 @@ TEST_P(AllKernels, EqualReference) {
   }
 }
 
+// Costs of different instruction sets are measured on different machines and must fit together.
+TEST_P(AllKernels, PortableCodeIsOnlyForOtherProcessors) {
+  if (SupportedIsaList().size() == 1) GTEST_SKIP() << "nothing but portable code runs here";
+  Rng rng(1);
+  RandomLayer layer = MakeRandomLayer(GetParam(), 1);
+  PackedFilters& filters = layer.filters;
+  filters = {};
+  filters.out_c = filters.in_c = 64;
+  filters.kernel_h = filters.kernel_w = 3;
+  filters.masks.resize(filters.out_c * filters.mask_row_bytes());
+  for (uint8_t& byte : filters.masks)
+    byte = static_cast<uint8_t>(rng.Int(0, 255) & rng.Int(0, 255));
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    for (const int value : {0, filter % 2 ? 1 : -1}) {
+      if (GetParam() == DataType::kFloat32) filters.values_f32.push_back(static_cast<float>(value));
+      if (GetParam() == DataType::kInt8) filters.values_i8.push_back(static_cast<int8_t>(value));
+    }
+  }
+  layer.shape = {};
+  layer.shape.in_c = layer.shape.out_c = 64;
+  layer.shape.kernel_h = layer.shape.kernel_w = 3;
+  layer.shape.pad_top = layer.shape.pad_left = 1;
+  for (const int size : {7, 14, 56}) {
+    layer.shape.in_h = layer.shape.in_w = layer.shape.out_h = layer.shape.out_w = size;
+    const ConvProblem problem{layer.type, layer.shape, &filters, &layer.output};
+    const std::vector<Candidate> candidates = Candidates(problem, {});
+    ASSERT_FALSE(candidates.empty());
+    EXPECT_NE(candidates[0].isa, Isa::kPortable) << size << "x" << size;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, AllKernels, testing::Values(DataType::kFloat32, DataType::kInt8),
                          [](const auto& info) {
                            return info.param == DataType::kFloat32 ? "Float32" : "Int8";

@@ -77,8 +77,10 @@ class GraphBuilder:
         """FULLY_CONNECTED; x: [N, I], weights: int8 [O, 1, 1, I]."""
         y = self._activation((x.shape[0], weights.shape[0]), 1.0 / _SPREAD)
         options = self._fb.FullyConnectedOptionsT(fusedActivationFunction=self._fused(activation))
-        inputs = [x, *self._weights(x, weights, (weights.shape[0], weights.shape[3]))]
-        self._operator("FULLY_CONNECTED", 12 if self.int8 else 1, inputs, y, options)
+        # One scale for all filters: scales of their own need a runtime of 2024 or later.
+        shape = (weights.shape[0], weights.shape[3])
+        inputs = [x, *self._weights(x, weights, shape, per_filter=False)]
+        self._operator("FULLY_CONNECTED", 4 if self.int8 else 1, inputs, y, options)
         return y
 
     def add(self, a: Value, b: Value, activation: str = "RELU") -> Value:
@@ -136,11 +138,13 @@ class GraphBuilder:
         return y
 
     def _weights(
-        self, x: Value, weights: np.ndarray, shape: tuple[int, ...]
+        self, x: Value, weights: np.ndarray, shape: tuple[int, ...], per_filter: bool = True
     ) -> tuple[Value, Value]:
-        """Filter and bias tensors; each filter is scaled to keep the activations' spread."""
+        """Filter and bias tensors, scaled to keep the activations' spread."""
         flat = weights.reshape(weights.shape[0], -1).astype(np.float32)
         norm = np.sqrt(np.maximum((flat * flat).sum(axis=1), 1.0))
+        if not per_filter:
+            norm = norm.mean(keepdims=True)
         scale = (1.0 / norm).astype(np.float32)
         bias = np.linspace(-0.5, 0.5, weights.shape[0], dtype=np.float32)
         number = len(self._tensors)
