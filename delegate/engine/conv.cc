@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <tuple>
 
 #include "engine/cpu.h"
@@ -18,6 +19,11 @@ bool SameShape(const ConvShape& a, const ConvShape& b) {
                     s.pad_left);
   };
   return key(a) == key(b);
+}
+
+Status Failure(const std::exception& error) {
+  const bool memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  return Status::Error(memory ? "out of memory" : error.what());
 }
 
 }  // namespace
@@ -45,7 +51,7 @@ std::unique_ptr<Conv2D> Conv2D::Create(DataType type, PackedFilters filters, Out
     conv->options_ = options;
     return conv;
   } catch (const std::exception& error) {
-    *status = Status::Error(error.what());
+    *status = Failure(error);
     return nullptr;
   }
 }
@@ -63,7 +69,7 @@ Status Conv2D::Resize(const ConvShape& shape, int threads) {
     kernel_ = PlanKernel(problem, options_, threads, &status);
     return status;
   } catch (const std::exception& error) {
-    return Status::Error(error.what());
+    return Failure(error);
   }
 }
 
@@ -76,7 +82,7 @@ Status Conv2D::Run(const void* input, void* output, ThreadPool& pool) {
   try {
     kernel_->Run(input, output, pool);
   } catch (const std::exception& error) {
-    return Status::Error(error.what());
+    return Failure(error);
   }
   return Status::Ok();
 }

@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/fake_runtime.h"
+#include "fuzz/case_model.h"
 #include "tflite/delegate.h"
-#include "tflite/op_options.h"
 
 namespace tf_signbin {
 namespace {
@@ -37,81 +36,6 @@ bool IsTooLarge(const OpCase& c) {
          std::max(Elements(c.tensors[0].dims), Elements(c.resized)) * weights > kMaxEffort;
 }
 
-std::vector<int> Indices(const std::vector<uint8_t>& bytes) {
-  std::vector<int> indices;
-  for (const uint8_t byte : bytes) indices.push_back(byte == 255 ? -1 : byte);
-  return indices;
-}
-
-// The tensors and the node of a case.
-class Model {
- public:
-  explicit Model(const OpCase& c) : case_(c) {
-    for (const TensorCase& tensor : c.tensors) {
-      const std::vector<int> dims(tensor.dims.begin(), tensor.dims.end());
-      const int index =
-          runtime.AddTensor(tensor.type, dims, tensor.data.empty() ? nullptr : tensor.data.data(),
-                            tensor.data.size());
-      if (!tensor.scales.empty()) runtime.SetScales(index, tensor.scales);
-      runtime.tensor(index).params = {tensor.scale, tensor.zero_point};
-    }
-    const std::vector<int> inputs = Indices(c.inputs), outputs = Indices(c.outputs);
-    const auto option = [&c](size_t i) { return i < c.options.size() ? c.options[i] : uint8_t{0}; };
-    if (c.op == kBuiltinConv) {
-      const abi::TfLiteConvParams params = {option(0), option(1), option(2),
-                                            option(3), option(4), option(5)};
-      runtime.AddNode(abi::kBuiltinConv2D, nullptr, inputs, outputs, &params, sizeof(params));
-    } else if (c.op == kBuiltinFullyConnected) {
-      abi::TfLiteFullyConnectedParams params = {};
-      params.activation = option(0);
-      params.weights_format = option(1);
-      params.keep_num_dims = option(2) & 1;
-      runtime.AddNode(abi::kBuiltinFullyConnected, nullptr, inputs, outputs, &params,
-                      sizeof(params));
-    } else {
-      runtime.AddNode(abi::kBuiltinCustom,
-                      c.op == kPackedConv ? kConvOpName : kFullyConnectedOpName, inputs, outputs,
-                      c.options.data(), c.options.size());
-    }
-  }
-
-  bool Run(std::vector<uint8_t>* result) {
-    const int source = case_.inputs.empty() ? -1 : case_.inputs[0];
-    if (source < 5 && source >= 0 && runtime.tensor(source).allocation_type != abi::kMmapRo) {
-      for (const int size : runtime.Dims(source)) {
-        if (size < 0) return false;  // a runtime does not get as far
-      }
-      runtime.Allocate(source);
-      Fill(&runtime.tensor(source));
-    }
-    if (runtime.Prepare() != abi::kOk || runtime.Invoke() != abi::kOk) return false;
-    if (runtime.replaced() == 0) return false;
-    const abi::TfLiteTensor& output = runtime.tensor(case_.outputs[0]);
-    const auto* bytes = static_cast<const uint8_t*>(output.data);
-    result->assign(bytes, bytes + (bytes == nullptr ? 0 : output.bytes));
-    return true;
-  }
-
-  FakeRuntime runtime;
-
- private:
-  void Fill(abi::TfLiteTensor* tensor) {
-    if (case_.activation.empty() || tensor->data == nullptr) return;
-    const size_t period = case_.activation.size();
-    if (tensor->type == abi::kFloat32) {
-      auto* values = static_cast<float*>(tensor->data);
-      for (size_t i = 0; i < tensor->bytes / 4; ++i) {
-        values[i] = static_cast<int8_t>(case_.activation[i % period]) / 16.0f;
-      }
-    } else {
-      auto* values = static_cast<uint8_t*>(tensor->data);
-      for (size_t i = 0; i < tensor->bytes; ++i) values[i] = case_.activation[i % period];
-    }
-  }
-
-  const OpCase& case_;
-};
-
 struct Results {
   bool ran = false;
   std::string error;
@@ -126,7 +50,7 @@ Results RunWith(const OpCase& c, const PlanOptions& plan) {
   abi::TfLiteDelegate* delegate = CreateDelegate(options);
   Results results;
   {
-    Model model(c);
+    CaseModel model(c);
     const auto run = [&] {
       results.outputs.emplace_back();
       return model.Run(&results.outputs.back());

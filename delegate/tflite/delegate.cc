@@ -40,24 +40,24 @@ void* Init(abi::TfLiteContext* context, const char* buffer, size_t) {
 
 void Free(abi::TfLiteContext*, void* kernel) { delete static_cast<OpKernel*>(kernel); }
 
-int PrepareNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
-  return Guarded(context, [&] {
-    auto* kernel = static_cast<OpKernel*>(node->user_data);
-    return kernel == nullptr ? Status::Error("the operator was not initialised")
-                             : kernel->Prepare(context);
-  });
-}
+using Step = Status (OpKernel::*)(abi::TfLiteContext*);
 
-int InvokeNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
-  return Guarded(context, [&] { return static_cast<OpKernel*>(node->user_data)->Invoke(context); });
+template <Step step>
+int RunNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
+  auto* kernel = static_cast<OpKernel*>(node->user_data);
+  if (kernel == nullptr) {  // Init failed, and said why
+    return Guarded(context, [] { return Status::Error("the operator was not initialised"); });
+  }
+  return Guarded(
+      context, [&] { return (kernel->*step)(context); }, kernel->name().c_str());
 }
 
 abi::TfLiteRegistration Registration(OpType op) {
   abi::TfLiteRegistration registration = {};
   registration.init = Init;
   registration.free = Free;
-  registration.prepare = PrepareNode;
-  registration.invoke = InvokeNode;
+  registration.prepare = RunNode<&OpKernel::Prepare>;
+  registration.invoke = RunNode<&OpKernel::Invoke>;
   registration.custom_name = OpName(op);  // the name in the runtime's operator profile
   registration.version = 1;
   return registration;
@@ -126,9 +126,13 @@ Status ReplaceNode(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, i
   data->pending = std::move(layer);
   const int status = context->ReplaceNodeSubsetsWithDelegateKernels(
       context, Registration(op), reinterpret_cast<const abi::TfLiteIntArray*>(nodes), delegate);
+  const bool initialised = data->pending == nullptr;
   data->pending.reset();
-  if (status == abi::kOk) return Status::Ok();
-  return Status::Error(std::string(OpName(op)) + " '" + name + "': the runtime refused the node");
+  const char* failure = status != abi::kOk ? "the runtime refused the node"
+                        : !initialised     ? "the operator could not be initialised"
+                                           : nullptr;
+  if (failure == nullptr) return Status::Ok();
+  return Status::Error(std::string(OpName(op)) + " '" + name + "': " + failure);
 }
 
 // Reads the dense convolution of a node that the delegate takes beside its own layers; null when it

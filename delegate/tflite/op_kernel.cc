@@ -55,7 +55,9 @@ OpKernel::OpKernel(Layer layer, std::shared_ptr<Runtime> runtime)
 
 OpKernel::~OpKernel() {
   runtime_->Untrack(&profile_);
-  if (runtime_->options().plan.profile && profile_.runs > 0) runtime_->AddProfile(profile_);
+  if (runtime_->options().plan.profile && profile_.runs > 0) {
+    runtime_->AddProfile(std::move(profile_));
+  }
 }
 
 std::string OpKernel::Describe() const {
@@ -139,9 +141,11 @@ Status OpKernel::Prepare(abi::TfLiteContext* context) {
     OutputStage stage;
     status = MakeOutputStage(layer_, *input, *output, &stage);
     if (!status.ok()) return fail(status);
-    conv_ = Conv2D::Create(layer_.type, std::move(layer_.filters), std::move(stage),
-                           runtime_->options().plan, &status);
+    // A copy: when memory runs out here, the next attempt still has them.
+    conv_ = Conv2D::Create(layer_.type, layer_.filters, std::move(stage), runtime_->options().plan,
+                           &status);
     if (conv_ == nullptr) return fail(status);
+    layer_.filters = PackedFilters();
   }
   pool_ = runtime_->Pool(context->recommended_num_threads);
   status = conv_->Resize(shape, pool_->threads());

@@ -2,7 +2,9 @@
 #ifndef TF_SIGNBIN_TFLITE_OP_KERNEL_H_
 #define TF_SIGNBIN_TFLITE_OP_KERNEL_H_
 
+#include <exception>
 #include <memory>
+#include <new>
 #include <string>
 
 #include "engine/conv.h"
@@ -22,13 +24,15 @@ class OpKernel {
   // Checks the shapes, resizes the output, plans; again whenever the runtime's shapes changed.
   Status Prepare(abi::TfLiteContext* context);
   Status Invoke(abi::TfLiteContext* context);
-  // "TfSignBinConv2D 'layer'", to begin a message with.
-  std::string Describe() const;
+  // The output tensor's name.
+  const std::string& name() const { return layer_.name; }
 
  private:
+  // "TfSignBinConv2D 'layer'", to begin a message with.
+  std::string Describe() const;
   Status Shape(const abi::TfLiteTensor& input, ConvShape* shape, std::vector<int>* out_dims) const;
 
-  Layer layer_;  // its filters move into conv_ at the first Prepare
+  Layer layer_;  // its filters go into conv_ at the first Prepare
   const std::shared_ptr<Runtime> runtime_;
   std::shared_ptr<ThreadPool> pool_;
   std::unique_ptr<Conv2D> conv_;
@@ -38,13 +42,20 @@ class OpKernel {
 };
 
 // Calls `body` (returning Status), reports its failure or exception through the context and returns
-// a TfLiteStatus: nothing is thrown into the runtime.
+// a TfLiteStatus: nothing is thrown into the runtime. `layer` is named when memory runs out, where
+// no message can be put together.
 template <typename Body>
-int Guarded(abi::TfLiteContext* context, const Body& body) {
+int Guarded(abi::TfLiteContext* context, const Body& body, const char* layer = nullptr) {
   try {
     const Status status = body();
     if (status.ok()) return abi::kOk;
     context->ReportError(context, "tf_signbin: %s\n", status.message().c_str());
+  } catch (const std::bad_alloc&) {
+    if (layer != nullptr) {
+      context->ReportError(context, "tf_signbin: layer '%s': out of memory\n", layer);
+    } else {
+      context->ReportError(context, "tf_signbin: out of memory\n");
+    }
   } catch (const std::exception& error) {
     context->ReportError(context, "tf_signbin: %s\n", error.what());
   } catch (...) {

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <exception>
-#include <string>
+#include <new>
 
 #include "tflite/delegate.h"
 
@@ -11,12 +11,14 @@ namespace {
 
 using ReportError = void (*)(const char*);
 
+// In a fixed buffer: memory may just have run out, and nothing may be thrown into the runtime.
 void Report(ReportError report_error, const char* message) {
-  const std::string text = std::string("tf_signbin: ") + message;
+  char text[4096];
+  std::snprintf(text, sizeof(text), "tf_signbin: %s", message);
   if (report_error != nullptr) {
-    report_error(text.c_str());
+    report_error(text);
   } else {
-    std::fprintf(stderr, "%s\n", text.c_str());  // benchmark_model gives no way to report
+    std::fprintf(stderr, "%s\n", text);  // benchmark_model gives no way to report
   }
 }
 
@@ -33,6 +35,8 @@ tflite_plugin_create_delegate(const char* const* keys, const char* const* values
         tf_signbin::ParseDelegateOptions(keys, values, count, &options);
     if (status.ok()) return tf_signbin::CreateDelegate(options);
     Report(report_error, status.message().c_str());
+  } catch (const std::bad_alloc&) {
+    Report(report_error, "out of memory while the delegate is created");
   } catch (const std::exception& error) {
     Report(report_error, error.what());
   }

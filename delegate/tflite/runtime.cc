@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace tf_signbin {
 namespace {
@@ -49,6 +50,8 @@ std::shared_ptr<ThreadPool> Runtime::Pool(int recommended_threads) {
 
 void Runtime::Track(const NodeProfile* profile) {
   std::lock_guard<std::mutex> lock(mutex_);
+  // Room for what AddProfile keeps: an operator is freed from a destructor, which cannot fail.
+  if (options_.plan.profile) profiles_.reserve(profiles_.size() + live_.size() + 1);
   live_.push_back(profile);
 }
 
@@ -78,9 +81,9 @@ const char* Runtime::Describe() {
   return description_.c_str();
 }
 
-void Runtime::AddProfile(const NodeProfile& profile) {
+void Runtime::AddProfile(NodeProfile&& profile) noexcept {
   std::lock_guard<std::mutex> lock(mutex_);
-  profiles_.push_back(profile);
+  profiles_.push_back(std::move(profile));
 }
 
 void Runtime::PrintProfile() const {

@@ -38,8 +38,8 @@ class Runtime {
   // {"layers": [...]}: the operators that exist now. Valid until the next call; not to be called
   // while one of them runs.
   const char* Describe();
-  // Keeps the figures of an operator that is being freed.
-  void AddProfile(const NodeProfile& profile);
+  // Keeps the figures of an operator that is being freed; Track made room for them.
+  void AddProfile(NodeProfile&& profile) noexcept;
   // A table on stderr of all operators freed so far.
   void PrintProfile() const;
 
