@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -172,6 +173,11 @@ struct Plan {
   bool profile = false;
 };
 
+// In the names of the tests.
+void PrintTo(const Plan& plan, std::ostream* stream) {
+  *stream << plan.family << " kernels, " << plan.threads << " threads";
+}
+
 DelegateOptions Options(const Plan& plan) {
   DelegateOptions options;
   options.log_level = LogLevel::kError;
@@ -262,7 +268,9 @@ TEST_P(Memory, EveryAllocationMayFail) {
   }
   EXPECT_EQ(supported, 4);
   EXPECT_GT(points, 30 * supported);
-  EXPECT_GT(aligned_requests, 0) << "the linker did not wrap the allocator";
+  if (plan.family != std::string("reference")) {
+    EXPECT_GT(aligned_requests, 0) << "the linker did not wrap the allocator";
+  }
   std::printf("%d failed allocations\n", points);
 }
 
