@@ -146,8 +146,7 @@ void Rescale::SetFixedPoint(const OutputStage& output, int padded, const std::ve
   high_shift_ = Aligned<int32_t>(padded);
   left_shift_ = Aligned<int32_t>(padded);
   right_shift_ = Aligned<int32_t>(padded);
-  rounding_ = Aligned<int32_t>(padded);
-  rounds_ = Aligned<int32_t>(padded);
+  remainder_ = Aligned<int32_t>(padded);
   bool all_shift_right = true;
   for (size_t f = 0; f < lanes.size(); ++f) {
     const int lane = lanes[f], in_vector = lane % 16;
@@ -155,33 +154,33 @@ void Rescale::SetFixedPoint(const OutputStage& output, int padded, const std::ve
     multiplier_[lane] = output.multiplier[f];
     left_shift_[lane] = std::max(shift, 0);
     right_shift_[lane] = std::max(-shift, 0);
-    rounding_[lane] = shift < 0 ? 1 << (-shift - 1) : 0;
-    rounds_[lane] = shift < 0 ? -1 : 0;
+    remainder_[lane] = static_cast<int32_t>((int64_t{1} << right_shift_[lane]) - 1);
     high_shift_[lane] = std::max(-shift - 1, 0);
     rounding64_[lane - in_vector + in_vector % 2 * 8 + in_vector / 2] =
-        (int64_t{1} << 30) + (static_cast<int64_t>(rounding_[lane]) << 31);
+        (int64_t{1} << 30) + (int64_t{1} << (30 + right_shift_[lane]));
     all_shift_right &= shift < 0;
   }
   rule_ = all_shift_right ? RescaleView::Rule::kRightShift : RescaleView::Rule::kFixedPoint;
 }
 
 RescaleView Rescale::view() const {
-  return {rule_,
-          signs_,
-          addend_.get(),
-          scale_.get(),
-          correction_.get(),
-          offset_.get(),
-          negative_offset_.get(),
-          split_.get(),
-          rounding64_.get(),
-          high_shift_.get(),
-          multiplier_.get(),
-          left_shift_.get(),
-          right_shift_.get(),
-          rounding_.get(),
-          rounds_.get(),
-          real_multiplier_.get()};
+  RescaleView view;
+  view.rule = rule_;
+  view.signs = signs_;
+  view.addend = addend_.get();
+  view.scale = scale_.get();
+  view.correction = correction_.get();
+  view.offset = offset_.get();
+  view.negative_offset = negative_offset_.get();
+  view.split = split_.get();
+  view.rounding64 = rounding64_.get();
+  view.high_shift = high_shift_.get();
+  view.multiplier = multiplier_.get();
+  view.left_shift = left_shift_.get();
+  view.right_shift = right_shift_.get();
+  view.remainder = remainder_.get();
+  view.real_multiplier = real_multiplier_.get();
+  return view;
 }
 
 }  // namespace tf_signbin

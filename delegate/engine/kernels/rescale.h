@@ -59,7 +59,7 @@ class Rescale {
   bool signs_ = true;
   Aligned<int16_t> addend_;
   Aligned<float> scale_, correction_, offset_, negative_offset_;
-  Aligned<int32_t> split_, high_shift_, multiplier_, left_shift_, right_shift_, rounding_, rounds_;
+  Aligned<int32_t> split_, high_shift_, multiplier_, left_shift_, right_shift_, remainder_;
   Aligned<int64_t> rounding64_;
   Aligned<double> real_multiplier_;
 };

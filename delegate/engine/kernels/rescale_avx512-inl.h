@@ -49,14 +49,13 @@ struct FloatScale {
 // floor((x * m + 2^30) / 2^31) equals its nudge-and-truncate for either sign of the product.
 struct FixedPointScale {
   static constexpr bool kTakesSums = false;
-  __m512i multiplier, left, right, rounding, rounds;
+  __m512i multiplier, left, right, remainder;
 
   FixedPointScale(const RescaleView& r, int lane)
       : multiplier(LoadLanes(r.multiplier, lane)),
         left(LoadLanes(r.left_shift, lane)),
         right(LoadLanes(r.right_shift, lane)),
-        rounding(LoadLanes(r.rounding, lane)),
-        rounds(LoadLanes(r.rounds, lane)) {}
+        remainder(LoadLanes(r.remainder, lane)) {}
 
   __m512i operator()(__m512i x) const {
     x = _mm512_sllv_epi32(x, left);
@@ -68,8 +67,12 @@ struct FixedPointScale {
             _mm512_mul_epi32(_mm512_srli_epi64(x, 32), _mm512_srli_epi64(multiplier, 32)), nudge),
         1);
     x = _mm512_mask_blend_epi32(0xaaaa, even, odd);
-    const __m512i sign = _mm512_and_si512(_mm512_srai_epi32(x, 31), rounds);
-    return _mm512_srav_epi32(_mm512_add_epi32(_mm512_add_epi32(x, rounding), sign), right);
+    // Compared, not added: near the ends of 32 bits a sum would wrap.
+    const __m512i half =
+        _mm512_sub_epi32(_mm512_srli_epi32(remainder, 1), _mm512_srai_epi32(x, 31));
+    const __mmask16 up = _mm512_cmpgt_epi32_mask(_mm512_and_si512(x, remainder), half);
+    x = _mm512_srav_epi32(x, right);
+    return _mm512_mask_add_epi32(x, up, x, _mm512_set1_epi32(1));
   }
 };
 

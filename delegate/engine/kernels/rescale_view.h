@@ -23,8 +23,7 @@ struct RescaleView {
   const int32_t* multiplier;
   // kFixedPoint
   const int32_t *left_shift, *right_shift;
-  const int32_t* rounding;  // half of 1 << right_shift
-  const int32_t* rounds;    // -1 where right_shift > 0
+  const int32_t* remainder;  // (1 << right_shift) - 1
   // kReal
   const double* real_multiplier;
 };

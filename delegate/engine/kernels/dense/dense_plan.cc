@@ -102,7 +102,7 @@ double DenseCostNs(const ConvProblem& problem) {
   static constexpr Costs kZen5 = {0.114, 0.128, 0.9}, kZen4 = {0.268, 0.300, 3.2};
   const Costs& costs = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
-  constexpr double kScalarOutputNs = 60, kByteNs = 0.0037, kRowNs = 40;
+  constexpr double kByteNs = 0.0037, kRowNs = 40;
   const DensePlan plan = MakeDensePlan(problem.shape);
   const ConvShape& s = plan.shape;
   const double rows = static_cast<double>(s.batch) * s.out_h * plan.strips();
@@ -113,8 +113,7 @@ double DenseCostNs(const ConvProblem& problem) {
     for (const DenseRun& run : SplitDensePixels(block.vectors, plan.StripWidth(0))) {
       row_ns += std::max(run.pixels * block.vectors, kLeastDots) * groups * dot_ns;
     }
-    row_ns += plan.StripWidth(0) * block.vectors *
-              (problem.output->real_multiplier.empty() ? costs.output : kScalarOutputNs);
+    row_ns += plan.StripWidth(0) * block.vectors * costs.output;
   }
   const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c;
   return rows * row_ns + (plan.direct ? 0 : bytes * kByteNs);
