@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from tf_signbin.runtime.errors import RuntimeNotFoundError
+from tf_signbin.versions import check_version
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,12 @@ def find_runtime(name: str = "auto") -> TfliteRuntime:
     """Imports a runtime.
 
     Args:
-      name: 'ai_edge_litert', 'tflite_runtime', 'tensorflow', or 'auto': the first that imports.
+      name: 'ai_edge_litert', 'tflite_runtime', 'tensorflow', or 'auto': the first that imports and
+        has a supported version.
 
     Raises:
       ValueError: an unknown name.
-      RuntimeNotFoundError: it is not installed, or its import fails.
+      RuntimeNotFoundError: it is not installed, too old or too new, or its import fails.
     """
     if name != "auto" and name not in _SOURCES:
         raise ValueError(f"runtime={name!r}: must be 'auto' or one of {RUNTIMES}")
@@ -79,13 +81,15 @@ def find_runtime(name: str = "auto") -> TfliteRuntime:
 
 def _import(name: str) -> TfliteRuntime:
     source = _SOURCES[name]
+    version = _version(source)
+    check_version(name.replace("_", "-"), version)
     module = importlib.import_module(source.module)
     holder = getattr(module, source.attribute) if source.attribute else module
     if source.attribute:
         resolver_type, load = holder.experimental.OpResolverType, holder.experimental.load_delegate
     else:
         resolver_type, load = holder.OpResolverType, holder.load_delegate
-    return TfliteRuntime(name, _version(source), holder.Interpreter, load, resolver_type)
+    return TfliteRuntime(name, version, holder.Interpreter, load, resolver_type)
 
 
 def _version(source: _Source) -> str:
