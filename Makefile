@@ -63,14 +63,14 @@ SANITIZED := build/sanitized
 CLANG_FLAGS := -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
   -DCMAKE_CXX_FLAGS_RELEASE="-O1 -gline-tables-only -mllvm -asan-instrumentation-with-call-threshold=0"
 asan-build: SANITIZER := address,undefined,fuzzer-no-link -DTF_SIGNBIN_BUILD_FUZZ=ON $(CLANG_FLAGS)
-ubsan-build: SANITIZER := undefined $(CLANG_FLAGS)
+ubsan-build: SANITIZER := undefined -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1 -Wno-maybe-uninitialized"
 tsan-build: SANITIZER := thread -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1 -Wno-tsan"
 asan-build ubsan-build tsan-build: %-build: setup
 	@cmake -S delegate -B $(SANITIZED)/$* -DTF_SIGNBIN_SANITIZE=$(SANITIZER) >/dev/null
 	@cmake --build $(SANITIZED)/$* -j $(JOBS)
 
 asan:  ## C++ and Python tests with AddressSanitizer, LeakSanitizer and UBSan (needs clang)
-ubsan:  ## the same with UBSan alone (needs clang)
+ubsan:  ## the same with UBSan alone
 tsan:  ## the same with ThreadSanitizer
 # ThreadSanitizer knows no threads after a fork, and keeps some memory for each thread that there was.
 tsan: CTEST_ARGS := -E InAForkedChild

@@ -14,7 +14,7 @@ rm -rf "$logs"
 mkdir -p "$logs"
 case $sanitizer in
   asan) runtime=$(clang -print-file-name=libclang_rt.asan-x86_64.so) ;;
-  ubsan) runtime=$(clang -print-file-name=libclang_rt.ubsan_standalone-x86_64.so) ;;
+  ubsan) runtime=$(gcc -print-file-name=libubsan.so) ;;
   tsan) runtime=$(gcc -print-file-name=libtsan.so) ;;
   *) echo "usage: $0 asan|ubsan|tsan BUILD_FOLDER [pytest arguments]" >&2; exit 2 ;;
 esac
