@@ -10,6 +10,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <ostream>
 #include <string>
@@ -23,7 +24,7 @@
 namespace {
 
 // Allocations that still succeed; those after it fail: one of them, or all.
-constexpr long kNever = 1L << 60;
+constexpr long kNever = std::numeric_limits<long>::max() / 2;
 std::atomic<long> allowed{kNever};
 std::atomic<bool> fail_all{false};
 std::atomic<long> live{0};              // blocks that this program holds
