@@ -34,6 +34,7 @@ LEFT_OUT = (
     "ThreadPool.WorksInAForkedChild",
     # Thousands of runs, each with one failing allocation: they say nothing of the processor and
     # take longer in emulation than all others together.
+    "Plans/Memory.EveryAllocationMayFail/*",
     "EntryPoints.ThrowNothingWhenMemoryRunsOut",
     "StaticRegistration.EveryAllocationMayFail",
 )
