@@ -246,6 +246,28 @@ TEST(Delegate, ClaimsBuiltinsByValue) {
   EXPECT_EQ(model.runtime.replaced(), 0);
 }
 
+// A file's constants may lie in memory that is mapped read-only.
+TEST(Delegate, WritesIntoNoConstant) {
+  float constant[8] = {};
+  const auto make_constant = [&constant](abi::TfLiteTensor* tensor) {
+    tensor->allocation_type = abi::kMmapRo;
+    tensor->data = constant;
+    tensor->bytes = sizeof(constant);
+  };
+  {
+    DelegateOwner owner(Quiet());
+    Model model(true, BuildFlexMap(Fields()));
+    make_constant(&model.runtime.tensor(model.output));
+    EXPECT_EQ(owner.Apply(&model.runtime), abi::kError);
+    EXPECT_NE(model.runtime.error.find("output is a constant"), std::string::npos);
+  }
+  DelegateOwner owner(Quiet());
+  BuiltinModel model(-1);
+  make_constant(&model.runtime.tensor(model.output));
+  EXPECT_EQ(owner.Apply(&model.runtime), abi::kOk);
+  EXPECT_EQ(model.runtime.replaced(), 0);
+}
+
 TEST(Delegate, StrictRefusesToLeaveAClaimableOperator) {
   constexpr int kTanh = 4;
   {

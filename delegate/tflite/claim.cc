@@ -255,8 +255,8 @@ std::string CheckForm(abi::TfLiteContext* context, const abi::TfLiteNode& node,
   const bool conv = layer->op == OpType::kConv2D;
   const abi::TfLiteTensor* input = GetTensor(context, layer->input);
   const abi::TfLiteTensor* output = GetTensor(context, layer->output);
-  if (input == nullptr || output == nullptr || input == output || node.outputs->size != 1 ||
-      node.inputs->size > 3) {
+  if (input == nullptr || output == nullptr || input == output || IsConstant(*output) ||
+      node.outputs->size != 1 || node.inputs->size > 3) {
     return "it has not the usual inputs and outputs";
   }
   if (input->type != weights.type || output->type != weights.type) {

@@ -89,6 +89,9 @@ Status ReadPackedLayer(abi::TfLiteContext* context, const abi::TfLiteNode& node,
   if (layer->input == layer->output) {
     return Status::Error("the operator's output is its input");
   }
+  if (IsConstant(*output)) {  // of the file, which may be mapped read-only
+    return Status::Error("the operator's output is a constant");
+  }
   if (input->type != abi::kFloat32 && input->type != abi::kInt8) {
     return Status::Error("activation '" + TensorName(input, layer->input) + "' has type " +
                          std::to_string(input->type) + "; it must be float32 (1) or int8 (9)");

@@ -1,7 +1,7 @@
 """Edits .tflite files the way a broken exporter or a hostile author would.
 
-The result is a well-formed flatbuffer (the runtime trusts those without looking), whose contents
-make no sense: sizes, types, quantization, operands, attributes, constants.
+Most results are well-formed flatbuffers whose contents make no sense: sizes, types, quantization,
+operands, attributes, constants. One in ten has some bytes of the file itself changed as well.
 """
 
 from __future__ import annotations
@@ -14,31 +14,64 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
 from tests.delegate import models
+from tf_signbin.format.model import read_model
 
 _SIZES = (-1, 0, 1, 2, 3, 7, 16, 255, 1000)
 _FLOATS = (0.0, -1.0, 1e-30, 1e30, float("nan"), float("inf"))
 
 
 def sound_model(rng: np.random.Generator) -> bytes:
-    """One packed or builtin layer, float32 or int8."""
-    layer = models.random_layer(rng, "int8" if rng.random() < 0.6 else "float32")
+    """One packed or builtin layer, or a chain of them; float32 or int8."""
+    dtype = "int8" if rng.random() < 0.6 else "float32"
+    if rng.random() < 0.3:
+        return _chain(rng, dtype)
+    layer = models.random_layer(rng, dtype)
     return models.one_layer_model(layer, packed=bool(rng.random() < 0.6))
 
 
+def _chain(rng: np.random.Generator, dtype: str) -> bytes:
+    """Two or three convolutions, packed or builtin, one of them perhaps dense."""
+    writer = models.ModelWriter()
+    channels, size = int(rng.integers(1, 24)), (1, 9, 8)
+    layer = models.random_layer(
+        rng, dtype, op="conv", regions=1, shape=(int(rng.integers(1, 24)), 3, 3, channels),
+        input_shape=(*size, channels), stride=(1, 1), dilation=(1, 1), padding="SAME",
+    )  # fmt: skip
+    tensor = source = models.add_input(writer, layer)
+    for number in range(int(rng.integers(2, 4))):
+        name = f"layer{number}"
+        if rng.random() < 0.2:
+            tensor = models.add_dense(writer, layer, tensor, rng, name)
+        else:
+            tensor = models.add_layer(writer, layer, tensor, bool(rng.random() < 0.6), name)
+        channels = layer.masks.shape[1]
+        joint = {"input_scale": layer.output_scale, "input_zero_point": layer.output_zero_point}
+        layer = models.random_layer(
+            rng, dtype, op="conv", regions=1, shape=(int(rng.integers(1, 24)), 1, 1, channels),
+            input_shape=(*size, channels), stride=(1, 1), dilation=(1, 1), padding="SAME",
+            **(joint if dtype == "int8" else {}),
+        )  # fmt: skip
+    return writer.finish([source], [tensor])
+
+
 def mutate(rng: np.random.Generator, data: bytes) -> bytes:
-    """One to three edits."""
+    """One to three edits, rarely of the bytes as well."""
     model = schema.ModelT.InitFromPackedBuf(data)
     for _ in range(int(rng.integers(1, 4))):
         edit = _EDITS[int(rng.integers(len(_EDITS)))]
         edit(rng, model)
     builder = flatbuffers.Builder(len(data) * 2)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    result = bytearray(builder.Output())
+    if rng.random() < 0.1:
+        for _ in range(int(rng.integers(1, 4))):
+            result[int(rng.integers(8, len(result)))] = int(rng.integers(256))
+    return bytes(result)
 
 
 def largest_float(data: bytes) -> float:
     """The largest magnitude among the float32 constants of a model; 0 for int8 ones."""
-    model = schema.ModelT.InitFromPackedBuf(data)
+    model = read_model(data)
     largest = 0.0
     for tensor in model.subgraphs[0].tensors:
         raw = model.buffers[tensor.buffer].data
@@ -114,7 +147,7 @@ def _buffer_index(rng: np.random.Generator, model: Any) -> None:
 
 
 def _operands(rng: np.random.Generator, model: Any) -> None:
-    operator = model.subgraphs[0].operators[0]
+    operator = _any(rng, model.subgraphs[0].operators)
     name = "inputs" if rng.random() < 0.7 else "outputs"
     values = [int(v) for v in getattr(operator, name)]
     what = int(rng.integers(4))
@@ -132,7 +165,7 @@ def _operands(rng: np.random.Generator, model: Any) -> None:
 
 
 def _attributes(rng: np.random.Generator, model: Any) -> None:
-    operator = model.subgraphs[0].operators[0]
+    operator = _any(rng, model.subgraphs[0].operators)
     if operator.customOptions is not None:
         operator.customOptions = np.frombuffer(
             _custom_options(rng, bytes(bytearray(operator.customOptions))), np.uint8
