@@ -69,6 +69,10 @@ def mutate(rng: np.random.Generator, data: bytes) -> bytes:
     return bytes(result)
 
 
+def operators(data: bytes) -> int:
+    return len(read_model(data).subgraphs[0].operators)
+
+
 def largest_float(data: bytes) -> float:
     """The largest magnitude among the float32 constants of a model; 0 for int8 ones."""
     model = read_model(data)
