@@ -35,13 +35,17 @@ def main() -> int:
             seed += 1
     finally:
         trial.close()
-    print(f"{seed - arguments.seed} files, seeds {arguments.seed} to {seed - 1}")
+        report(trial, arguments.seed, seed, folder)
+    return bool(trial.failures)
+
+
+def report(trial: Trial, first: int, end: int, folder: Path) -> None:
+    print(f"{end - first} files, seeds {first} to {end - 1}")
     for outcome, count in trial.counts.most_common():
         print(f"{count:8} {outcome}")
     for failure in trial.failures:
         print(failure)
     print(f"files of failures: {folder}" if trial.failures else "no failures")
-    return bool(trial.failures)
 
 
 if __name__ == "__main__":

@@ -182,6 +182,8 @@ def _attributes(rng: np.random.Generator, model: Any) -> None:
 
 
 def _custom_options(rng: np.random.Generator, data: bytes) -> bytes:
+    if not data:
+        return rng.integers(0, 256, 8, np.uint8).tobytes()
     what = rng.random()
     if what < 0.2:
         return data[: int(rng.integers(len(data) + 1))]
