@@ -93,6 +93,10 @@ __attribute__((noinline)) void* operator new(size_t bytes) {
   return block;
 }
 __attribute__((noinline)) void* operator new[](size_t bytes) { return operator new(bytes); }
+// A sanitizer has one of its own, which would not fit the delete below.
+__attribute__((noinline)) void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
 __attribute__((noinline)) void operator delete(void* block) noexcept { std::free(block); }
 __attribute__((noinline)) void operator delete[](void* block) noexcept { std::free(block); }
 __attribute__((noinline)) void operator delete(void* block, size_t) noexcept { std::free(block); }
