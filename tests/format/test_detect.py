@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.format.tflite_builder import random_filters
@@ -50,6 +50,7 @@ def test_mask_bit_order_is_that_of_the_specification():
 @MANY
 @given(st.sampled_from(["two_valued", "ternary"]), shapes, st.sampled_from([1, 2, 4]),
        st.booleans(), st.floats(0, 1), dtypes, seeds)  # fmt: skip
+@example("two_valued", (1, 1, 1, 3), 4, False, 0.5, "int8", 2)
 def test_what_is_packed_unpacks_to_the_same_weights(
     kind, shape, regions, background, density, dtype, seed
 ):
@@ -64,7 +65,8 @@ def test_what_is_packed_unpacks_to_the_same_weights(
     assert packed.values.dtype == weights.dtype
     assert packed.nbytes < weights.nbytes
     assert packed.nbytes == packed_bytes(packed.kind, shape, packed.regions, weights.itemsize)
-    assert regions % packed.regions == 0 or packed.kind != kind
+    # Fewer regions may happen to fit: three of these four here.
+    assert packed.regions <= regions or packed.kind != kind
 
 
 @MANY

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tf_signbin.format.errors import ModelError
 from tf_signbin.format.model import NUMPY_TYPES, indices, shape_of, text
 from tf_signbin.runtime import find_runtime, load_delegate
+
+MAX_RANDOM_ELEMENTS = 1 << 27  # 1 GiB while it is made; a file can ask for any size
 
 
 @dataclass(frozen=True)
@@ -49,24 +54,41 @@ def _by_name(graph: Any, tensors: Any) -> dict[str, int]:
 class Runner:
     """An interpreter for one signature; without the delegate, it keeps every tensor readable.
 
+    `name` is that of the model in messages.
+
     Raises:
       RuntimeNotFoundError: no TFLite runtime is installed.
       DelegateError: the delegate cannot be loaded.
-      ValueError, RuntimeError: the runtime refuses the model.
+      ModelError: here and in every method, the runtime refuses the model or the sample.
     """
 
-    def __init__(self, data: bytes, signature: Signature, delegate: bool = False) -> None:
+    def __init__(
+        self, data: bytes, signature: Signature, delegate: bool = False, name: str = "model"
+    ) -> None:
         runtime = find_runtime()
-        self._signature = signature
-        self._interpreter = runtime.interpreter(
-            model_content=data,
-            experimental_op_resolver_type=runtime.resolver_type.BUILTIN_REF,
-            experimental_preserve_all_tensors=not delegate,
-            experimental_delegates=[load_delegate(runtime=runtime)] if delegate else None,
-        )
+        self._signature, self._name = signature, name
+        delegates = [load_delegate(runtime=runtime)] if delegate else None
+        with self._refusals():
+            self._interpreter = runtime.interpreter(
+                model_content=data,
+                experimental_op_resolver_type=runtime.resolver_type.BUILTIN_REF,
+                experimental_preserve_all_tensors=not delegate,
+                experimental_delegates=delegates,
+            )
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self._name}: the runtime cannot run it: {error}") from error
 
     def run(self, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs on inputs by name; returns the outputs by name."""
+        with self._refusals():
+            return self._run(sample)
+
+    def _run(self, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         signature, interpreter = self._signature, self._interpreter
         if signature.key:
             return dict(interpreter.get_signature_runner(signature.key)(**sample))
@@ -80,7 +102,8 @@ class Runner:
 
     def tensor(self, index: int) -> np.ndarray:
         """A tensor of the signature's subgraph after a run."""
-        return np.asarray(self._interpreter.get_tensor(index, self._signature.subgraph))
+        with self._refusals():
+            return np.asarray(self._interpreter.get_tensor(index, self._signature.subgraph))
 
 
 def named_sample(signature: Signature, sample: Any) -> dict[str, np.ndarray]:
@@ -112,7 +135,9 @@ def random_tensor(tensor: Any, name: str, rng: np.random.Generator) -> np.ndarra
     shape = [max(size, 1) for size in shape_of(tensor)]
     numpy_type = NUMPY_TYPES.get(tensor.type)
     if numpy_type is None:
-        raise ValueError(f"input {name!r}: no random data for tensor type {tensor.type}; give data")
+        raise ModelError(f"input {name!r}: no random data for tensor type {tensor.type}; give data")
+    if math.prod(shape) > MAX_RANDOM_ELEMENTS:
+        raise ModelError(f"input {name!r} has shape {shape}; too large for random data, give data")
     dtype = np.dtype(numpy_type)
     if dtype.kind == "f":
         return rng.normal(size=shape).astype(dtype)

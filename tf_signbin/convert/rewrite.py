@@ -96,7 +96,9 @@ def read_packed_op(model: Any, graph: Any, operator: Any) -> PackedOp:
     outputs = indices(operator.outputs)
     where = text(graph.tensors[outputs[0]].name) if outputs else ""
     with named_errors(f"operator {where!r}"):
-        return _read_packed_op(model, graph, operator)
+        op = _read_packed_op(model, graph, operator)
+        op.options.check_operator(operator_name(model, operator))
+        return op
 
 
 def _read_packed_op(model: Any, graph: Any, operator: Any) -> PackedOp:
@@ -279,13 +281,19 @@ def _unpack_graph(model: Any, number: int) -> bool:
     buffers = Buffers(model)
     types = schema().TensorType
     packed = [op for op in graph.operators if operator_name(model, op) in PACKED_OPS]
-    done: set[int] = set()
+    # One masks tensor becomes one dense filter.
+    done: dict[int, tuple[int, tuple[int, ...]]] = {}
+    written: set[int] = set()
     reads = [read_packed_op(model, graph, operator) for operator in packed]
     for operator, op in zip(packed, reads, strict=True):
         x, masks, values, bias = indices(operator.inputs)
         fully_connected = operator_name(model, operator) == FULLY_CONNECTED
-        if masks not in done:
-            done.add(masks)
+        weights = values, op.filters.filter_shape
+        if done.setdefault(masks, weights) != weights:
+            name = text(graph.tensors[masks].name)
+            raise ModelError(f"tensor {name!r}: two operators share it, but not their weights")
+        if masks not in written:
+            written.add(masks)
             dense = unpack_filters(op.filters)
             if fully_connected:
                 dense = dense.reshape(op.options.out_channels, op.options.in_channels)

@@ -131,7 +131,8 @@ def verify(
     rng = np.random.default_rng(seed)
     given = None if data is None else list(data)
     for signature in signatures(stock_model):
-        before, after = Runner(stock, signature), Runner(executed, signature, delegate)
+        before = Runner(stock, signature, name="stock model")
+        after = Runner(executed, signature, delegate, name="packed model")
         label = f"{signature.key}/" if signature.key else ""
         checks = {name: Check(label + name) for name in signature.outputs}
         for index in range(samples if given is None else len(given)):
@@ -240,7 +241,9 @@ class _PackedLayer:
     def compare_alone(self, stock: bytes, stock_model: Any, rng: np.random.Generator) -> None:
         """As `compare`, on random input to the stock operator cut out of its model."""
         single = extract_operator(stock, self.subgraph, self.y)
-        runner = Runner(single, Signature("", 0, {"x": self.x}, {"y": self.y}))
+        runner = Runner(
+            single, Signature("", 0, {"x": self.x}, {"y": self.y}), name=self.check.name
+        )
         tensor = stock_model.subgraphs[self.subgraph].tensors[self.x]
         x = random_tensor(tensor, self.check.name, rng)
         self.compare(x, runner.run({"x": x})["y"])

@@ -140,27 +140,38 @@ def window_sums(
     kernel = options.kernel_h, options.kernel_w
     stride = options.stride_h, options.stride_w
     dilation = options.dilation_h, options.dilation_w
-    out = [
-        output_size(size, kernel[axis], stride[axis], dilation[axis], options.padding)
-        for axis, size in enumerate((height, width))
-    ]
-    pads = []
+    out, taps = [], []
     for axis, size in enumerate((height, width)):
+        out.append(output_size(size, kernel[axis], stride[axis], dilation[axis], options.padding))
         reach = (out[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1
-        total = max(reach - size, 0) if options.padding == "SAME" else 0
-        pads.append((total // 2, total - total // 2))
+        before = max(reach - size, 0) // 2 if options.padding == "SAME" else 0
+        taps.append(_taps(size, out[axis], kernel[axis], stride[axis], dilation[axis], before))
     centered = x.astype(np.float64) - zero_point
-    padded = np.pad(centered, ((0, 0), pads[0], pads[1], (0, 0)))
     weights = filters.astype(np.float64)
     sums = np.zeros((x.shape[0], *out, options.out_channels))
-    for dy in range(kernel[0]):
-        for dx in range(kernel[1]):
-            top, left = dy * dilation[0], dx * dilation[1]
-            rows = slice(top, top + (out[0] - 1) * stride[0] + 1, stride[0])
-            columns = slice(left, left + (out[1] - 1) * stride[1] + 1, stride[1])
-            pixels = padded[:, rows, columns].reshape(-1, x.shape[3])  # one large product: BLAS
-            sums += (pixels @ weights[:, dy, dx].T).reshape(sums.shape)
+    for dy, out_rows, rows in taps[0]:
+        for dx, out_columns, columns in taps[1]:
+            target = sums[:, out_rows, out_columns]
+            pixels = centered[:, rows, columns].reshape(-1, x.shape[3])  # one large product: BLAS
+            target += (pixels @ weights[:, dy, dx].T).reshape(target.shape)
     return sums
+
+
+def _taps(
+    size: int, out: int, kernel: int, stride: int, dilation: int, before: int
+) -> list[tuple[int, slice, slice]]:
+    """The taps of one dimension that meet the image: (tap, outputs that it reaches, the pixels it
+    reads for them). No padded copy: a file may ask for a dilation of a thousand million."""
+    met = []
+    for tap in range(kernel):
+        offset = tap * dilation - before  # the pixel that output 0 reads
+        first = max(0, -(offset // stride))  # ceil(-offset / stride)
+        end = min(out, (size - 1 - offset) // stride + 1)
+        if first < end:
+            start = first * stride + offset
+            pixels = slice(start, start + (end - first - 1) * stride + 1, stride)
+            met.append((tap, slice(first, end), pixels))
+    return met
 
 
 def _float_output(sums: np.ndarray, bias: np.ndarray | None, activation: str) -> np.ndarray:

@@ -79,6 +79,18 @@ class OpOptions:
         if (n, m) != (0, 0) and not 1 <= n < m <= _INT32_MAX:
             raise ModelError(f"options pattern_n, pattern_m are {n}, {m}; need 0, 0 or 1 <= n < m")
 
+    def check_operator(self, op: str) -> None:
+        """Raises ModelError for a value that the operator (CONV_2D, FULLY_CONNECTED) has not."""
+        fixed: dict[str, int | str] = {"keep_num_dims": 0}
+        if op == FULLY_CONNECTED:
+            sizes = ("kernel_h", "kernel_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
+            fixed = {"padding": "VALID", **dict.fromkeys(sizes, 1)}
+        for key, value in fixed.items():
+            if getattr(self, key) != value:
+                raise ModelError(
+                    f"option {key} is {getattr(self, key)!r}; that of {op} must be {value!r}"
+                )
+
     @property
     def weights_per_filter(self) -> int:
         return self.kernel_h * self.kernel_w * self.in_channels
