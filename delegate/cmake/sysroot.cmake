@@ -28,6 +28,8 @@ set(CMAKE_CXX_FLAGS_INIT "-nostdinc++ -isystem ${cxx} \
 -isystem ${TF_SIGNBIN_SYSROOT}/usr/include/${triplet}/c++/${version}")
 # Before the compiler's own folders, whose libraries and start files need a newer C library.
 set(libraries ${TF_SIGNBIN_SYSROOT}/usr/lib/${triplet})
+# The compiler's shared libgcc would need that library too.
 foreach(kind IN ITEMS EXE SHARED)
-  set(CMAKE_${kind}_LINKER_FLAGS_INIT "-L${TF_SIGNBIN_SYSROOT_GCC} -L${libraries} -B${libraries}")
+  set(CMAKE_${kind}_LINKER_FLAGS_INIT
+      "-static-libgcc -L${TF_SIGNBIN_SYSROOT_GCC} -L${libraries} -B${libraries}")
 endforeach()

@@ -258,8 +258,19 @@ def test_int8_names_all_unknown_layers_and_refuses_mixed_precision():
         model = models.dense()
         with pytest.raises(ValueError, match=r"needs float32 training.*bfloat16"):
             tf_signbin.quantize_model(model, activations="int8")
-        # Masks and values are found in float32, then cast.
-        quantized = tf_signbin.quantize_model(model)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.skipif(
+    tuple(map(int, tf.__version__.split(".")[:2])) < (2, 17),
+    reason="Keras 2.16 casts no variables of a layer that tfmot has wrapped",
+)
+def test_mixed_precision_quantizes_in_float32():
+    """Masks and values are found in float32, then cast."""
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        quantized = tf_signbin.quantize_model(models.dense())
     finally:
         keras.mixed_precision.set_global_policy("float32")
     x = np.ones((2, 20), np.float32)
