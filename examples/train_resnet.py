@@ -18,7 +18,7 @@ import importlib.util
 from pathlib import Path
 
 from absl import app, flags, logging
-from lab import datasets, demo, distribution, single_run
+from lab import datasets, demo, distribution, single_run, training
 from lab.methods import WEIGHTS, Method
 from lab.recipes import AUGMENTATIONS, FOR_DATASET, OPTIMIZERS, RECIPES, SCHEDULES, Recipe
 from lab.resnet import ACTIVATIONS, NAMES, Options
@@ -131,6 +131,8 @@ def main(argv: list[str]) -> None:
         single_run.run(setup, data, strategy, FLAGS.deterministic)
     except ValueError as error:
         raise app.UsageError(str(error)) from error
+    except (OSError, training.CheckpointError) as error:
+        raise SystemExit(f"train_resnet.py: {error}") from error
 
 
 if __name__ == "__main__":

@@ -12,13 +12,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from lab.training import History
+from tf_signbin.convert import replacing
 
 COLORS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
 
 
 def save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, bbox_inches="tight")
+    with replacing(path) as file:
+        figure.savefig(file, dpi=130, bbox_inches="tight")
     plt.close(figure)
 
 

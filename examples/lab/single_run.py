@@ -16,6 +16,7 @@ from lab.methods import Method, copy_weights, effectual, schedules
 from lab.progress import RunProgress
 from lab.recipes import Recipe
 from tf_signbin.console import write_json
+from tf_signbin.convert import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,8 @@ def run(setup: Setup, data: ImageDataset, strategy: Any, deterministic: bool = F
     trained = setup.build(data)
     copy_weights(model, trained)
     if chief:
-        trained.save(setup.folder / "model.keras")
+        with replacing(setup.folder / "model.keras") as file:  # an old model is not lost
+            trained.save(file)
         plots.training_curves(history, setup.folder / "curves.png")
         _deploy(setup, data, trained)
     return trained

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from tf_signbin.convert import files as files_module
-from tf_signbin.convert import read_file, write_file
+from tf_signbin.convert import read_file, replacing, write_file
 from tf_signbin.format import ModelError
 
 
@@ -33,6 +33,22 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_file(path, b"new")
     assert os.listdir(tmp_path) == ["model.tflite"]
     assert read_file(path) == b"old"
+
+
+def test_a_failure_while_another_writes_leaves_the_old_file(tmp_path):
+    """`replacing` is for writers that want a path, Keras and Matplotlib."""
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space"), replacing(path) as file:  # noqa: PT012
+        assert file.suffix == ".keras"  # Keras chooses the format by it
+        file.write_bytes(b"half of the new")
+        raise OSError(28, "No space left on device")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["model.keras"]
+    with replacing(path) as file:
+        file.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["model.keras"]
 
 
 def test_a_missing_folder_is_an_error(tmp_path):

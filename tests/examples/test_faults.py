@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab import datasets, resnet, training
+from lab import datasets, distribution, resnet, single_run, training
 from lab.keras import keras
+from lab.methods import Method
 from lab.recipes import Recipe
 
 from tests.convert.test_rewrite import int8_conv
@@ -85,19 +86,46 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def fill(folder, free_blocks):
+    space = os.statvfs(folder)
+    size = max(0, (space.f_bavail - free_blocks) * space.f_frsize)
+    (folder / "filler").write_bytes(b"x" * size)
+
+
 @pytest.mark.slow
 def test_full_disk_while_saving(small_disk, digits):
     """The first checkpoints fit, a later one does not; with more room the run goes on."""
     folder, grow = small_disk
     train(digits, folder, 1)
-    filler = folder / "filler"
-    used = os.statvfs(folder)
-    filler.write_bytes(b"x" * max(0, (used.f_bavail - 4) * used.f_frsize))
+    fill(folder, free_blocks=4)
     with pytest.raises(training.CheckpointError, match=rf"epoch 2 cannot be saved in {folder}"):
         train(digits, folder, 3)
     grow()
     history = train(digits, folder, 3, seed=99)
     assert [row["epoch"] for row in history] == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_full_disk_while_the_finished_model_is_written(small_disk, digits):
+    """The model and the pictures of the run before stay; with room again, the rest is written."""
+    folder, grow = small_disk
+    grow()
+    recipe = Recipe(1, 64, "adam", 4e-3, "cosine", 1e-4)
+    setup = single_run.Setup(
+        "resnet8", resnet.Options(width=0.25), Method(), "float32", recipe, 0, folder
+    )
+    strategy = distribution.make_strategy("none", 0)
+    single_run.run(setup, digits, strategy)
+    before = (folder / "model.keras").read_bytes()
+    tflite = (folder / "model.tflite").read_bytes()
+    fill(folder, free_blocks=4)
+    with pytest.raises(OSError, match="No space left on device"):
+        single_run.run(setup, digits, strategy)
+    assert (folder / "model.keras").read_bytes() == before
+    assert (folder / "model.tflite").read_bytes() == tflite
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    (folder / "filler").unlink()
+    single_run.run(setup, digits, strategy)
 
 
 def test_full_disk_while_converting(small_disk):
@@ -106,8 +134,7 @@ def test_full_disk_while_converting(small_disk):
     source.write_bytes(int8_conv())
     target = folder / "packed.tflite"
     target.write_bytes(b"the old file")
-    space = os.statvfs(folder)
-    (folder / "filler").write_bytes(b"x" * (space.f_bavail * space.f_frsize))
+    fill(folder, free_blocks=0)
     result = convert(source, target)
     assert result.returncode == 1
     assert "No space left on device" in result.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tf_signbin.convert.files import replacing
+
 _STYLE = {
     "signed_binary": ("o-", "#0b6e4f"),
     "ternary": ("s-", "#8e3b8a"),
@@ -27,7 +29,8 @@ def plot(result: dict[str, Any], path: str) -> list[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     files = [target] if target.suffix else [Path(f"{path}.png"), Path(f"{path}.svg")]
     for file in files:
-        figure.savefig(file, dpi=150)
+        with replacing(file) as temporary:
+            figure.savefig(temporary, dpi=150)
     pyplot.close(figure)
     return files
 

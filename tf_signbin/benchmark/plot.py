@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
+
+from tf_signbin.convert.files import replacing
 
 COLOURS = {"ours": "#0b6e4f", "xnnpack_int8": "#c0752a", "xnnpack_fp32": "#6b7a8f"}
 _TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -11,7 +14,7 @@ LABELS = {"ours": "tf_signbin", "xnnpack_int8": "XNNPACK int8", "xnnpack_fp32": 
 
 
 def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draws the result of any benchmark; the file's suffix gives the format."""
+    """Draws the result of any benchmark; the file's suffix gives the format, by default .png."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -25,7 +28,9 @@ def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
         fontsize=7, color="#555",
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0.02, 1, 1))
-    figure.savefig(path, dpi=150)
+    target = Path(path)
+    with replacing(target if target.suffix else target.with_suffix(".png")) as file:
+        figure.savefig(file, dpi=150)
     pyplot.close(figure)
 
 

@@ -1,7 +1,7 @@
 """Conversion of models to .tflite files with packed layers, and back."""
 
 from tf_signbin.convert.converter import UnpackedLayersError, convert
-from tf_signbin.convert.files import read_file, write_file
+from tf_signbin.convert.files import read_file, replacing, write_file
 from tf_signbin.convert.inspect import LayerInfo, ModelInfo, inspect_model
 from tf_signbin.convert.report import ConversionReport, LayerReport
 from tf_signbin.convert.rewrite import unpack
@@ -18,6 +18,7 @@ __all__ = [
     "convert",
     "inspect_model",
     "read_file",
+    "replacing",
     "unpack",
     "verify",
     "write_file",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tf_signbin.format.errors import ModelError
@@ -26,16 +28,26 @@ def read_source(source: bytes | str | os.PathLike[str]) -> tuple[bytes, str]:
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes `data` so that `path` holds either its old content or all of the new one.
+    """Writes `data` so that `path` holds either its old content or all of the new one."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
-    The data goes to a temporary file in the same folder, which is then renamed.
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A file beside `path` for the block to write; it replaces `path` when the block ends well.
+
+    Whatever happens, `path` holds either its old content or all of the new one.
     """
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         # mkstemp makes files private; a model gets the permissions of any other new file.
         mask = os.umask(0)
@@ -43,5 +55,5 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

@@ -16,6 +16,7 @@ from lab.study import measure
 from lab.study.points import Point
 from lab.study.train import folder_of, read_result
 from tf_signbin.benchmark.machine import describe_machine
+from tf_signbin.convert import write_file
 from tf_signbin.runtime import find_runtime
 
 HEADER = (
@@ -176,8 +177,9 @@ def write(groups: dict[str, list[Row]], folder: Path) -> Path:
         _plot(group, rows, folder / f"{group}.png")
         parts.append(f"![{group}]({group}.png)")
     report = folder / "report.md"
-    report.write_text("\n\n".join(parts) + "\n")
-    (folder / "results.json").write_text(json.dumps(_plain(groups, machine), indent=1) + "\n")
+    write_file(report, ("\n\n".join(parts) + "\n").encode())
+    results = json.dumps(_plain(groups, machine), indent=1) + "\n"
+    write_file(folder / "results.json", results.encode())
     return report
 
 
