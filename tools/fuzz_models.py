@@ -43,8 +43,8 @@ def report(trial: Trial, first: int, end: int, folder: Path) -> None:
     print(f"{end - first} files, seeds {first} to {end - 1}")
     for outcome, count in trial.counts.most_common():
         print(f"{count:8} {outcome}")
-    for failure in trial.failures:
-        print(failure)
+    for line in (*trial.others, *trial.failures):
+        print(line)
     print(f"files of failures: {folder}" if trial.failures else "no failures")
 
 

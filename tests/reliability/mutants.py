@@ -18,6 +18,7 @@ from tf_signbin.format import ModelError
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # for one small file; sanitizers are slow
+_OVERFLOWS = 1e25
 FAILURES = ("crash", "hang", "wrong result", "error without a message")
 
 
@@ -68,6 +69,7 @@ class Trial:
         self._folder = folder
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
+        self.others: list[str] = []  # crashes and hangs that are not ours
 
     def run(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -89,6 +91,9 @@ class Trial:
         self.counts[outcome] += 1
         if outcome in FAILURES:
             self.failures.append(f"seed {seed}: {outcome} ({ours})")
+        elif "crash" in ours or "hang" in ours:
+            self.others.append(f"seed {seed}: {outcome}")
+            path.unlink()
         else:
             path.unlink()
         for name in (f"{seed}.npy", f"{seed}-stock.npy"):
@@ -146,6 +151,8 @@ def _agree(actual: np.ndarray, expected: np.ndarray, near: float) -> bool:
         return False
     # int8 is exact. Float kernels add in another order, and values that differ by less than a
     # millionth of a filter's largest are one value to the packer.
-    size = np.abs(expected[np.isfinite(expected)]).max(initial=0)
-    tolerance = 1e-4 * size + near
-    return bool(np.isclose(actual, expected, rtol=1e-4, atol=tolerance, equal_nan=True).all())
+    finite = np.isfinite(expected)
+    tolerance = 1e-4 * np.abs(expected[finite]).max(initial=0) + near
+    same = np.isclose(actual, expected, rtol=1e-4, atol=tolerance, equal_nan=True)
+    # Sums of weights near the end of float32 overflow in one order and not in another.
+    return bool((same | ~finite).all() if near > _OVERFLOWS else same.all())
