@@ -1,4 +1,4 @@
-"""Mutates .tflite files and runs them in LiteRT with the delegate, for as long as it is told.
+"""Mutated .tflite files in LiteRT with the delegate; the same converted, unpacked and inspected.
 
     make fuzz-models SECONDS=600        the newest build; or $TF_SIGNBIN_DELEGATE
 

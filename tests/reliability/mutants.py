@@ -1,4 +1,5 @@
-"""What a mutated file does to the delegate in the real runtime, and whose fault it is."""
+"""What a mutated file does to the delegate in the real runtime, and whose fault it is; and what
+the converter and the inspector make of it."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from tests.reliability import mutate
+from tests.reliability.readers import READERS
+from tests.reliability.readers import outcome as read_outcome
 from tf_signbin.convert import unpack
 from tf_signbin.format import ModelError
 
@@ -89,6 +92,7 @@ class Trial:
         else:
             outcome = self._compare(path, data, np.load(ours["output"]))
         self.counts[outcome] += 1
+        self._read(seed, data)
         if outcome in FAILURES:
             self.failures.append(f"seed {seed}: {outcome} ({ours})")
         elif "crash" in ours or "hang" in ours:
@@ -102,6 +106,14 @@ class Trial:
     def close(self) -> None:
         for worker in (*self._ours, *self._without):
             worker.close()
+
+    def _read(self, seed: int, data: bytes) -> None:
+        for name, read in READERS.items():
+            result = read_outcome(read, data)
+            if result in ("result", "error"):
+                self.counts[f"{name}: {result}"] += 1
+            else:
+                self.failures.append(f"seed {seed}: {name}: {result}")
 
     def _blame(self, path: Path, data: bytes, which: int, what: str) -> str:
         """Whether the file ends that way without us too, as it is or with its packed operators
