@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +41,25 @@ def checked(seed: int, name: str, read, *arguments) -> str:
     return result
 
 
-def test_every_way_to_read_a_model():
+@pytest.fixture
+def little_memory():
+    """256 MiB more than the process has: what a file of kilobytes asks for beyond that is an error
+    of the test, MemoryError."""
+    resource = pytest.importorskip("resource")
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + (256 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_the_limit_works(little_memory):
+    with pytest.raises(MemoryError):
+        np.ones(512 << 20, np.uint8)
+
+
+def test_every_way_to_read_a_model(little_memory):
     counts = Counter()
     for seed in seeds(400):
         _, data = mutant(seed)
