@@ -279,6 +279,16 @@ def test_mixed_precision_quantizes_in_float32():
         assert {v.dtype for v in kernel.variables.values()} == {tf.float32}
 
 
+def test_mixed_precision_on_the_oldest_tensorflow_is_refused(monkeypatch):
+    monkeypatch.setattr(tf, "__version__", "2.16.2")
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        with pytest.raises(ValueError, match=r"TensorFlow 2.16 needs float32.*bfloat16.*2.17"):
+            tf_signbin.quantize_model(models.dense())
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -6,7 +6,8 @@ from typing import Any
 
 from tensorflow_model_optimization.python.core.quantization.keras import quantize_wrapper
 
-from tf_signbin.train.legacy_keras import keras
+from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.versions import release
 
 _WEIGHTED = ("Conv1D", "Conv2D", "Dense", "SeparableConv1D", "SeparableConv2D", "Conv2DTranspose")
 _DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
@@ -51,14 +52,22 @@ def check_model(model: Any, function: str) -> None:
     )
 
 
-def check_float32(model: Any) -> None:
-    """Raises when a layer computes in another type, which fake quantization cannot."""
+def check_precision(model: Any, activations: str) -> None:
+    """Raises when a layer computes in a type that its quantization cannot: fake quantization of
+    activations is for float32, and Keras 2.16 casts no variables of a layer that tfmot wraps."""
+    if activations == "int8":
+        needs = "activations='int8'"
+        advice = ", or train with activations='float32'"
+    elif release(tf.__version__) == (2, 16):
+        needs = "quantization on TensorFlow 2.16"
+        advice = ", or install TensorFlow 2.17 or later with its tf_keras"
+    else:
+        return
     for layer in model.layers:
         if layer.compute_dtype not in ("float32", None) and "int" not in layer.compute_dtype:
             raise ValueError(
-                f"activations='int8' needs float32 training, but layer {layer.name!r} computes in "
-                f"{layer.compute_dtype}. Build the model under the float32 policy, or train with "
-                "activations='float32'."
+                f"{needs} needs float32 training, but layer {layer.name!r} computes in "
+                f"{layer.compute_dtype}. Build the model under the float32 policy{advice}."
             )
 
 

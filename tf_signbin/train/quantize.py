@@ -140,8 +140,7 @@ def quantize_apply(
     """
     graph.check_model(model, "quantize_apply")
     scheme = SignedBinaryQuantizeScheme(activations)
-    if activations == "int8":
-        graph.check_float32(model)
+    graph.check_precision(model, activations)
     with quantize_scope():
         model = graph.dense_as_convolutions(model)
         quantized = tfmot_keras.quantize_apply(model, scheme, quantized_layer_name_prefix)
