@@ -17,6 +17,7 @@ from lab.methods import Method
 from lab.recipes import Recipe
 
 from tests.convert.test_rewrite import int8_conv
+from tests.examples.conftest import EXAMPLES
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,54 @@ def small_disk(tmp_path):
         lambda: subprocess.run(["mount", "-o", "remount,size=50m", str(folder)], check=True),
     )
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+# Saves as fast as it can; every weight of epoch n is n.
+_SAVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from lab import training
+from lab.keras import keras
+model = keras.Sequential([keras.layers.Dense(2000, input_shape=(500,)) for _ in range(2)])
+model.compile("sgd", "mse")
+checkpoints = training.Checkpoints(model, Path(sys.argv[2]))
+epoch = checkpoints.restore()
+if epoch:
+    assert all((weights == epoch).all() for weights in model.get_weights()), "half of an epoch"
+print("restored", epoch, flush=True)
+while True:
+    model.set_weights([0 * weights + epoch + 1 for weights in model.get_weights()])
+    checkpoints.on_epoch_end(epoch)
+    epoch += 1
+    print("saved", epoch, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_killed_while_saving(tmp_path):
+    """SIGKILL at a random moment of a save: what had been saved before is there, and whole."""
+    rng, saved = np.random.default_rng(0), 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SAVER, str(EXAMPLES), str(tmp_path)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        lines = [process.stdout.readline() for _ in range(int(rng.integers(2, 6)))]
+        time.sleep(rng.random() * 0.1)
+        process.kill()
+        rest, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, errors
+        words = [
+            line.split()
+            for line in (*lines, *rest.splitlines(keepends=True))
+            if line.endswith("\n")
+        ]
+        assert words[0][0] == "restored"
+        # The save in progress may have been complete, but for the line that says so.
+        assert int(words[0][1]) in (saved, saved + 1)
+        saved = int(words[-1][1])
+    assert saved > 6
 
 
 def fill(folder, free_blocks):
