@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,10 @@ def copy_weights(source: Any, target: Any) -> None:
 
 
 def _plain_name(variable: Any) -> str:
-    return variable.name.removeprefix("quant_")
+    # tfmot lets Keras number the layer that quantizes the input: a second network's has another
+    # name. There is one a network.
+    name = re.sub(r"\bquantize_layer_\d+", "quantize_layer", variable.name)
+    return name.removeprefix("quant_")
 
 
 def quantized_weights(model: Any) -> dict[str, np.ndarray]:

@@ -123,6 +123,19 @@ class TestMethods:
         for before, after in pairs:
             np.testing.assert_array_equal(before.mask(), after.mask())
 
+    def test_a_second_int8_network_gets_everything(self):
+        """Ranges of activations and statistics too: what train_resnet saves is such a copy."""
+        method = methods.Method(pattern=(2, 10))
+        source, target = (
+            method.apply(resnet.build("resnet8", (8, 8, 1), 10, TINY), "int8") for _ in range(2)
+        )
+        for v in source.variables:
+            if v.dtype.is_floating:
+                v.assign_add(tf.random.uniform(v.shape, 0.01, 0.1))
+        methods.copy_weights(source, target)
+        for before, after in zip(source.variables, target.variables, strict=True):
+            np.testing.assert_array_equal(before.numpy(), after.numpy(), err_msg=before.name)
+
     def test_missing_counterpart(self):
         with pytest.raises(ValueError, match=r"kernel_background"):
             methods.copy_weights(_model(), _model(method=methods.Method(background="learned")))
