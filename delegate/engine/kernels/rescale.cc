@@ -63,8 +63,10 @@ bool FindFloatRescale(const OutputStage& output, int filter, const FilterSums& s
   const double scale = static_cast<double>(result->scale) + result->correction;
   const int64_t split =
       -(sums.bias >= 0 ? sums.bias / sums.d : -((-sums.bias + sums.d - 1) / sums.d));
-  result->split = static_cast<int32_t>(
-      std::min(std::max(split, sums.least), sums.most + 1));  // sums below it: x < 0
+  // Sums below it: x < 0. Where signs do not matter, vector code uses one offset for all sums.
+  const bool signs = output.clamp_min_i8 < output.output_zero_point;
+  result->split = static_cast<int32_t>(signs ? std::min(std::max(split, sums.least), sums.most + 1)
+                                             : sums.least);
 
   const auto reaches = [&](int64_t sum, int32_t value) {
     return rule(sums.d * sum + sums.bias) >= value;
