@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = [word for word in arguments if word in COMMANDS][:1]
     if arguments[:1] == ["train"]:
-        # Its options, --help included, are those of the example program.
+        # Its options are those of the example program, not argparse's.
         train = importlib.import_module(COMMANDS["train"].module)
         args = argparse.Namespace(command="train", arguments=arguments[1:], run=train.run)
     else:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except console.CommandError as error:
         console.say(f"tf-signbin {args.command}: {error}")
-        return console.FAILED
+        return error.exit_code
     except KeyboardInterrupt:
         console.say("interrupted")
         return 130

@@ -20,7 +20,15 @@ OK, FAILED, USAGE = 0, 1, 2
 
 
 class CommandError(Exception):
-    """Ends a command with this message on stderr and exit code 1."""
+    """Ends a command with this message on stderr and this exit code."""
+
+    exit_code = FAILED
+
+
+class UsageError(CommandError):
+    """Arguments that do not belong together."""
+
+    exit_code = USAGE
 
 
 def rich_module(name: str) -> Any:
@@ -75,19 +83,21 @@ def status(text: str) -> Iterator[None]:
 
 
 def table(title: str, header: list[str], rows: list[list[str]], footer: Sequence[str] = ()) -> None:
-    """Prints a table: the first column is left-aligned text, the others are right-aligned."""
+    """Prints a table: the first column is left-aligned text, the others are right-aligned.
+
+    No cell is ever cut off: in a terminal that is too narrow, the terminal breaks the lines.
+    """
     module = rich_module("table")
     console = rich_module("console").Console()
-    if not console.is_terminal:
-        console.width = 160
     grid = module.Table(title=title, title_justify="left", box=rich_module("box").SIMPLE_HEAD)
     for index, name in enumerate(header):
-        grid.add_column(name, justify="left" if index == 0 else "right")
+        grid.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
     for row in rows:
         grid.add_row(*row)
+    console.width = console.measure(grid, options=console.options.update(width=10_000)).maximum
     console.print(grid)
     for line in footer:
-        console.print(line, highlight=False)
+        print(line)
 
 
 def say(text: str) -> None:

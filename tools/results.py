@@ -16,8 +16,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tf_signbin import figures
+from tf_signbin.analyze import plot as analyze_plot
+from tf_signbin.analyze.synthetic import analyze_layer
 from tf_signbin.benchmark import plot as benchmark_plot
-from tf_signbin.benchmark.plot import COLOURS
+from tf_signbin.benchmark.contenders import Settings
+from tf_signbin.benchmark.layers import LayerShape
+from tf_signbin.figures import COLOURS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, IMAGES = ROOT / "docs/results", ROOT / "docs/images"
@@ -49,9 +54,6 @@ def measure() -> None:
         path = RESULTS / f"{name}.json"
         tool = [sys.executable, "-m", "tf_signbin", *command, "--json", str(path)]
         subprocess.run(tool, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    analyze = ["analyze", "14x14x256", "--plot", str(IMAGES / "tradeoff.png")]
-    subprocess.run([sys.executable, "-m", "tf_signbin", *analyze], check=True, cwd=ROOT)
 
 
 def load(name: str) -> dict[str, Any]:
@@ -101,12 +103,7 @@ def readme_table() -> str:
 
 def headline(path: Path) -> None:
     """Milliseconds of each layer: XNNPACK, ours, ours with a pattern; for int8 and float."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 3.8))
+    figure, panels = figures.pyplot().subplots(1, 2, figsize=(11, 3.8))
     for axes, kind, pattern in zip(panels, ("int8", "float32"), ("2 of 10", "2 of 7"), strict=True):
         plain = load(f"layers_{kind}")
         patterned = load(f"layers_{kind}_{pattern.replace(' ', '')}")
@@ -116,7 +113,7 @@ def headline(path: Path) -> None:
             ("tf_signbin", [row["ours_ms"] for row in plain["layers"]], COLOURS["ours"]),
             (
                 f"tf_signbin, {pattern}",
-                [row["ours_ms"] for row in patterned["layers"]], "#58b368",
+                [row["ours_ms"] for row in patterned["layers"]], COLOURS["pattern"],
             ),
         ]  # fmt: skip
         for offset, (label, values, colour) in enumerate(series):
@@ -128,22 +125,29 @@ def headline(path: Path) -> None:
             f"{patterned['geomean_ratio']:.2f}x {base}"
         )
         axes.set_ylim(0, 1.35 * max(series[0][1]))
+        figures.clean(axes)
         axes.legend(frameon=False, ncols=3, fontsize=8, loc="upper center")
-        axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("ms an invoke, one thread")
     figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    figures.save(figure, path, (".png",))
 
 
 def with_table(text: str) -> str:
     return _MARKS.sub(lambda match: match[1] + readme_table() + match[2], text)
 
 
+def tradeoff(path: Path) -> None:
+    """Counts only, which are the same on every machine."""
+    layer = LayerShape(14, 256, 256)
+    counted = analyze_layer(layer, "int8", Settings(), 0.0, lambda label, share: None)
+    analyze_plot.plot(counted, str(path))
+
+
 def write() -> None:
     readme = ROOT / "README.md"
     readme.write_text(with_table(readme.read_text()))
     headline(IMAGES / "headline.png")
+    tradeoff(IMAGES / "tradeoff.png")
     for image, name in (
         ("layers", "layers_int8"), ("layers_float32", "layers_float32"),
         ("kinds", "kinds_int8"), ("density", "density_int8"),

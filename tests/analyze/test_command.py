@@ -21,7 +21,16 @@ def test_layer(tmp_path, monkeypatch, capsys, activations):
     assert main(["analyze", "7x7x32", *arguments, "--plot", str(tmp_path / "figure")]) == 0
     result = json.loads(path.read_text())
     binary, *others = result["points"]
-    assert binary["predicted_ms"] == pytest.approx(binary["measured_ms"])
+    per_add = result["reference"]["ns_per_addition"] * 1e-6
+    outputs = result["macs"] // binary["macs_per_output"]
+    for point in result["points"]:
+        predicted = per_add * point["adds_per_output"] * outputs
+        assert point["predicted_ms"] == pytest.approx(predicted)
+        parts = point["energy_parts_uj"]
+        assert sum(parts.values()) == pytest.approx(point["energy_uj"])
+    for dense in result["dense"]:
+        per_mac = result["reference"][f"ns_per_mac_{dense['name']}"] * 1e-6
+        assert dense["predicted_ms"] == pytest.approx(per_mac * result["macs"])
     assert {point["series"].split()[0] for point in others} == {"signed_binary", "ternary"}
     assert all(point["measured_ms"] > 0 for point in others)
     assert (tmp_path / "figure.png").exists()
@@ -32,11 +41,27 @@ def test_layer(tmp_path, monkeypatch, capsys, activations):
 def test_model(tmp_path, capsys):
     model = tmp_path / "model.tflite"
     model.write_bytes(pack(network_model("resnet20", "int8", WeightSpec(pattern=(2, 10))))[0])
-    assert main(["analyze", str(model), "--json", "-", "--plot", str(tmp_path / "m.png")]) == 0
+    assert (
+        main(
+            [
+                "analyze",
+                str(model),
+                "--seconds",
+                "0.1",
+                "--json",
+                "-",
+                "--plot",
+                str(tmp_path / "m.png"),
+            ]
+        )
+        == 0
+    )
     layers = json.loads(capsys.readouterr().out)["layers"]
     assert len(layers) == 18
     assert all(layer["pattern"] == [2, 10] for layer in layers)
     assert all(layer["measured_ms"] > 0 and layer["kernel"] for layer in layers)
+    assert all(layer["dense_ms"] > 0 for layer in layers)
+    assert {layer["dense_kernels"] for layer in layers} == {"XNNPACK"}
     assert (tmp_path / "m.png").exists()
 
 

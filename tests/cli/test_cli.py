@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -35,11 +36,14 @@ def packed(tmp_path, stock):
     return path
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"train"}))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_has_examples(command, capsys):
-    with pytest.raises(SystemExit) as info:
-        main([command, "--help"])
-    assert info.value.code == 0
+    if command == "train":
+        assert main([command, "--help"]) == 0
+    else:
+        with pytest.raises(SystemExit) as info:
+            main([command, "--help"])
+        assert info.value.code == 0
     assert f"tf-signbin {command}" in capsys.readouterr().out.split("examples:")[1]
 
 
@@ -143,6 +147,58 @@ def test_doctor_without_a_delegate(tmp_path):
     assert "NOT ready" in result.stdout
 
 
+def test_train_help_shows_the_programs_flags(capsys):
+    assert main(["train", "--help"]) == 0
+    shown = capsys.readouterr().out
+    listed = tool("train", "--helpfull").stdout.partition("train_resnet.py:")[2]
+    listed = listed.partition("absl.app:")[0]
+    flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", listed, re.MULTILINE))
+    assert {"pattern", "demo", "dataset"} < flags
+    assert flags == set(re.findall(r"^  --(\w+)", shown, re.MULTILINE))
+
+
+def test_completion_as_json(capsys):
+    assert main(["completion", "bash", "--json", "-"]) == 0
+    words = json.loads(capsys.readouterr().out)
+    assert set(words) == set(COMMANDS)
+    assert {"flags": ["--pattern"], "choices": [], "takes_value": True}.items() <= next(
+        option for option in words["train"]["options"] if option["flags"] == ["--pattern"]
+    ).items()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "m.tflite", "--json", "no/such/folder/x.json"],
+        ["convert", "m.keras", "-o", "."],
+        ["analyze", "7x7x64", "--plot", "x.gif"],
+        ["analyze", "7x7x64", "--seconds", "0"],
+        ["benchmark", "layers", "--seconds", "-1"],
+        ["verify", "m.tflite", "--random", "0"],
+        ["report", "m.tflite", "--threads", "none"],
+    ],
+)
+def test_wrong_usage_is_noticed_before_any_work(arguments, capsys):
+    with pytest.raises(SystemExit) as info:
+        main(arguments)
+    assert info.value.code == 2
+    assert repr(arguments[-1]) in capsys.readouterr().err
+
+
+def test_verify_of_no_samples_is_an_error(tmp_path, packed, capsys):
+    samples = tmp_path / "none.npy"
+    np.save(samples, np.zeros((0, 6, 6, 16), np.int8))
+    assert main(["verify", str(packed), "--samples", str(samples)]) == 1
+    assert "nothing was compared" in capsys.readouterr().err
+
+
+def test_tables_are_never_cut_off(packed):
+    result = tool("analyze", str(packed), "--seconds", "0.01", env={**os.environ, "COLUMNS": "40"})
+    assert result.returncode == 0, result.stderr
+    assert "\u2026" not in result.stdout
+    assert "int8 energy/ours" in result.stdout
+
+
 def test_train_passes_everything_on():
     result = tool("train", "--helpfull")
     assert "train_resnet.py" in result.stdout
@@ -156,6 +212,8 @@ def test_train_passes_everything_on():
         (["tf-signbin", "benchmark", "--activations", ""], ["int8", "float32"]),
         (["tf-signbin", "convert", "--str"], ["--strict"]),
         (["tf-signbin", "completion", "z"], ["zsh"]),
+        (["tf-signbin", "train", "--tensor"], ["--tensorboard"]),
+        (["tf-signbin", "train", "--activations", ""], ["float32", "int8"]),
     ],
 )
 def test_bash_completion(words, expected, capsys, tmp_path):

@@ -46,8 +46,9 @@ def page(result):
 
 def test_figures(result):
     assert [row["name"] for row in result["latency"]] == [
-        "tf_signbin", "same model, stock runtime", "other <file>",
+        "tf_signbin", "same weights, dense", "other <file>",
     ]  # fmt: skip
+    assert [row["kernels"] for row in result["latency"]] == ["tf_signbin", "XNNPACK", "XNNPACK"]
     assert len(result["analysis"]["layers"]) == 18
     assert result["training"] == {
         "epoch": [1, 2], "loss": [2.3, 1.1], "val_accuracy": [0.1, 0.7],
@@ -69,6 +70,15 @@ def test_log_without_numbers(folder):
     path.write_text("a,b\nx,y\n")
     with pytest.raises(ValueError, match=r"words\.csv: no column of numbers"):
         read_log(str(path))
+
+
+def test_a_comparison_that_is_not_there_is_explained(result):
+    changed = json.loads(json.dumps(result))
+    changed["latency"] = changed["latency"][:2]
+    changed["latency"][1]["kernels"] = "stock kernels"
+    text = render(changed)
+    assert "XNNPACK took no operator of" in text
+    assert "--compare fp32=FILE" in text
 
 
 def test_page_stands_alone_and_runs_nothing(page):
@@ -135,7 +145,7 @@ def test_errors(folder, tmp_path, capsys):
     dense.write_bytes(LayerShape(5, 8, 8).model("int8", WeightSpec("dense")))
     assert main(["report", str(dense)]) == 1
     assert "no layer is signed-binary" in capsys.readouterr().err
-    assert main(["report", str(folder / "model.tflite"), "--samples", "x.npy"]) == 1
+    assert main(["report", str(folder / "model.tflite"), "--samples", "x.npy"]) == 2
     assert "belong together" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.html"))
 

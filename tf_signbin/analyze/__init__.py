@@ -5,6 +5,6 @@ leaves work out; each costs some of the other. `layer_costs` counts what is left
 """
 
 from tf_signbin.analyze.cost import GroupCost, LayerCosts, layer_costs
-from tf_signbin.analyze.energy import layer_energy_uj
+from tf_signbin.analyze.energy import Energy, dense_energy, layer_energy
 
-__all__ = ["GroupCost", "LayerCosts", "layer_costs", "layer_energy_uj"]
+__all__ = ["Energy", "GroupCost", "LayerCosts", "dense_energy", "layer_costs", "layer_energy"]

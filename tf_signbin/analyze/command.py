@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file, picture, seconds
 from tf_signbin.benchmark.contenders import BenchmarkError, Settings
 from tf_signbin.benchmark.graph import FLOAT32, INT8
 from tf_signbin.benchmark.layers import LayerShape
 from tf_signbin.runtime import RUNTIMES, DelegateError, RuntimeNotFoundError
 
 EXAMPLES = """examples:
-  tf-signbin analyze model.tflite --plot out/model
-  tf-signbin analyze 14x14x256 --plot out/tradeoff            writes tradeoff.png and tradeoff.svg
+  tf-signbin analyze model.tflite --plot model.png
+  tf-signbin analyze 14x14x256 --plot tradeoff            writes tradeoff.png and tradeoff.svg
   tf-signbin analyze "28x28x128->256 3x3/2" --activations float32 --no-measure --json -
 """
 _LAYER = re.compile(r"(\d+)x\1x(\d+)(?:->(\d+))?(?: (\d+)x\4(?:/(\d+))?)?")
@@ -30,12 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-measure", action="store_true", help="count only, run nothing")
     parser.add_argument(
-        "--seconds", type=float, default=6.0, help="time for measurements of a layer (default 6)"
+        "--seconds", type=seconds, default=6.0, help="time for measurements (default 6)"
     )
     parser.add_argument("--runtime", choices=RUNTIMES, default="ai_edge_litert")
-    parser.add_argument("--json", metavar="FILE", help="write the figures; - for stdout")
     parser.add_argument(
-        "--plot", metavar="FILE", help="write a picture (.png or .svg; both without a suffix)"
+        "--json", type=output_file, metavar="FILE", help="write the figures; - for stdout"
+    )
+    parser.add_argument(
+        "--plot",
+        type=picture,
+        metavar="FILE",
+        help="write a picture (.png or .svg; both without a suffix)",
     )
 
 
@@ -62,18 +68,18 @@ def _analyze(args: argparse.Namespace) -> dict[str, Any]:
     from tf_signbin.analyze.model import analyze_model
     from tf_signbin.analyze.synthetic import analyze_layer
 
-    if Path(args.target).suffix == ".tflite" or Path(args.target).exists():
-        with console.status(f"analyzing {args.target}"):
-            return analyze_model(args.target, args.runtime, measure=not args.no_measure)
-    layer = parse_layer(args.target)
-    seconds = 0.0 if args.no_measure else args.seconds
+    is_model = Path(args.target).suffix == ".tflite" or Path(args.target).exists()
+    layer = None if is_model else parse_layer(args.target)
+    time = 0.0 if args.no_measure else args.seconds
     with console.progress("analyze", total=1.0) as bar:
 
         def tick(label: str, share: float) -> None:
             bar.label(label)
             bar.to(share)
 
-        return analyze_layer(layer, args.activations, Settings(runtime=args.runtime), seconds, tick)
+        if layer is None:
+            return analyze_model(args.target, args.runtime, time, tick)
+        return analyze_layer(layer, args.activations, Settings(runtime=args.runtime), time, tick)
 
 
 def parse_layer(text: str) -> LayerShape:
@@ -112,9 +118,9 @@ def _print_layer(result: dict[str, Any]) -> None:
                 "",
                 f"{macs} MAC",
                 "",
-                f"{dense['energy_uj']:.0f}",
+                *_energy_cells(dense),
+                *_time_cells(dense),
             ]
-            + ([f"{dense['measured_ms']:.3f}", ""] if measured else [])
         )
     order = {"binary": 0, "ternary": 1, "signed_binary": 2}
     for point in sorted(
@@ -126,13 +132,13 @@ def _print_layer(result: dict[str, Any]) -> None:
                 point["series"], f"{point['density']:.2f}", f"{point['entropy_per_weight']:.2f}",
                 str(best["group"]), f"{best['distinct_patterns']:.0f}/{best['table_entries']}",
                 f"{point['adds_per_output']:.0f}", f"{point['lower_bound']:.0f}",
-                f"{point['energy_uj']:.0f}",
+                *_energy_cells(point), *_time_cells(point),
             ]
-            + ([f"{point['measured_ms']:.3f}", f"{point['predicted_ms']:.3f}"] if measured else [])
         )  # fmt: skip
     header = [
         "weights", "density", "bits/weight", "best group", "patterns seen/possible",
-        "adds/output", "entropy bound", "µJ", *(["ms", "predicted"] if measured else []),
+        "adds/output", "lower bound", "µJ", "arithmetic", "weights",
+        *(["ms", "predicted"] if measured else []),
     ]  # fmt: skip
     console.table(f"{result['layer']}, {result['activations']} activations", header, rows)
     point = min(
@@ -154,8 +160,20 @@ def _print_layer(result: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
+def _energy_cells(row: dict[str, Any]) -> list[str]:
+    parts = row["energy_parts_uj"]
+    return [f"{value:.0f}" for value in (row["energy_uj"], parts["arithmetic"], parts["weights"])]
+
+
+def _time_cells(row: dict[str, Any]) -> list[str]:
+    if "measured_ms" not in row:
+        return []
+    return [f"{row['measured_ms']:.3f}", f"{row['predicted_ms']:.3f}"]
+
+
 def _print_model(result: dict[str, Any]) -> None:
     rows = []
+    measured = "measured_ms" in result["layers"][0]
     for layer in result["layers"]:
         best = next(g for g in layer["groups"] if g["group"] == layer["best_group"])
         rows.append(
@@ -166,12 +184,23 @@ def _print_model(result: dict[str, Any]) -> None:
                 str(layer["macs_per_output"]), f"{layer['adds_per_output']:.0f}",
                 f"{layer['lower_bound']:.0f}",
                 f"{layer['dense_int8_energy_uj'] / layer['energy_uj']:.1f}x",
-                f"{layer['measured_ms']:.3f}" if "measured_ms" in layer else "",
-                layer.get("kernel", ""),
             ]
+            + (
+                [f"{layer['measured_ms']:.3f}", f"{layer['dense_ms']:.3f}", layer["kernel"]]
+                if measured
+                else []
+            )
         )  # fmt: skip
     header = [
         "layer", "kind", "density", "bits/weight", "best group", "patterns seen/possible",
-        "MAC/output", "adds/output", "bound", "int8 energy/ours", "ms", "kernel",
+        "MAC/output", "adds/output", "lower bound", "int8 energy/ours",
+        *(["ms", "dense ms", "kernel"] if measured else []),
     ]  # fmt: skip
-    console.table(Path(result["model"]).name, header, rows)
+    footer = []
+    if measured:
+        kernels = sorted({layer["dense_kernels"] for layer in result["layers"]})
+        footer.append(
+            f"ms: each layer alone, one thread, in the delegate; dense ms: the same weights with "
+            f"{' and '.join(kernels)} in {result['machine']['runtime']}"
+        )
+    console.table(Path(result["model"]).name, header, rows, footer)

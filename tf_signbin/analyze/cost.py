@@ -31,6 +31,8 @@ class GroupCost:
     zero_share: share of groups whose weights are all zero, which cost nothing.
     lookups_per_output: table entries added to one output.
     table_adds_per_output: additions that build the tables, shared out to the outputs.
+    needed_adds_per_output: the same for tables of just the sums that some filter asks for, each
+      made with one addition.
     """
 
     group: int
@@ -39,6 +41,7 @@ class GroupCost:
     zero_share: float
     lookups_per_output: float
     table_adds_per_output: float
+    needed_adds_per_output: float
 
     @property
     def adds_per_output(self) -> float:
@@ -52,8 +55,9 @@ class LayerCosts:
     macs_per_output: multiply-accumulates of a dense run.
     sparse_adds_per_output: additions that skip zeros but share nothing.
     entropy_per_weight: bits, of independent weights with these frequencies.
-    lower_bound: weights * entropy / log2(entries), lookups per output below which tables that are
-    read for every group cannot bring the weights' information (entries: of the best such size).
+    lower_bound: additions per output that no engine which shares sums of consecutive channels can
+      go below with these weights: at the best group size, one for each group that is not empty and
+      one for each different sum that any filter and tap asks for.
     """
 
     kind: str
@@ -99,8 +103,6 @@ def layer_costs(
         for size in sorted({*groups, *([m] if m else [])})
         if size <= in_channels
     )
-    # Without skipping empty groups, a lookup into T entries brings at most log2(T) bits.
-    full = min(costs, key=lambda cost: weights / cost.group + cost.table_adds_per_output)
     entropy = _entropy([float(plane.mean()) for plane in masks])
     # Weights that are not 0: all of them when the background is not.
     effectual = 1.0 if has_background else density
@@ -110,7 +112,7 @@ def layer_costs(
         entropy_per_weight=entropy,
         macs_per_output=weights,
         sparse_adds_per_output=effectual * weights,
-        lower_bound=weights * entropy / math.log2(full.table_entries),
+        lower_bound=min(cost.lookups_per_output + cost.needed_adds_per_output for cost in costs),
         groups=costs,
     )
 
@@ -147,7 +149,25 @@ def _group_cost(
         zero_share=1.0 - float(occupied.mean()),
         lookups_per_output=float(occupied.sum()) / out_channels,
         table_adds_per_output=adds * group_count * pixels_in_per_out / out_channels,
+        needed_adds_per_output=_sums_asked_for(masks, size) * pixels_in_per_out / out_channels,
     )
+
+
+def _sums_asked_for(masks: np.ndarray, size: int) -> int:
+    """Different sums of two and more channels, over all groups; a sum's negative counts with it."""
+    planes, out_channels, kernel_h, kernel_w, in_channels = masks.shape
+    padded = np.pad(masks, [(0, 0)] * 4 + [(0, -in_channels % size)])
+    groups = padded.reshape(planes, out_channels * kernel_h * kernel_w, -1, size)
+    codes = (groups * (1 << np.arange(size))).sum(axis=-1)  # [planes, filters and taps, groups]
+    if planes == 2:
+        plus, minus = codes
+        code = np.minimum(plus | minus << size, minus | plus << size)
+    else:
+        code = codes[0]
+    code = np.where(groups.any(axis=0).sum(axis=-1) >= 2, code, 0)
+    ordered = np.sort(code, axis=0)
+    new = np.diff(ordered, axis=0, prepend=0) != 0  # the empty sum, 0, comes first
+    return int(np.count_nonzero(new))
 
 
 def _entropy(shares: list[float]) -> float:

@@ -8,6 +8,7 @@ methods; they do not predict a battery's life.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 # pJ an operation.
@@ -21,18 +22,35 @@ SOURCE = (
 )
 
 
-def dense_energy_uj(macs: int, weights: int, dtype: str) -> float:
-    """Microjoules of a dense layer, weights read from DRAM once; dtype 'float32' or 'int8'."""
+@dataclass(frozen=True)
+class Energy:
+    """Microjoules of one inference: arithmetic, and the weights' way from DRAM."""
+
+    arithmetic_uj: float
+    weights_uj: float
+
+    @property
+    def total_uj(self) -> float:
+        return self.arithmetic_uj + self.weights_uj
+
+    def to_dict(self) -> dict[str, Any]:
+        parts = {"arithmetic": self.arithmetic_uj, "weights": self.weights_uj}
+        return {"energy_uj": self.total_uj, "energy_parts_uj": parts}
+
+
+def dense_energy(macs: int, weights: int, dtype: str) -> Energy:
+    """A dense layer, weights read from DRAM once; dtype 'float32' or 'int8'."""
     accumulate = ADD_PJ["float32" if dtype == "float32" else "int32"]
     weight_bytes = weights * (4 if dtype == "float32" else 1)
-    picojoules = macs * (MULTIPLY_PJ[dtype] + accumulate) + weight_bytes * DRAM_PJ_PER_BYTE
-    return picojoules * 1e-6
+    return Energy(
+        macs * (MULTIPLY_PJ[dtype] + accumulate) * 1e-6, weight_bytes * DRAM_PJ_PER_BYTE * 1e-6
+    )
 
 
-def layer_energy_uj(
+def layer_energy(
     outputs: int, adds_per_output: float, weight_bytes: int, activations: str
-) -> float:
-    """Microjoules of a packed layer.
+) -> Energy:
+    """A packed layer.
 
     Args:
       outputs: number of output values.
@@ -43,7 +61,7 @@ def layer_energy_uj(
     each = adds_per_output * ADD_PJ["float32" if activations == "float32" else "int16"]
     # One multiplication scales each output.
     scale = MULTIPLY_PJ["float32" if activations == "float32" else "int32"]
-    return (outputs * (each + scale) + weight_bytes * DRAM_PJ_PER_BYTE) * 1e-6
+    return Energy(outputs * (each + scale) * 1e-6, weight_bytes * DRAM_PJ_PER_BYTE * 1e-6)
 
 
 def describe() -> dict[str, Any]:

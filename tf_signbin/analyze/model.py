@@ -4,46 +4,57 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 from tf_signbin.analyze.cost import layer_costs
-from tf_signbin.analyze.energy import dense_energy_uj, describe, layer_energy_uj
+from tf_signbin.analyze.energy import dense_energy, describe, layer_energy
+from tf_signbin.benchmark.contenders import Settings, ours, stock
 from tf_signbin.benchmark.machine import describe_machine
+from tf_signbin.benchmark.timing import interleave
 from tf_signbin.convert.files import read_source
 from tf_signbin.convert.inspect import inspect_model
 from tf_signbin.convert.layers import GraphReader
 from tf_signbin.convert.rewrite import unpack
+from tf_signbin.convert.single_layer import extract_operator
 from tf_signbin.format import detect
-from tf_signbin.format.model import read_model
-from tf_signbin.runtime import Interpreter, find_runtime
-
-_RUNS = 30
+from tf_signbin.format.model import indices, read_model
 
 
 def analyze_model(
-    source: bytes | str | os.PathLike[str], runtime: str = "auto", measure: bool = True
+    source: bytes | str | os.PathLike[str],
+    runtime: str = "auto",
+    seconds: float = 3.0,
+    tick: Callable[[str, float], None] = lambda label, share: None,
 ) -> dict[str, Any]:
-    """Counts per layer of a .tflite file; with `measure` also its time in the delegate.
+    """Counts per layer of a .tflite file; with seconds > 0 also times, about so long in all.
+
+    Each layer is measured alone, in the delegate and, with the same weights dense, in the stock
+    runtime, interleaved and with one thread.
 
     Raises:
       ModelError: the file is damaged.
       ValueError: no layer of it is signed-binary, binary or ternary.
     """
-    data, name = read_source(source)
-    stock = unpack(source)
-    model = read_model(stock, name)
-    layers = []
-    for info in inspect_model(stock).layers:
+    name = read_source(source)[1]
+    settings = Settings(runtime=runtime, delegate_options={"log_level": "error"})
+    machine = describe_machine(settings.find_runtime())
+    dense_model = unpack(source)
+    model = read_model(dense_model, name)
+    layers, places = [], []
+    for info in inspect_model(dense_model).layers:
         if not info.kind:
             continue
         reader = GraphReader(model, info.subgraph)
-        layer = reader.read(model.subgraphs[info.subgraph].operators[info.operator])
+        operator = model.subgraphs[info.subgraph].operators[info.operator]
+        layer = reader.read(operator)
         filters = detect(layer.weights).packed
         if filters is None:
             continue
         stride = int(layer.geometry.get("stride_h", 1)) * int(layer.geometry.get("stride_w", 1))
         costs = layer_costs(filters, stride)
         outputs = math.prod(max(size, 1) for size in info.output_shape)
+        places.append((info.subgraph, indices(operator.outputs)[0]))
         layers.append(
             {
                 "name": info.name,
@@ -54,38 +65,37 @@ def analyze_model(
                 **costs.to_dict(),
                 "adds_per_output": costs.best.adds_per_output,
                 "weight_bytes": filters.nbytes,
-                "energy_uj": layer_energy_uj(
+                **layer_energy(
                     outputs, costs.best.adds_per_output, filters.nbytes, info.activation_type
-                ),
-                "dense_int8_energy_uj": dense_energy_uj(info.macs, info.weights, "int8"),
-                "dense_fp32_energy_uj": dense_energy_uj(info.macs, info.weights, "float32"),
+                ).to_dict(),
+                "dense_int8_energy_uj": dense_energy(info.macs, info.weights, "int8").total_uj,
+                "dense_fp32_energy_uj": dense_energy(info.macs, info.weights, "float32").total_uj,
             }
         )
     if not layers:
         raise ValueError(f"{name}: no layer is signed-binary, binary or ternary")
-    found = find_runtime(runtime)
-    if measure:
-        _measure(data, layers, runtime)
+    for number, (row, place) in enumerate(zip(layers, places, strict=True)):
+        if seconds <= 0:
+            break
+        tick(f"measuring {row['name']}", number / len(layers))
+        row |= _measure(extract_operator(dense_model, *place), settings, seconds / len(layers))
     return {
         "command": "analyze",
         "model": name,
         "layers": layers,
         "energy": describe(),
-        "machine": describe_machine(found),
+        "machine": machine,
     }
 
 
-def _measure(data: bytes, layers: list[dict[str, Any]], runtime: str) -> None:
-    """Adds `measured_ms` and `kernel` from the delegate's own profile of the running model."""
-    interpreter = Interpreter(
-        data, runtime=runtime, num_threads=1, on_unclaimed="error", profile=True, log_level="error"
-    )
-    interpreter.allocate_tensors()
-    for _ in range(_RUNS):
-        interpreter.invoke()
-    claimed = {layer.layer: layer for layer in interpreter.claimed_layers}
-    for layer in layers:
-        run = claimed.get(layer["tensor"])
-        if run is not None:
-            layer["measured_ms"] = run.total_us / 1000
-            layer["kernel"] = run.kernel
+def _measure(single: bytes, settings: Settings, seconds: float) -> dict[str, Any]:
+    """Times of a model of one layer, packed in the delegate and dense in the stock runtime."""
+    interpreter, invoke = ours(single, settings)
+    dense, dense_kernels = stock(single, settings)
+    timings = interleave({"ours": invoke, "dense": dense}, seconds=seconds)
+    return {
+        "measured_ms": timings["ours"].median_ms,
+        "kernel": interpreter.claimed_layers[0].kernel,
+        "dense_ms": timings["dense"].median_ms,
+        "dense_kernels": dense_kernels,
+    }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tf_signbin.analyze.cost import LayerCosts, layer_costs
-from tf_signbin.analyze.energy import dense_energy_uj, describe, layer_energy_uj
+from tf_signbin.analyze.energy import dense_energy, describe, layer_energy
 from tf_signbin.benchmark.contenders import Settings, ours, xnnpack
 from tf_signbin.benchmark.graph import FLOAT32, INT8
 from tf_signbin.benchmark.layers import LayerShape
@@ -26,6 +26,7 @@ from tf_signbin.format import PackedFilters, detect
 from tf_signbin.format.spec import ENGINE_PATTERNS
 
 DENSITIES = (1.0, 0.75, 0.5, 0.36, 0.25, 0.15, 0.1, 0.05, 0.02)
+REFERENCE = LayerShape(28, 128, 128)  # whose measured times make the predictions
 
 
 def cases(activations: str) -> list[tuple[str, WeightSpec]]:
@@ -51,8 +52,9 @@ def analyze_layer(
 ) -> dict[str, Any]:
     """Counts for every case; with seconds > 0 also measured and predicted times.
 
-    A prediction is the additions counted times one cost per addition, which is taken from the
-    measured time of binary weights: where it fits, the additions explain the time.
+    A prediction is the additions counted times the time of one addition, or the multiply-adds
+    times the time of one: those of the layer 28x28x128, with binary weights and dense, measured in
+    the same run. Where predictions fit, counting explains the time.
     """
     points: list[dict[str, Any]] = []
     filters = {}
@@ -71,7 +73,7 @@ def analyze_layer(
         "dense": [
             {
                 "name": dtype,
-                "energy_uj": dense_energy_uj(layer.macs, int(np.prod(layer.filter_shape)), dtype),
+                **dense_energy(layer.macs, int(np.prod(layer.filter_shape)), dtype).to_dict(),
             }
             for dtype in (FLOAT32, INT8)
         ],
@@ -100,9 +102,7 @@ def _point(
         **costs.to_dict(),
         "adds_per_output": costs.best.adds_per_output,
         "weight_bytes": filters.nbytes,
-        "energy_uj": layer_energy_uj(
-            outputs, costs.best.adds_per_output, filters.nbytes, activations
-        ),
+        **layer_energy(outputs, costs.best.adds_per_output, filters.nbytes, activations).to_dict(),
     }
 
 
@@ -115,18 +115,27 @@ def _measure(
     tick: Callable[[str, float], None],
 ) -> None:
     activations = result["activations"]
-    contenders: dict[str, Callable[[], None]] = {
-        dtype: xnnpack(layer.model(dtype, WeightSpec("dense")), settings)
-        for dtype in (FLOAT32, INT8)
-    }
+    dense, binary = WeightSpec("dense"), WeightSpec(BINARY)
+    contenders: dict[str, Callable[[], None]] = {}
+    for dtype in (FLOAT32, INT8):
+        contenders[dtype] = xnnpack(layer.model(dtype, dense), settings)
+        contenders[f"reference {dtype}"] = xnnpack(REFERENCE.model(dtype, dense), settings)
+    contenders["reference binary"] = ours(REFERENCE.model(activations, binary), settings)[1]
     for number, spec in enumerate(specs):
         interpreter, contenders[str(number)] = ours(layer.model(activations, spec), settings)
         result["points"][number]["kernel"] = interpreter.claimed_layers[0].kernel
     timings = interleave(contenders, seconds=seconds, tick=lambda share: tick("measuring", share))
-    for dense in result["dense"]:
-        dense["measured_ms"] = timings[dense["name"]].median_ms
-    measured = [timings[str(number)].median_ms for number in range(len(specs))]
-    per_add = measured[0] / result["points"][0]["adds_per_output"]  # binary comes first
-    for point, milliseconds in zip(result["points"], measured, strict=True):
-        point["measured_ms"] = milliseconds
-        point["predicted_ms"] = per_add * point["adds_per_output"]
+
+    costs = layer_costs(_filters(REFERENCE, binary), REFERENCE.stride**2)
+    adds = costs.best.adds_per_output * REFERENCE.macs / costs.macs_per_output
+    per_add = timings["reference binary"].median_ms / adds
+    result["reference"] = {"layer": REFERENCE.name, "ns_per_addition": per_add * 1e6}
+    for row in result["dense"]:
+        row["measured_ms"] = timings[row["name"]].median_ms
+        per_mac = timings[f"reference {row['name']}"].median_ms / REFERENCE.macs
+        result["reference"][f"ns_per_mac_{row['name']}"] = per_mac * 1e6
+        row["predicted_ms"] = per_mac * layer.macs
+    for number, point in enumerate(result["points"]):
+        point["measured_ms"] = timings[str(number)].median_ms
+        outputs = layer.macs // point["macs_per_output"]
+        point["predicted_ms"] = per_add * point["adds_per_output"] * outputs

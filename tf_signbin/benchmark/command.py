@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file, picture, positive, seconds
 from tf_signbin.benchmark import compare
 from tf_signbin.benchmark.contenders import BenchmarkError, Settings
 from tf_signbin.benchmark.graph import FLOAT32, INT8
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background", action="store_true", help="a second value other than 0 (centered filters)"
     )
-    parser.add_argument("--threads", type=_positive, default=1, metavar="N")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N")
     parser.add_argument("--isa", help="instruction set for the delegate (XNNPACK keeps its own)")
     parser.add_argument(
         "--option",
@@ -66,10 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--runtime", choices=RUNTIMES, default="ai_edge_litert")
     parser.add_argument(
-        "--seconds", type=float, default=1.5, help="time spent on each comparison (default 1.5)"
+        "--seconds", type=seconds, default=1.5, help="time spent on each comparison (default 1.5)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the figures; - for stdout")
-    parser.add_argument("--plot", metavar="FILE", help="write a picture (.png or .svg)")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the figures; - for stdout"
+    )
+    parser.add_argument(
+        "--plot", type=picture, metavar="FILE", help="write a picture (.png or .svg)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         from tf_signbin.benchmark.plot import plot
 
-        plot(result, args.plot)
+        for file in plot(result, args.plot):
+            console.say(f"wrote {file}")
     return console.OK
 
 
@@ -236,12 +242,6 @@ def _density(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r}: must be above 0 and at most 1")
     return value
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be an integer of at least 1")
-    return int(text)
 
 
 def _option(text: str) -> tuple[str, str]:

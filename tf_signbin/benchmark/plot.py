@@ -6,20 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tf_signbin.convert.files import replacing
+from tf_signbin import figures
+from tf_signbin.figures import COLOURS, LABELS
 
-COLOURS = {"ours": "#0b6e4f", "xnnpack_int8": "#c0752a", "xnnpack_fp32": "#6b7a8f"}
 _TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-LABELS = {"ours": "tf_signbin", "xnnpack_int8": "XNNPACK int8", "xnnpack_fp32": "XNNPACK fp32"}
 
 
-def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draws the result of any benchmark; the file's suffix gives the format, by default .png."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
+def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> list[Path]:
+    """Draws the result of any benchmark, by default as .png; returns the files."""
+    pyplot = figures.pyplot()
     draw = {"layers": _layers, "model": _model, "kinds": _kinds, "density": _density}
     figure = draw[result["command"]](pyplot, result)
     machine = result["machine"]
@@ -28,10 +23,7 @@ def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
         fontsize=7, color="#555",
     )  # fmt: skip
     figure.tight_layout(rect=(0, 0.02, 1, 1))
-    target = Path(path)
-    with replacing(target if target.suffix else target.with_suffix(".png")) as file:
-        figure.savefig(file, dpi=150)
-    pyplot.close(figure)
+    return figures.save(figure, path, (".png",))
 
 
 def _bars(pyplot: Any, rows: list[dict[str, Any]], title: str) -> Any:
@@ -56,8 +48,7 @@ def _bars(pyplot: Any, rows: list[dict[str, Any]], title: str) -> Any:
         axes.tick_params(axis="x", labelrotation=30)
     axes.set_ylabel("ms an invoke (median, 10-90 %)")
     axes.set_title(title)
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    figures.clean(axes)
     return figure
 
 
@@ -79,7 +70,8 @@ def _kinds(pyplot: Any, result: dict[str, Any]) -> Any:
     figure, axes = pyplot.subplots(figsize=(7, 4))
     kinds = result["kinds"]
     colours = [
-        COLOURS["xnnpack_" + kind["name"]] if kind["name"] in ("fp32", "int8") else COLOURS["ours"]
+        COLOURS.get(f"xnnpack_{kind['name']}")
+        or COLOURS["pattern" if ":" in kind["name"] else kind["name"]]
         for kind in kinds
     ]
     names = [
@@ -92,23 +84,25 @@ def _kinds(pyplot: Any, result: dict[str, Any]) -> Any:
     axes.axvline(1, color="#999", linewidth=0.8)
     axes.set_xlabel("speed relative to binary weights in the same engine")
     axes.set_title(f"ResNet-18 3x3 layers, {result['activations']} activations")
-    axes.spines[["top", "right"]].set_visible(False)
+    figures.clean(axes)
     return figure
 
 
 def _density(pyplot: Any, result: dict[str, Any]) -> Any:
     layers = result["layers"]
     figure, grid = pyplot.subplots(1, len(layers), figsize=(4 * len(layers), 4), squeeze=False)
-    styles = {"signed_binary": ("o-", COLOURS["ours"]), "ternary": ("s-", "#8e3b8a")}
+    styles = {"signed_binary": "o-", "ternary": "s-"}
     for axes, layer in zip(grid[0], layers, strict=True):
-        for kind, (style, colour) in styles.items():
+        for kind, style in styles.items():
             points = [point for point in layer["points"] if point["kind"] == kind]
             axes.plot(
                 [point["density"] for point in points], [point["ours_ms"] for point in points],
-                style, color=colour, markersize=4, label=kind.replace("_", "-"),
+                style, color=COLOURS[kind], markersize=4, label=LABELS[kind],
             )  # fmt: skip
         binary = next(point for point in layer["points"] if point["kind"] == "binary")
-        axes.axhline(binary["ours_ms"], color="#444", linestyle="--", label="binary")
+        axes.axhline(
+            binary["ours_ms"], color=COLOURS["binary"], linestyle="--", label=LABELS["binary"]
+        )
         top = 1.3 * max(point["ours_ms"] for point in layer["points"])
         hidden = []
         for name in ("xnnpack_int8", "xnnpack_fp32"):

@@ -6,6 +6,8 @@ import argparse
 from typing import NamedTuple
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file
+from tf_signbin.commands import train
 
 EXAMPLES = """examples:
   tf-signbin completion bash > ~/.local/share/bash-completion/completions/tf-signbin
@@ -31,10 +33,21 @@ class _Words(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write commands and options; - for stdout"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     words = _collect()
+    if args.json:
+        value = {
+            name: {**command._asdict(), "options": [option._asdict() for option in command.options]}
+            for name, command in words.items()
+        }
+        console.write_json(args.json, value)
+    if args.json == "-":
+        return console.OK
     if args.shell == "fish":
         print(_fish(words))
     else:
@@ -66,6 +79,10 @@ def _collect() -> dict[str, _Words]:
             else:
                 positionals += choices
         words[name] = _Words(COMMANDS[name].help, options, tuple(positionals))
+    for flag in train.program_flags():
+        text = flag.help.replace("'", "")
+        option = _Option((f"--{flag.name}",), flag.choices, text, not flag.is_bool)
+        words["train"].options.append(option)
     return words
 
 

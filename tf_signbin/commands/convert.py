@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file
 from tf_signbin.commands.samples import HELP, load_samples
 
 EXAMPLES = """examples:
@@ -21,7 +22,9 @@ _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .keras, .h5 or .tflite file, or a SavedModel folder")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the .tflite file")
+    parser.add_argument(
+        "-o", "--output", required=True, type=output_file, metavar="FILE", help="the .tflite file"
+    )
     parser.add_argument("--activations", choices=("float32", "int8"), help="default: as trained")
     parser.add_argument(
         "--samples",
@@ -46,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="run the stock and the packed model side by side"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the report; - for stdout")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the report; - for stdout"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file
 
 EXAMPLES = """examples:
   tf-signbin doctor
@@ -27,11 +30,19 @@ _ISAS = ("avx512vnni", "avx512", "avx2", "neondot", "neon", "portable")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", metavar="FILE", help="write the findings; - for stdout")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the findings; - for stdout"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    findings = examine()
+    with console.progress("doctor", total=1.0) as bar:
+
+        def tick(label: str, share: float) -> None:
+            bar.label(label)
+            bar.to(share)
+
+        findings = examine(tick)
     if args.json:
         console.write_json(args.json, findings)
     if args.json != "-":
@@ -39,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return console.OK if findings["ok"] else console.FAILED
 
 
-def examine() -> dict[str, Any]:
+def examine(tick: Callable[[str, float], None] = lambda label, share: None) -> dict[str, Any]:
     """Everything `doctor` finds out; `ok` says whether models can be run here."""
     from tf_signbin.benchmark.machine import describe_machine
     from tf_signbin.runtime import DelegateError, delegate_path, installed_runtimes
@@ -56,11 +67,11 @@ def examine() -> dict[str, Any]:
         findings["delegate"] = {"error": str(error)}
     findings["self_test"] = {}
     if "error" not in findings["delegate"]:
-        findings["self_test"] = {
-            f"{runtime}, {activations}": _self_test(runtime, activations)
-            for runtime in findings["runtimes"]
-            for activations in ("float32", "int8")
-        }
+        tests = list(itertools.product(findings["runtimes"], ("float32", "int8")))
+        for number, (runtime, activations) in enumerate(tests):
+            name = f"{runtime}, {activations}"
+            tick(f"self-test, {name}", number / len(tests))
+            findings["self_test"][name] = _self_test(runtime, activations)
     findings["training"] = _training()
     findings["ok"] = (
         "error" not in findings["delegate"]

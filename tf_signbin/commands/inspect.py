@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file
 
 EXAMPLES = """examples:
   tf-signbin inspect model.tflite
@@ -14,7 +15,9 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .tflite file")
-    parser.add_argument("--json", metavar="FILE", help="write the figures; - for stdout")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the figures; - for stdout"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file, positive
 from tf_signbin.commands.samples import HELP, load_samples
 
 EXAMPLES = """examples:
@@ -21,10 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("packed", nargs="?", help="the packed file")
     parser.add_argument("--samples", metavar="FILE", help=f"inputs to compare on: {HELP}")
     parser.add_argument(
-        "--random", type=int, default=2, metavar="N", help="without --samples: random inputs (2)"
+        "--random",
+        type=positive,
+        default=2,
+        metavar="N",
+        help="without --samples: random inputs (2)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the random inputs")
-    parser.add_argument("--json", metavar="FILE", help="write the report; - for stdout")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the report; - for stdout"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -119,7 +119,7 @@ def verify(
 
     Raises:
       ModelError: a file is damaged, or the two do not belong together.
-      ValueError: `data` does not fit the model's inputs.
+      ValueError: `data` does not fit the model's inputs, or there are no samples.
       DelegateError: delegate=True, and it cannot be loaded.
     """
     stock_model = read_model(stock, "stock model")
@@ -130,6 +130,11 @@ def verify(
     report = VerifyReport("delegate" if delegate else "unpacked")
     rng = np.random.default_rng(seed)
     given = None if data is None else list(data)
+    if (samples if given is None else len(given)) < 1:
+        raise ValueError(
+            "verify: nothing was compared: "
+            + (f"samples={samples} must be at least 1" if given is None else "data has no samples")
+        )
     for signature in signatures(stock_model):
         before = Runner(stock, signature, name="stock model")
         after = Runner(executed, signature, delegate, name="packed model")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_signbin.analyze.model import analyze_model
+from tf_signbin.benchmark.contenders import Settings, stock
 from tf_signbin.benchmark.inputs import random_inputs
 from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.benchmark.timing import interleave
@@ -57,9 +58,10 @@ def collect(
     found = find_runtime(runtime)
     tick("inspecting", 0.0)
     info = inspect_model(data)
-    analysis = analyze_model(data, runtime)
-    tick("measuring", 0.2)
-    latency = _latency(data, compare, runtime, threads, seconds, tick)
+    analysis = analyze_model(
+        data, runtime, seconds / 2, lambda label, share: tick(label, 0.4 * share)
+    )
+    latency = _latency(data, compare, runtime, threads, seconds / 2, tick)
     result = {
         "model": Path(path).name,
         "file_bytes": len(data),
@@ -119,29 +121,34 @@ def _latency(
     seconds: float,
     tick: Callable[[str, float], None],
 ) -> list[dict[str, Any]]:
-    """The packed model in the delegate, the same weights dense in the stock runtime, and others."""
+    """The packed model in the delegate, the same weights dense in the stock runtime, and others.
+
+    `kernels` of a row: 'tf_signbin', 'XNNPACK' or 'stock kernels'.
+    """
     packed = Interpreter(
         data, num_threads=threads, runtime=runtime, on_unclaimed="error", log_level="error"
     )
     packed.allocate_tensors()
-    interpreters: dict[str, Any] = {"tf_signbin": packed}
-    stock = {"same model, stock runtime": unpack(data)}
-    stock.update({name: read_file(file) for name, file in compare.items()})
-    for name, content in stock.items():
-        interpreters[name] = find_runtime(runtime).interpreter(
-            model_content=content, num_threads=threads
-        )
-        interpreters[name].allocate_tensors()
-    for interpreter in interpreters.values():
-        random_inputs(interpreter)
+    random_inputs(packed)
+    contenders: dict[str, Callable[[], None]] = {"tf_signbin": packed.invoke}
+    kernels = {"tf_signbin": "tf_signbin"}
+    files = {"same weights, dense": unpack(data)}
+    files.update({name: read_file(file) for name, file in compare.items()})
+    for name, content in files.items():
+        contenders[name], kernels[name] = stock(content, Settings(threads, runtime))
     timings = interleave(
-        {name: interpreter.invoke for name, interpreter in interpreters.items()},
+        contenders,
         seconds=seconds,
-        tick=lambda share: tick("measuring", 0.2 + 0.7 * share),
+        tick=lambda share: tick("measuring the whole model", 0.4 + 0.5 * share),
     )
     own = timings["tf_signbin"].median_ms
     return [
-        {"name": name, **timing.to_dict(), "ratio": timing.median_ms / own}
+        {
+            "name": name,
+            "kernels": kernels[name],
+            **timing.to_dict(),
+            "ratio": timing.median_ms / own,
+        }
         for name, timing in timings.items()
     ]
 

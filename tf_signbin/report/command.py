@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_signbin import console
+from tf_signbin.arguments import output_file, positive, seconds
 from tf_signbin.benchmark.contenders import BenchmarkError
 from tf_signbin.convert import write_file
 from tf_signbin.runtime import RUNTIMES, DelegateError, RuntimeNotFoundError
@@ -22,7 +23,11 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a .tflite file")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="default: the model's name with .html"
+        "-o",
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        help="default: the model's name with .html",
     )
     parser.add_argument(
         "--compare",
@@ -35,10 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", metavar="FILE", help="test inputs, .npy [samples, ...]")
     parser.add_argument("--labels", metavar="FILE", help="their classes, .npy [samples]")
     parser.add_argument("--log", metavar="FILE", help="CSV log of the training")
-    parser.add_argument("--threads", type=int, default=1, metavar="N")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N")
     parser.add_argument("--runtime", choices=("auto", *RUNTIMES), default="auto")
-    parser.add_argument("--seconds", type=float, default=3.0, help="time for measurements")
-    parser.add_argument("--json", metavar="FILE", help="write the figures too; - for stdout")
+    parser.add_argument("--seconds", type=seconds, default=3.0, help="time for measurements")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the figures too; - for stdout"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from tf_signbin.report.page import render
 
     if (args.samples is None) != (args.labels is None):
-        raise console.CommandError("--samples and --labels belong together")
+        raise console.UsageError("--samples and --labels belong together")
     output = args.output or str(Path(args.model).with_suffix(".html"))
     with console.progress("report", total=1.0) as bar:
 

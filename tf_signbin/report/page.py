@@ -14,14 +14,14 @@ _STYLE = """
   --back: #14191f; --card: #1c242d; --ours: #3fbf92; --other: #5f6f7f; --s1: #e09a55;
   --s2: #cf7fca; --s3: #6fb1f0; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--back); color: var(--ink);
+body { margin: 0 auto; max-width: 72rem; padding: 1rem; background: var(--back); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: .5rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 p, figcaption { color: var(--soft); margin: .3rem 0; }
 .tiles { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
 .tile { background: var(--card); border-radius: .5rem; padding: .75rem; }
-.tile b { display: block; font-size: 1.4rem; }
+.tile b { display: block; font-size: 1.3rem; white-space: nowrap; }
 .tile span { color: var(--soft); font-size: .85rem; }
 .bar { display: grid; grid-template-columns: minmax(6rem, 14rem) 1fr 9rem; gap: .5rem;
   align-items: center; margin: .2rem 0; font-size: .9rem; }
@@ -71,7 +71,7 @@ def _tiles(result: dict[str, Any]) -> str:
     own, stock = result["latency"][:2]
     tiles = [
         (f"{own['median_ms']:.3g} ms", "an invoke in the delegate (median)"),
-        (f"{stock['ratio']:.2f}x", "faster than the same model in the stock runtime"),
+        (f"{stock['ratio']:.2f}x", f"as fast as the same weights dense in {stock['kernels']}"),
         (f"{result['file_bytes'] / 1024:,.0f} KiB", "file"),
         (f"{totals['smaller_than_int8']:.1f}x", "smaller weights than int8"),
         (f"{_mean_density(result):.0%}", "of packed weights are effectual"),
@@ -97,7 +97,7 @@ def _mean_density(result: dict[str, Any]) -> float:
 def _latency(result: dict[str, Any]) -> str:
     rows = [
         (
-            row["name"],
+            row["name"] if index == 0 else f"{row['name']} ({row['kernels']})",
             row["median_ms"],
             f"{row['median_ms']:.3g} ms" + ("" if index == 0 else f" ({row['ratio']:.2f}x)"),
             index == 0,
@@ -107,8 +107,22 @@ def _latency(result: dict[str, Any]) -> str:
     return (
         f"<h2>Latency</h2>{charts.bars(rows)}<p>Medians of {result['latency'][0]['rounds']} "
         f"interleaved invokes, {result['threads']} thread(s), "
-        f"{escape(result['machine']['runtime'])}.</p>"
+        f"{escape(result['machine']['runtime'])}.{_missing_bars(result)}</p>"
     )
+
+
+def _missing_bars(result: dict[str, Any]) -> str:
+    """Says why a comparison with XNNPACK that the reader may look for is not there."""
+    notes = []
+    for row in result["latency"][1:]:
+        if row["kernels"] != "XNNPACK":
+            notes.append(f"XNNPACK took no operator of {row['name']!r} in this runtime.")
+    if len(result["latency"]) == 2:
+        notes.append(
+            "The dense model has the packed one's activations; another precision, for example "
+            "fp32, is shown when its file is given: --compare fp32=FILE."
+        )
+    return escape("".join(f" {note}" for note in notes))
 
 
 def _training(result: dict[str, Any]) -> str:
@@ -168,7 +182,18 @@ def _density(result: dict[str, Any]) -> str:
 
 def _layers(result: dict[str, Any]) -> str:
     times = {layer["tensor"]: layer for layer in result["analysis"]["layers"]}
-    header = ("layer", "kind", "filter", "density", "pattern", "bytes", "bits", "ms", "kernel")
+    header = (
+        "layer",
+        "kind",
+        "filter",
+        "density",
+        "pattern",
+        "bytes",
+        "bits",
+        "ms",
+        "dense ms",
+        "kernel",
+    )
     rows = []
     for layer in result["info"]["layers"]:
         run = times.get(layer["tensor"], {})
@@ -180,7 +205,8 @@ def _layers(result: dict[str, Any]) -> str:
                 f"{layer['density']:.2f}" if layer["kind"] else "",
                 "{} of {}".format(*layer["pattern"]) if layer["pattern"][1] else "",
                 f"{layer['weight_bytes']:,}", f"{8 * layer['weight_bytes'] / weights:.1f}",
-                f"{run['measured_ms']:.3f}" if "measured_ms" in run else "", run.get("kernel", ""),
+                f"{run['measured_ms']:.3f}" if run else "",
+                f"{run['dense_ms']:.3f}" if run else "", run.get("kernel", ""),
             )
         )  # fmt: skip
     return (

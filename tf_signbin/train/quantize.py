@@ -24,8 +24,10 @@ _QUANTIZE_ANNOTATE = "QuantizeAnnotate"
 def quantize_scope(*custom_objects: dict[str, Any]) -> Any:
     """Scope in which models with signed-binary layers are loaded from files.
 
+    ```python
     with tf_signbin.quantize_scope():
         model = tf.keras.models.load_model("model.keras")
+    ```
 
     Args:
       *custom_objects: further dictionaries of name: class, for example of own quantizers.
@@ -162,10 +164,12 @@ def quantize_model(
     The defaults are what measured best (documentation, page co-design): a centered background.
     The paper's own form is background='none'; it lost 6 to 14 points there behind ReLUs.
 
+    ```python
     model = tf_signbin.quantize_model(float_model, activations="int8", pattern=(3, 7))
     model.compile(...)
     model.fit(...)
     tflite = tf_signbin.convert(model)
+    ```
 
     Args:
       model: Sequential or Functional tf.keras model; nested ones are flattened. Its weights are
