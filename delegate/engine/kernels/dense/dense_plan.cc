@@ -99,8 +99,10 @@ double DenseCostNs(const ConvProblem& problem) {
     double dot, single_dot;  // 64 products; with one vector of filters
     double output;           // of a vector
   };
-  static constexpr Costs kZen5 = {0.114, 0.128, 0.9}, kZen4 = {0.268, 0.300, 3.2};
-  const Costs& costs = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
+  static constexpr Costs kZen5 = {0.114, 0.128, 0.9}, kZen4 = {0.268, 0.300, 3.2},
+                         kIntel = {0.300, 0.340, 4.0};
+  const Core core = CurrentCore();
+  const Costs& costs = core == Core::kZen5 ? kZen5 : core == Core::kIntel ? kIntel : kZen4;
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   constexpr double kByteNs = 0.0037, kRowNs = 40;
   const DensePlan plan = MakeDensePlan(problem.shape);

@@ -98,7 +98,8 @@ constexpr double kRowNs = 20;
 double CostNs(const ConvProblem& problem, const Tables& tables) {
   // One-register tables cover fewer channels and are cheaper to build. On Zen 5 two-register
   // lookups pay for the copy of their index; on Zen 4, where permutations are half as fast, that
-  // copy is free.
+  // copy is free. Intel's cores permute bytes in one register as fast, but 16-bit lanes in two take
+  // twice as long.
   struct CoreCosts {
     Costs int8[2], float32[2];  // by table registers - 1
     double dot_table[2];        // int8, built with VNNI
@@ -112,7 +113,12 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
                                       {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}},
                                       {0.85, 1.90},
                                       2.5};
-  const CoreCosts& core = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
+  static constexpr CoreCosts kIntel = {{{0.440, 2.50, 6.0, 2.4, 17}, {1.000, 4.00, 6.0, 4.7, 16}},
+                                       {{0.440, 1.60, 4.0, 1.6, 13}, {0.500, 2.30, 4.0, 2.8, 8}},
+                                       {2.00, 3.00},
+                                       3.0};
+  const Core own = CurrentCore();
+  const CoreCosts& core = own == Core::kZen5 ? kZen5 : own == Core::kIntel ? kIntel : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
   const Costs& costs = (int8 ? core.int8 : core.float32)[tables.registers - 1];
   const double table_ns = tables.dots ? core.dot_table[tables.registers - 1] : costs.table;
@@ -293,6 +299,10 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
                     entry = SubsetPosition(entry | (fold == 2 ? lane % 2 << 4 : 0));
                   }
                 }
+                if (plan->byte_indices) {
+                  plan->indices.push_back(static_cast<uint8_t>(2 * entry));
+                  entry = 2 * entry + 1;
+                }
                 plan->indices.push_back(static_cast<uint8_t>(entry));
               }
             }
@@ -354,7 +364,6 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   plan.type = problem.type;
   plan.shape = Flatten(problem.shape);
   const bool int8 = plan.type == DataType::kInt8;
-  plan.word_groups = int8 ? 2 : 4;
   plan.regions = filters.regions;
   Tables tables = ChooseTables(problem, group, vnni);
   plan.fold = tables.fold;
@@ -363,6 +372,8 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   plan.groups = MakeGroups(filters, tables.group_channels());
   plan.dictionary = std::move(tables.dictionary);
   plan.table_registers = tables.registers;
+  plan.byte_indices = int8 && tables.registers == 1 && CurrentCore() == Core::kIntel;
+  plan.word_groups = !int8 ? 4 : plan.byte_indices ? 1 : 2;
   plan.vectors = CeilDiv(filters.out_c, plan.lanes);
 
   const ConvShape& s = plan.shape;

@@ -53,14 +53,16 @@ CostConstants ConstantsFor(Isa isa, bool int8) {
 }
 
 // How much longer than on Zen 5 the same work takes: measured on Zen 4, whose 512-bit units are
-// half as wide. On Arm only the portable code's costs are Zen 5's; a Cortex-A72 has about an eighth
-// of its instructions a second.
+// half as wide, and on Sapphire Rapids. On Arm only the portable code's costs are Zen 5's; a
+// Cortex-A72 has about an eighth of its instructions a second.
 double CoreFactor(Isa isa) {
 #if defined(__aarch64__) || defined(__arm__)
   return isa == Isa::kPortable ? 8 : 1;
 #endif
   if (CurrentCore() == Core::kZen5) return 1;
-  if (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) return 1.85;
+  if (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) {
+    return CurrentCore() == Core::kIntel ? 2.2 : 1.85;
+  }
   return isa == Isa::kAvx2 ? 1.35 : 1;
 }
 
