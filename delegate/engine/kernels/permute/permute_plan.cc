@@ -17,7 +17,7 @@ constexpr int64_t kMaxReduction = 1 << 14;
 constexpr int32_t kMaxBias = 1 << 29;
 
 constexpr double kStreamedIndexBytes = 192 << 10;
-constexpr double kFarIndexBytes = 1536 << 10;
+constexpr double kFarIndexBytes = 1536 << 10;  // longer streams leave the second-level cache
 constexpr int kFoldedFilters = 16;
 // Two-register tables cover more channels a byte of index: 1.33 bits a weight, not 1.6. Where many
 // lookups share a table that is worth this much time.
