@@ -60,7 +60,7 @@ double CoreFactor(Isa isa, [[maybe_unused]] bool int8) {
   return isa == Isa::kPortable ? 8 : 1;
 #endif
   if (CurrentCore() == Core::kZen5) return 1;
-  if (CurrentCore() == Core::kIntel && isa != Isa::kPortable) return int8 ? 2.4 : 1.9;
+  if (CurrentCore() == Core::kIntel && isa != Isa::kPortable) return int8 ? 2.2 : 1.9;
   if (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) return 1.85;
   return isa == Isa::kAvx2 ? 1.35 : 1;
 }
