@@ -109,7 +109,8 @@ void RunConv(benchmark::State& state, const std::string& family, const Size& siz
       benchmark::Counter(macs * 1e-9 * iterations, benchmark::Counter::kIsRate);
   const char* ghz = std::getenv("TF_SIGNBIN_GHZ");
   if (family == "permute" && ghz != nullptr) {
-    // prepared_weight_bytes counts one byte for each lane of each lookup of a pixel.
+    // prepared_weight_bytes counts one byte for each lane of each lookup of a pixel; two with byte
+    // permutations, on cores that do one a cycle.
     const double lanes = int8 ? 32 : 16;
     const double lookups = static_cast<double>(size.image) * size.image *
                            static_cast<double>(conv->kernel()->prepared_weight_bytes()) / lanes;

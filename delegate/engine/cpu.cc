@@ -1,5 +1,7 @@
 #include "engine/cpu.h"
 
+#include <atomic>
+
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #elif defined(__linux__) && (defined(__aarch64__) || defined(__arm__))
@@ -88,18 +90,28 @@ std::vector<Isa> Detect() { return {Isa::kPortable}; }
 
 #if defined(__x86_64__) || defined(__i386__)
 
+bool HasVbmi() { return Has(Cpuid(7, 0).ecx, 1u << 1); }
+
 Core DetectCore() {
   const Registers vendor = Cpuid(0, 0), basic = Cpuid(1, 0);
-  const bool amd = vendor.ebx == 0x68747541;  // "Auth", of AuthenticAMD
+  const bool amd = vendor.ebx == 0x68747541;    // "Auth", of AuthenticAMD
+  const bool intel = vendor.ebx == 0x756e6547;  // "Genu", of GenuineIntel
   const unsigned family = (basic.eax >> 8 & 0xf) + (basic.eax >> 20 & 0xff);
+  if (intel && HasVbmi()) return Core::kIntel;
   return amd && family >= 0x1a ? Core::kZen5 : Core::kGeneric;
 }
 
 #else
 
+bool HasVbmi() { return false; }
 Core DetectCore() { return Core::kGeneric; }
 
 #endif
+
+std::atomic<Core>& CoreInUse() {
+  static std::atomic<Core> core{DetectCore()};
+  return core;
+}
 
 }  // namespace
 
@@ -121,10 +133,16 @@ const char* IsaName(Isa isa) {
   return "unknown";
 }
 
-Core CurrentCore() {
-  static const Core core = DetectCore();
-  return core;
+Core CurrentCore() { return CoreInUse().load(std::memory_order_relaxed); }
+
+const std::vector<Core>& RunnableCores() {
+  static const std::vector<Core> cores =
+      HasVbmi() ? std::vector<Core>{Core::kGeneric, Core::kZen5, Core::kIntel}
+                : std::vector<Core>{Core::kGeneric, Core::kZen5};
+  return cores;
 }
+
+void SetCurrentCore(Core core) { CoreInUse().store(core, std::memory_order_relaxed); }
 
 const std::vector<Isa>& SupportedIsaList() {
   static const std::vector<Isa> list = Detect();

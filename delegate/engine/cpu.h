@@ -21,8 +21,16 @@ const char* IsaName(Isa isa);  // "portable", "avx2", "avx512", "avx512vnni", "n
 const std::vector<Isa>& SupportedIsaList();
 
 // Cores that want other kernels or constants than their instruction set tells.
-enum class Core { kGeneric, kZen5 };
+enum class Core {
+  kGeneric,
+  kZen5,
+  kIntel,  // with VBMI: Ice Lake, Sapphire Rapids and later
+};
 Core CurrentCore();
+// Those whose kernels this CPU has the instructions for.
+const std::vector<Core>& RunnableCores();
+// Plans made from here on are for that core, one of RunnableCores(). For tests.
+void SetCurrentCore(Core core);
 
 }  // namespace tf_signbin
 

@@ -12,6 +12,7 @@
 #include "engine/conv.h"
 #include "engine/cpu.h"
 #include "engine/kernels/permute/dictionary.h"
+#include "tests/cores.h"
 
 namespace tf_signbin {
 namespace {
@@ -123,8 +124,8 @@ std::vector<T> RunLayer(const Layer& layer, const PlanOptions& options, int thre
   return output;
 }
 
-// Runs the layer with tables from additions and, where there is VNNI, from dot products. Returns
-// the names of the kernels.
+// Runs the layer with the kernels of every core, with tables from additions and, where there is
+// VNNI, from dot products. Returns the names of the kernels.
 std::vector<std::string> Compare(const Layer& layer, int group, int threads, std::mt19937* rng) {
   const ConvShape& s = layer.shape;
   const size_t count = static_cast<size_t>(s.batch) * s.in_h * s.in_w * s.in_c;
@@ -135,19 +136,21 @@ std::vector<std::string> Compare(const Layer& layer, int group, int threads, std
   std::vector<std::string> names;
   const auto compare = [&](const auto& input, const auto& expect_same) {
     const auto want = RunLayer(layer, reference, 1, input);
-    for (const char* isa : {"avx512", "avx512vnni"}) {
-      if (!Has(isa)) continue;
-      permute.isa = isa;
-      names.emplace_back();
-      const auto got = RunLayer(layer, permute, threads, input, &names.back());
-      SCOPED_TRACE(names.back());
-      ASSERT_EQ(got.size(), want.size());
-      for (size_t i = 0; i < want.size(); ++i) {
-        SCOPED_TRACE("at " + std::to_string(i) + " of " + std::to_string(want.size()));
-        expect_same(got[i], want[i]);
-        if (testing::Test::HasFailure()) return;
+    ForEachCore([&](Core, bool) {
+      for (const char* isa : {"avx512", "avx512vnni"}) {
+        if (!Has(isa)) continue;
+        permute.isa = isa;
+        names.emplace_back();
+        const auto got = RunLayer(layer, permute, threads, input, &names.back());
+        SCOPED_TRACE(names.back());
+        ASSERT_EQ(got.size(), want.size());
+        for (size_t i = 0; i < want.size(); ++i) {
+          SCOPED_TRACE("at " + std::to_string(i) + " of " + std::to_string(want.size()));
+          expect_same(got[i], want[i]);
+          if (testing::Test::HasFailure()) return;
+        }
       }
-    }
+    });
   };
   if (layer.type == DataType::kInt8) {
     std::vector<int8_t> input(count);
@@ -274,6 +277,38 @@ TEST(Permute, FoldedVectorsEqualReference) {
     if (HasFailure()) return;
   }
   EXPECT_GT(folded, 75);
+}
+
+// Intel's cores permute bytes, which only one-register tables allow.
+TEST(Permute, BytePermutationsAreForIntel) {
+  if (!Has("avx512")) GTEST_SKIP() << "needs AVX-512";
+  std::mt19937 rng(3);
+  ConvShape s;
+  s.in_h = s.in_w = s.out_h = s.out_w = 9;
+  s.in_c = 60;
+  s.out_c = 70;
+  s.kernel_h = s.kernel_w = 3;
+  s.pad_top = s.pad_left = 1;
+  LayerOptions options;
+  const auto names = [&](int group) {
+    return Compare(MakeLayer(DataType::kInt8, s, options, &rng), group, 1, &rng);
+  };
+  const auto bytes = [](const std::vector<std::string>& kernels) {
+    return std::count_if(kernels.begin(), kernels.end(), [](const std::string& name) {
+      return name.find("_i8b_") != std::string::npos;
+    });
+  };
+  const auto& cores = RunnableCores();
+  const int intel = std::find(cores.begin(), cores.end(), Core::kIntel) != cores.end();
+  const int isas = Has("avx512vnni") ? 2 : 1;
+  EXPECT_EQ(bytes(names(5)), intel * isas);
+  EXPECT_EQ(bytes(names(6)), 0);
+  options.background = true;
+  EXPECT_EQ(bytes(names(3)), intel * isas);
+  options.density = 0.6;
+  options.pattern_n = 2;
+  options.pattern_m = 7;
+  EXPECT_EQ(bytes(names(7)), intel * isas);
 }
 
 TEST(Dictionary, WidestGroupThatThePatternAllows) {

@@ -98,9 +98,12 @@ double DenseCostNs(const ConvProblem& problem) {
   struct Costs {
     double dot, single_dot;  // 64 products; with one vector of filters
     double output;           // of a vector
+    double far_byte;         // of weights beyond the second-level cache
   };
-  static constexpr Costs kZen5 = {0.114, 0.128, 0.9}, kZen4 = {0.268, 0.300, 3.2};
-  const Costs& costs = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
+  static constexpr Costs kZen5 = {0.114, 0.128, 0.9, 0}, kZen4 = {0.268, 0.300, 3.2, 0},
+                         kIntel = {0.330, 0.340, 2.0, 0.045};
+  const Core core = CurrentCore();
+  const Costs& costs = core == Core::kZen5 ? kZen5 : core == Core::kIntel ? kIntel : kZen4;
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   constexpr double kByteNs = 0.0037, kRowNs = 40;
   const DensePlan plan = MakeDensePlan(problem.shape);
@@ -116,7 +119,10 @@ double DenseCostNs(const ConvProblem& problem) {
     row_ns += plan.StripWidth(0) * block.vectors * costs.output;
   }
   const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c;
-  return rows * row_ns + (plan.direct ? 0 : bytes * kByteNs);
+  constexpr size_t kFarBytes = 1536 << 10;
+  const double far_bytes =
+      plan.weight_bytes > kFarBytes ? static_cast<double>(plan.weight_bytes) : 0;
+  return rows * row_ns + (plan.direct ? 0 : bytes * kByteNs) + far_bytes * costs.far_byte;
 }
 
 }  // namespace tf_signbin

@@ -34,16 +34,26 @@ double NowNs() {
       .count();
 }
 
-PermuteKernelFn FindPermuteKernel(DataType type, int registers, int shared_taps, int pixels,
+PermuteKernelFn FindPermuteKernel(const PermutePlan& plan, int shared_taps, int pixels,
                                   int vectors) {
-#define TF_SIGNBIN_CASE(regs, taps, width, count)                                        \
-  if (registers == regs && shared_taps == taps && pixels == width && vectors == count) { \
-    if (type == DataType::kFloat32) {                                                    \
-      return tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count;              \
-    }                                                                                    \
-    return CurrentCore() == Core::kZen5                                                  \
-               ? tf_signbin_permute_i8s_r##regs##_t##taps##_p##width##f##count           \
-               : tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count;           \
+#define TF_SIGNBIN_BYTE_CASE(regs, taps, width, count)                    \
+  if (shared_taps == taps && pixels == width && vectors == count) {       \
+    return tf_signbin_permute_i8b_r##regs##_t##taps##_p##width##f##count; \
+  }
+  if (plan.byte_indices) {
+    TF_SIGNBIN_PERMUTE_SHAPES(TF_SIGNBIN_BYTE_CASE, 1)
+    return nullptr;
+  }
+#undef TF_SIGNBIN_BYTE_CASE
+#define TF_SIGNBIN_CASE(regs, taps, width, count)                               \
+  if (plan.table_registers == regs && shared_taps == taps && pixels == width && \
+      vectors == count) {                                                       \
+    if (plan.type == DataType::kFloat32) {                                      \
+      return tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count;     \
+    }                                                                           \
+    return CurrentCore() == Core::kGeneric                                      \
+               ? tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count   \
+               : tf_signbin_permute_i8s_r##regs##_t##taps##_p##width##f##count; \
   }
   TF_SIGNBIN_PERMUTE_KERNELS(TF_SIGNBIN_CASE)
 #undef TF_SIGNBIN_CASE
@@ -310,8 +320,10 @@ class PermuteConv : public ConvKernel {
   std::string name() const override {
     const FilterBlock& block = plan_.blocks.front();
     return std::string("permute_avx512") + (plan_.dot_tables ? "vnni" : "") +
-           (plan_.type == DataType::kInt8 ? "_i8" : "_f32") + "_m" +
-           std::to_string(plan_.dictionary.channels) + (plan_.fold == 2 ? "x2" : "") + "r" +
+           (plan_.type != DataType::kInt8 ? "_f32"
+            : plan_.byte_indices          ? "_i8b"
+                                          : "_i8") +
+           "_m" + std::to_string(plan_.dictionary.channels) + (plan_.fold == 2 ? "x2" : "") + "r" +
            std::to_string(plan_.table_registers) + "_t" + std::to_string(block.shared_taps) + "p" +
            std::to_string(calls_[0].front().run.width) + "f" + std::to_string(block.vectors);
   }
@@ -372,8 +384,7 @@ class PermuteConv : public ConvKernel {
   };
 
   static PermuteKernelFn FindKernel(const PermutePlan& plan, const FilterBlock& block, int pixels) {
-    return FindPermuteKernel(plan.type, plan.table_registers, block.shared_taps, pixels,
-                             block.vectors);
+    return FindPermuteKernel(plan, block.shared_taps, pixels, block.vectors);
   }
 
   std::vector<BlockRange> BlockRanges() const {

@@ -11,7 +11,7 @@ namespace tf_signbin {
 struct PermuteTask {
   const char* const* taps;  // for each tap: the first pixel's table of the first group
   int64_t tap_count;
-  int64_t blocks;        // whole index vectors' worth of groups (2 for int8, 4 for float32)
+  int64_t blocks;  // whole index vectors' worth of groups (2 for int8, 1 for i8b, 4 for float32)
   int64_t tail_groups;   // groups in the last, partial index vector
   int64_t column_bytes;  // from one pixel's table to the next pixel's
   const void* indices;   // for each tap, vector's worth, shared tap: F vectors of 64 bytes
@@ -34,7 +34,13 @@ using PermuteKernelFn = void (*)(const PermuteTask* task);
 #define TF_SIGNBIN_PERMUTE_KERNELS(X) \
   TF_SIGNBIN_PERMUTE_SHAPES(X, 1) TF_SIGNBIN_PERMUTE_SHAPES(X, 2)
 
-// i8s adds with saturation, which never happens, but suits some cores better.
+// i8s adds with saturation, which never happens, but suits some cores better. So does i8b, which
+// permutes bytes: an index is the two bytes of an entry in a one-register table.
+#define TF_SIGNBIN_DECLARE_BYTES(regs, taps, pixels, vectors)                       \
+  extern "C" void tf_signbin_permute_i8b_r##regs##_t##taps##_p##pixels##f##vectors( \
+      const PermuteTask* task);
+TF_SIGNBIN_PERMUTE_SHAPES(TF_SIGNBIN_DECLARE_BYTES, 1)
+#undef TF_SIGNBIN_DECLARE_BYTES
 #define TF_SIGNBIN_DECLARE(regs, taps, pixels, vectors)                             \
   extern "C" void tf_signbin_permute_i8_r##regs##_t##taps##_p##pixels##f##vectors(  \
       const PermuteTask* task);                                                     \

@@ -1,4 +1,4 @@
-// Register-permute microkernels for AVX-512BW (x86-64, System V ABI).
+// Register-permute microkernels for AVX-512BW (x86-64, System V ABI); type i8b needs VBMI.
 //
 // A microkernel computes P output pixels times F vectors of filters (32 int16 or 16 float32 filters
 // a vector) over some taps and channel groups. The accumulators stay in registers throughout. For
@@ -13,8 +13,10 @@
 //    use of an index vector a VPERMI2 onto it. VPERMW needs no copy at all.
 //  * ports. Two permutations are issued before their two additions: in turn one by one, Zen 4 sends
 //    additions to the permutations' ports and takes a third longer. Type i8s adds with VPADDSW, which
-//    leaves those ports alone on Zen 5 (the sums never saturate, permute_plan.h). Float sums
-//    alternate between VADDPS and an FMA with 1.0, the same result on other ports.
+//    leaves those ports alone on Zen 5 (the sums never saturate, permute_plan.h), and so does i8b on
+//    Intel's cores, where moreover VPERMW is two instructions inside and VPERMB, with an index of two
+//    bytes, one. Float sums alternate between VADDPS and an FMA with 1.0, the same result on other
+//    ports.
 //
 //   void name(const PermuteTask* task);          see permute_kernels.h
 //
@@ -34,7 +36,7 @@
         .set TASK_INDICES, 40
         .set TASK_OUT, 48
 
-// A lane of an index vector holds one byte a group (the permutations ignore the bits above an
+// A lane of an index vector holds one byte a group (i8b: one group, in both bytes) (the permutations ignore the bits above an
 // index): group j's indices come to the low bits by loading j bytes further on. A shift would take
 // one of the permutation's ports; a load is free.
         .macro LOAD_INDEX reg, vector, group
@@ -46,6 +48,9 @@
         vpaddw zmm\acc, zmm\acc, zmm\value
         .endif
         .ifc \type,i8s
+        vpaddsw zmm\acc, zmm\acc, zmm\value
+        .endif
+        .ifc \type,i8b
         vpaddsw zmm\acc, zmm\acc, zmm\value
         .endif
         .ifc \type,f32
@@ -82,7 +87,11 @@
         .ifc \type,f32
         v\target\()ps \operands
         .else
+        .ifc \type,i8b
+        v\target\()b \operands
+        .else
         v\target\()w \operands
+        .endif
         .endif
         .endm
 
@@ -224,6 +233,9 @@
 
 // The last, partial index word of a tap: 0 to word_groups - 1 groups.
         .macro TAIL type, regs, taps, pixels, vectors
+        .if word_groups == 1
+        .exitm
+        .endif
         cmp qword ptr [rdi + TASK_TAIL_GROUPS], 1
         jb 5f
         .if word_groups == 4
@@ -242,6 +254,9 @@
         .set word_groups, 2
         .ifc \type,f32
         .set word_groups, 4
+        .endif
+        .ifc \type,i8b
+        .set word_groups, 1
         .endif
         .set adds, 0
         .set pending_acc, -1
@@ -312,8 +327,7 @@ tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         .endm
 
 // Every shape the planner may ask for (permute_kernels.h lists the same).
-        .irp type, i8, i8s, f32
-        .irp regs, 1, 2
+        .macro SHAPES type, regs
         .irp pixels, 1, 2, 3, 4, 5, 6
         KERNEL \type, \regs, 1, \pixels, 4
         .endr
@@ -326,7 +340,12 @@ tf_signbin_permute_\type\()_r\regs\()_t\taps\()_p\pixels\()f\vectors:
         KERNEL \type, \regs, 3, 16, 1
         KERNEL \type, \regs, 1, 16, 1
         KERNEL \type, \regs, 1, 1, 8
+        .endm
+
+        .irp type, i8, i8s, f32
+        SHAPES \type, 1
+        SHAPES \type, 2
         .endr
-        .endr
+        SHAPES i8b, 1
 
         .section .note.GNU-stack,"",@progbits

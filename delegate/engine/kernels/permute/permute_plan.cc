@@ -17,6 +17,7 @@ constexpr int64_t kMaxReduction = 1 << 14;
 constexpr int32_t kMaxBias = 1 << 29;
 
 constexpr double kStreamedIndexBytes = 192 << 10;
+constexpr double kFarIndexBytes = 1536 << 10;  // longer streams leave the second-level cache
 constexpr int kFoldedFilters = 16;
 // Two-register tables cover more channels a byte of index: 1.33 bits a weight, not 1.6. Where many
 // lookups share a table that is worth this much time.
@@ -32,6 +33,10 @@ size_t L1Bytes() {
 }
 
 int CeilDiv(int a, int b) { return (a + b - 1) / b; }
+
+bool HasByteIndices(DataType type, int table_registers) {
+  return type == DataType::kInt8 && table_registers == 1 && CurrentCore() == Core::kIntel;
+}
 
 // A dictionary, the registers its tables take and what the layer would cost with it.
 struct Tables {
@@ -98,21 +103,31 @@ constexpr double kRowNs = 20;
 double CostNs(const ConvProblem& problem, const Tables& tables) {
   // One-register tables cover fewer channels and are cheaper to build. On Zen 5 two-register
   // lookups pay for the copy of their index; on Zen 4, where permutations are half as fast, that
-  // copy is free.
+  // copy is free. Intel's cores permute bytes in one register as fast, but 16-bit lanes in two take
+  // twice as long.
   struct CoreCosts {
     Costs int8[2], float32[2];  // by table registers - 1
     double dot_table[2];        // int8, built with VNNI
     double folded_output;
+    double far_index_byte;  // of an index stream beyond the second-level cache
   };
   static constexpr CoreCosts kZen5 = {{{0.132, 0.55, 2.4, 2.4, 17}, {0.180, 0.90, 2.3, 4.7, 16}},
                                       {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.29, 1.40, 2.8, 8}},
                                       {0.55, 0.90},
-                                      1.3};
+                                      1.3,
+                                      0};
   static constexpr CoreCosts kZen4 = {{{0.300, 1.50, 5.0, 2.4, 17}, {0.325, 2.30, 5.0, 4.7, 16}},
                                       {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}},
                                       {0.85, 1.90},
-                                      2.5};
-  const CoreCosts& core = CurrentCore() == Core::kZen5 ? kZen5 : kZen4;
+                                      2.5,
+                                      0};
+  static constexpr CoreCosts kIntel = {{{0.460, 2.50, 5.0, 2.4, 17}, {0.820, 4.00, 5.0, 4.7, 16}},
+                                       {{0.440, 1.60, 4.0, 1.6, 13}, {0.500, 2.30, 4.0, 2.8, 8}},
+                                       {1.30, 2.00},
+                                       1.5,
+                                       0.045};
+  const Core own = CurrentCore();
+  const CoreCosts& core = own == Core::kZen5 ? kZen5 : own == Core::kIntel ? kIntel : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
   const Costs& costs = (int8 ? core.int8 : core.float32)[tables.registers - 1];
   const double table_ns = tables.dots ? core.dot_table[tables.registers - 1] : costs.table;
@@ -121,6 +136,11 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
   const size_t groups = MakeGroups(*problem.filters, tables.group_channels()).size();
   const int vectors = CeilDiv(s.out_c, int8 ? 32 / tables.fold : 16);
   const double taps = static_cast<double>(s.kernel_h) * s.kernel_w;
+  const double run_index_bytes = static_cast<double>(groups) * taps *
+                                 (!int8                                            ? 16
+                                  : HasByteIndices(problem.type, tables.registers) ? 64
+                                                                                   : 32);
+  const bool far_indices = run_index_bytes * vectors > kFarIndexBytes;
   double row_ns = kRowNs;
   for (const FilterBlock& block : MakeBlocks(s, vectors, groups)) {
     const int runs = CeilDiv(s.out_w, block.vectors == 1 ? kLongRun : block.max_pixels);
@@ -128,6 +148,7 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
     row_ns += pixels * block.vectors * static_cast<double>(groups) * taps * costs.lookup +
               runs * (taps / block.shared_taps * costs.tap + costs.call) +
               static_cast<double>(s.out_w) * block.vectors * output_ns;
+    if (far_indices) row_ns += runs * block.vectors * run_index_bytes * core.far_index_byte;
   }
   // A kernel of one row or column leaves out what a stride skips.
   const double columns = static_cast<double>(s.out_w) * (s.kernel_w == 1 ? 1 : s.stride_w) +
@@ -293,6 +314,10 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
                     entry = SubsetPosition(entry | (fold == 2 ? lane % 2 << 4 : 0));
                   }
                 }
+                if (plan->byte_indices) {
+                  plan->indices.push_back(static_cast<uint8_t>(2 * entry));
+                  entry = 2 * entry + 1;
+                }
                 plan->indices.push_back(static_cast<uint8_t>(entry));
               }
             }
@@ -354,7 +379,6 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   plan.type = problem.type;
   plan.shape = Flatten(problem.shape);
   const bool int8 = plan.type == DataType::kInt8;
-  plan.word_groups = int8 ? 2 : 4;
   plan.regions = filters.regions;
   Tables tables = ChooseTables(problem, group, vnni);
   plan.fold = tables.fold;
@@ -363,6 +387,8 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   plan.groups = MakeGroups(filters, tables.group_channels());
   plan.dictionary = std::move(tables.dictionary);
   plan.table_registers = tables.registers;
+  plan.byte_indices = HasByteIndices(plan.type, tables.registers);
+  plan.word_groups = !int8 ? 4 : plan.byte_indices ? 1 : 2;
   plan.vectors = CeilDiv(filters.out_c, plan.lanes);
 
   const ConvShape& s = plan.shape;

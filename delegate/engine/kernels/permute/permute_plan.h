@@ -50,6 +50,8 @@ struct PermutePlan {
   int fold = 1;
   bool dot_tables = false;  // tables are made of VNNI dot products
   int table_registers = 2;
+  // int8, one register: an index is the two bytes that an entry takes in its table, for VPERMB.
+  bool byte_indices = false;
   int word_groups = 2;  // groups whose indices share an index vector, a byte of each lane
   int vectors = 0;      // filter vectors, the last one padded
   std::vector<FilterBlock> blocks;
