@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from tf_signbin.convert.files import write_file
 
@@ -39,17 +39,12 @@ def rich_module(name: str) -> Any:
         raise CommandError("the command line needs rich: pip install 'tf-signbin[cli]'") from None
 
 
-class Task(NamedTuple):
-    """One bar: `advance` moves it by steps, `to` sets it to a share, `label` changes its text."""
-
-    advance: Any
-    to: Any
-    label: Any
-
-
 @contextmanager
-def progress(description: str, total: float) -> Iterator[Task]:
-    """A progress bar with elapsed and remaining time on stderr, when that is a terminal."""
+def progress(description: str) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar with elapsed and remaining time on stderr, when that is a terminal.
+
+    The block gets a function of a label and the share of the work that is done.
+    """
     module = rich_module("progress")
     console = rich_module("console").Console(stderr=True)
     columns = (
@@ -63,12 +58,8 @@ def progress(description: str, total: float) -> Iterator[Task]:
         *columns, console=console, transient=True, disable=not console.is_terminal
     )
     with bar:
-        task = bar.add_task(description, total=total)
-        yield Task(
-            advance=lambda steps=1: bar.advance(task, steps),
-            to=lambda amount: bar.update(task, completed=amount),
-            label=lambda text: bar.update(task, description=text),
-        )
+        task = bar.add_task(description, total=1.0)
+        yield lambda label, share: bar.update(task, description=label, completed=share)
 
 
 @contextmanager

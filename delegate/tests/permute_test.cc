@@ -240,17 +240,22 @@ TEST_P(PermuteRandom, EqualsReference) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, PermuteRandom, ::testing::Range(0, 400));
 
+ConvShape SquareShape(int size, int in_c, int out_c, int kernel) {
+  ConvShape s;
+  s.in_h = s.in_w = s.out_h = s.out_w = size;
+  s.in_c = in_c;
+  s.out_c = out_c;
+  s.kernel_h = s.kernel_w = kernel;
+  s.pad_top = s.pad_left = kernel / 2;
+  return s;
+}
+
 // Every int16 sum at its limit: all weights effectual and all activations extreme.
 TEST(Permute, Int16SumsDoNotOverflow) {
   if (!Has("avx512")) GTEST_SKIP() << "needs AVX-512";
   std::mt19937 rng(1);
-  ConvShape s;
-  s.in_h = s.in_w = s.out_h = s.out_w = 5;
-  s.in_c = 200;
-  s.out_c = 40;
   for (int kernel : {1, 3, 5, 7}) {
-    s.kernel_h = s.kernel_w = kernel;
-    s.pad_top = s.pad_left = kernel / 2;
+    const ConvShape s = SquareShape(5, 200, 40, kernel);
     LayerOptions options;
     options.density = 1;
     for (int i = 0; i < 4; ++i) Compare(MakeLayer(DataType::kInt8, s, options, &rng), 0, 1, &rng);
@@ -283,12 +288,7 @@ TEST(Permute, FoldedVectorsEqualReference) {
 TEST(Permute, BytePermutationsAreForIntel) {
   if (!Has("avx512")) GTEST_SKIP() << "needs AVX-512";
   std::mt19937 rng(3);
-  ConvShape s;
-  s.in_h = s.in_w = s.out_h = s.out_w = 9;
-  s.in_c = 60;
-  s.out_c = 70;
-  s.kernel_h = s.kernel_w = 3;
-  s.pad_top = s.pad_left = 1;
+  const ConvShape s = SquareShape(9, 60, 70, 3);
   LayerOptions options;
   const auto names = [&](int group) {
     return Compare(MakeLayer(DataType::kInt8, s, options, &rng), group, 1, &rng);

@@ -41,21 +41,8 @@ def test_layer(tmp_path, monkeypatch, capsys, activations):
 def test_model(tmp_path, capsys):
     model = tmp_path / "model.tflite"
     model.write_bytes(pack(network_model("resnet20", "int8", WeightSpec(pattern=(2, 10))))[0])
-    assert (
-        main(
-            [
-                "analyze",
-                str(model),
-                "--seconds",
-                "0.1",
-                "--json",
-                "-",
-                "--plot",
-                str(tmp_path / "m.png"),
-            ]
-        )
-        == 0
-    )
+    arguments = ["--seconds", "0.1", "--json", "-", "--plot", str(tmp_path / "m.png")]
+    assert main(["analyze", str(model), *arguments]) == 0
     layers = json.loads(capsys.readouterr().out)["layers"]
     assert len(layers) == 18
     assert all(layer["pattern"] == [2, 10] for layer in layers)

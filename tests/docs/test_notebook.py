@@ -10,7 +10,7 @@ from tests.docs.blocks import ROOT
 from tf_signbin.runtime import delegate_path
 
 NOTEBOOK = ROOT / "examples/tutorial.ipynb"
-LIMIT_SECONDS = 180  # what a reader is promised; it takes a fifth of that
+LIMIT_SECONDS = 180  # what the documentation promises
 
 
 def test_tutorial_runs(monkeypatch, tmp_path):

@@ -71,12 +71,7 @@ def _analyze(args: argparse.Namespace) -> dict[str, Any]:
     is_model = Path(args.target).suffix == ".tflite" or Path(args.target).exists()
     layer = None if is_model else parse_layer(args.target)
     time = 0.0 if args.no_measure else args.seconds
-    with console.progress("analyze", total=1.0) as bar:
-
-        def tick(label: str, share: float) -> None:
-            bar.label(label)
-            bar.to(share)
-
+    with console.progress("analyze") as tick:
         if layer is None:
             return analyze_model(args.target, args.runtime, time, tick)
         return analyze_layer(layer, args.activations, Settings(runtime=args.runtime), time, tick)

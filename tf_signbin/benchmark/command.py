@@ -100,12 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     spec = WeightSpec(density=args.density, pattern=args.pattern, background=args.background)
-    with console.progress(f"benchmark {args.what}", total=1.0) as bar:
-
-        def tick(label: str, share: float) -> None:
-            bar.label(label)
-            bar.to(share)
-
+    with console.progress(f"benchmark {args.what}") as tick:
         if args.what == "layers":
             layers = select_layers(args.layers)
             return compare.compare_layers(

@@ -36,12 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    with console.progress("doctor", total=1.0) as bar:
-
-        def tick(label: str, share: float) -> None:
-            bar.label(label)
-            bar.to(share)
-
+    with console.progress("doctor") as tick:
         findings = examine(tick)
     if args.json:
         console.write_json(args.json, findings)

@@ -55,12 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.samples is None) != (args.labels is None):
         raise console.UsageError("--samples and --labels belong together")
     output = args.output or str(Path(args.model).with_suffix(".html"))
-    with console.progress("report", total=1.0) as bar:
-
-        def tick(label: str, share: float) -> None:
-            bar.label(label)
-            bar.to(share)
-
+    with console.progress("report") as tick:
         try:
             result = collect(
                 args.model,

@@ -183,17 +183,9 @@ def _density(result: dict[str, Any]) -> str:
 def _layers(result: dict[str, Any]) -> str:
     times = {layer["tensor"]: layer for layer in result["analysis"]["layers"]}
     header = (
-        "layer",
-        "kind",
-        "filter",
-        "density",
-        "pattern",
-        "bytes",
-        "bits",
-        "ms",
-        "dense ms",
+        "layer", "kind", "filter", "density", "pattern", "bytes", "bits", "ms", "dense ms",
         "kernel",
-    )
+    )  # fmt: skip
     rows = []
     for layer in result["info"]["layers"]:
         run = times.get(layer["tensor"], {})

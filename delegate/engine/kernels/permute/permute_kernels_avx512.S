@@ -36,9 +36,9 @@
         .set TASK_INDICES, 40
         .set TASK_OUT, 48
 
-// A lane of an index vector holds one byte a group (i8b: one group, in both bytes) (the permutations ignore the bits above an
-// index): group j's indices come to the low bits by loading j bytes further on. A shift would take
-// one of the permutation's ports; a load is free.
+// A lane of an index vector holds one byte a group (i8b: one group, in both bytes; the permutations
+// ignore the bits above an index): group j's indices come to the low bits by loading j bytes further
+// on. A shift would take one of the permutation's ports; a load is free.
         .macro LOAD_INDEX reg, vector, group
         vmovdqu64 zmm\reg, [rdx + \vector*64 + \group]
         .endm
