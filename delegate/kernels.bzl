@@ -11,22 +11,26 @@ _AVX512 = _AVX2 + [
 ]
 _X86 = {"avx2": _AVX2, "avx512": _AVX512, "avx512vnni": _AVX512 + ["-mavx512vnni"]}
 _AARCH64 = {"neon": [], "neondot": ["-march=armv8.2-a+dotprod"]}
+_ARMV7 = {"neon": ["-mfpu=neon-vfpv4", "-mfp16-format=ieee"]}
 _ISAS = _X86.keys() + _AARCH64.keys()
 
 # Families of each processor; `reference` and `table` are everywhere.
 _X86_FAMILIES = ["dense", "permute"]
+_ARM_FAMILIES = ["gemm"]
 
 def kernel_defines():
     """The macros that tell the engine which families it has."""
     common = ["TF_SIGNBIN_HAVE_REFERENCE", "TF_SIGNBIN_HAVE_TABLE"]
     return common + select({
         "//delegate:x86_64": ["TF_SIGNBIN_HAVE_" + name.upper() for name in _X86_FAMILIES],
+        "//delegate:aarch64": ["TF_SIGNBIN_HAVE_" + name.upper() for name in _ARM_FAMILIES],
+        "//delegate:armv7": ["TF_SIGNBIN_HAVE_" + name.upper() for name in _ARM_FAMILIES],
         "//conditions:default": [],
     })
 
-def _isa_library(isa, flags, copts, deps):
+def _isa_library(processor, isa, flags, copts, deps):
     native.cc_library(
-        name = "kernels_" + isa,
+        name = "kernels_%s_%s" % (processor, isa),
         srcs = native.glob(["engine/kernels/*/*_%s.cc" % isa, "engine/kernels/*/*_%s.S" % isa]),
         copts = copts + flags,
         linkstatic = True,
@@ -41,8 +45,9 @@ def kernels(name, copts, deps):
       copts: compiler flags of all of them.
       deps: the engine's headers.
     """
-    for isa, flags in _X86.items() + _AARCH64.items():
-        _isa_library(isa, flags, copts, deps)
+    for processor, isas in [("x86", _X86), ("aarch64", _AARCH64), ("armv7", _ARMV7)]:
+        for isa, flags in isas.items():
+            _isa_library(processor, isa, flags, copts, deps)
     special = ["engine/kernels/*/*_%s.cc" % isa for isa in _ISAS]
     native.cc_library(
         name = "kernels_common",
@@ -54,22 +59,25 @@ def kernels(name, copts, deps):
         linkstatic = True,
         deps = deps,
     )
-    native.cc_library(
-        name = "kernels_x86",
-        srcs = native.glob(
-            ["engine/kernels/*.cc"] +
-            ["engine/kernels/%s/*.cc" % family for family in _X86_FAMILIES],
-            exclude = special,
-        ),
-        copts = copts,
-        linkstatic = True,
-        deps = deps,
-    )
+    for processor, families in [("x86", _X86_FAMILIES), ("arm", _ARM_FAMILIES)]:
+        native.cc_library(
+            name = "kernels_" + processor,
+            srcs = native.glob(
+                ["engine/kernels/*.cc"] +
+                ["engine/kernels/%s/*.cc" % family for family in families],
+                exclude = special,
+            ),
+            copts = copts,
+            linkstatic = True,
+            deps = deps,
+        )
     native.cc_library(
         name = name,
         deps = [":kernels_common"] + select({
-            "//delegate:x86_64": [":kernels_x86"] + [":kernels_" + isa for isa in _X86],
-            "//delegate:aarch64": [":kernels_" + isa for isa in _AARCH64],
+            "//delegate:x86_64": [":kernels_x86"] + [":kernels_x86_" + isa for isa in _X86],
+            "//delegate:aarch64": [":kernels_arm"] +
+                                  [":kernels_aarch64_" + isa for isa in _AARCH64],
+            "//delegate:armv7": [":kernels_arm"] + [":kernels_armv7_" + isa for isa in _ARMV7],
             "//conditions:default": [],
         }),
     )

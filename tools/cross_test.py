@@ -29,6 +29,7 @@ from arm.emulation import Architecture, Core, Package  # noqa: E402
 from build_wheel import build_wheel, install  # noqa: E402
 from elf_facts import library_facts  # noqa: E402
 
+DENSE_LAYERS = 12
 LEFT_OUT = (
     # qemu-user 7.2 aborts when the child of a process with threads starts one.
     "ThreadPool.WorksInAForkedChild",
@@ -75,7 +76,7 @@ def run_python_cases(
 
     installed: the folder with this project's wheel; nothing comes from the checkout.
     """
-    total = 2 * matrix.LAYERS
+    total = 2 * matrix.LAYERS + DENSE_LAYERS
     arguments = ["-c", matrix.WORKER, str(installed), str(cases), str(total), "auto"]
     command, environment = emulation.emulated_python(architecture, core, package, arguments)
     del environment["TF_SIGNBIN_DELEGATE"]  # the wheel brings its own
@@ -109,7 +110,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         cases, installed = Path(folder) / "cases.npz", Path(folder) / "site"
         install(wheel, installed, emulation.PYTHON.removeprefix("python"))
-        matrix.write_cases(cases, matrix.native_library())
+        matrix.write_cases(cases, matrix.native_library(), DENSE_LAYERS)
         for core in architecture.cores:
             counts = run_cpp_tests(architecture, core, build)
             print(f"{core.name}: C++ {counts}", flush=True)

@@ -75,7 +75,9 @@ def native_library() -> Path:
     return max(builds, key=lambda path: path.stat().st_mtime)
 
 
-def write_cases(path: Path, library: Path) -> None:
+def write_cases(path: Path, library: Path, dense: int = 0) -> None:
+    """Random layers, LAYERS of each type, and as many whose input comes from a dense layer that
+    only some processors' kernels take."""
     import numpy as np
 
     from tests.delegate import models
@@ -96,6 +98,12 @@ def write_cases(path: Path, library: Path) -> None:
         model = np.frombuffer(models.one_layer_model(layer, packed=True), np.uint8)
         cases |= {f"model{number}": model, f"x{number}": x, f"y{number}": y,
                   f"limit{number}": limit}  # fmt: skip
+    for number in range(dense):
+        model, x = models.dense_then_packed(number, channels=1 + number % 3, least_kernel=4)
+        y = models.all_outputs(runner.builtin_reference(model), x)[0]
+        case = 2 * LAYERS + number
+        cases |= {f"model{case}": np.frombuffer(model, np.uint8), f"x{case}": x, f"y{case}": y,
+                  f"limit{case}": np.zeros(())}  # fmt: skip
     np.savez(path, **cases)
 
 

@@ -15,7 +15,7 @@ namespace tf_signbin {
 // Overrides of the planner's choice, for tests, benchmarks and users who measured better.
 struct PlanOptions {
   std::string isa = "auto";     // auto, or a name of SupportedIsas()
-  std::string family = "auto";  // auto, reference, permute, table, dense
+  std::string family = "auto";  // auto, reference, permute, table, dense, gemm
   int group = 0;                // input channels a lookup covers; 0: planned
   bool profile = false;         // measure StageTimes
 };

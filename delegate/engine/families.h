@@ -34,6 +34,9 @@ extern const KernelFamily kPermuteFamily;
 // Unpacked int8 weights, or dense ones, and dot products, filters in lanes: AVX-512 VNNI (x86
 // builds only).
 extern const KernelFamily kDenseFamily;
+// The same as im2col and matrix products: NEON, with dot products where the core has them (Arm
+// builds only).
+extern const KernelFamily kGemmFamily;
 
 }  // namespace tf_signbin
 

@@ -38,6 +38,9 @@ const std::vector<const KernelFamily*>& KernelFamilies() {
 #ifdef TF_SIGNBIN_HAVE_DENSE
       &kDenseFamily,
 #endif
+#ifdef TF_SIGNBIN_HAVE_GEMM
+      &kGemmFamily,
+#endif
 #ifdef TF_SIGNBIN_HAVE_TABLE
       &kTableFamily,
 #endif

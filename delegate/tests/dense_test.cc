@@ -1,5 +1,5 @@
-// The dense family against the reference family. A failure prints its seed; replay it with
-// TF_SIGNBIN_SEED=<seed>.
+// The families that unpack filters to int8 weights, dense (AVX-512 VNNI) and gemm (NEON), against
+// the reference family. A failure prints its seed; replay it with TF_SIGNBIN_SEED=<seed>.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/cpu.h"
+#include "engine/planner.h"
 #include "engine/unpack.h"
 #include "tests/random_layer.h"
 #include "tests/run_kernel.h"
@@ -15,24 +16,58 @@
 namespace tf_signbin {
 namespace {
 
-bool HasVnni() {
-  const std::vector<Isa>& isas = SupportedIsaList();
-  return std::find(isas.begin(), isas.end(), Isa::kAvx512Vnni) != isas.end();
+bool IsAny(Isa isa, const std::vector<Isa>& isas) {
+  return std::find(isas.begin(), isas.end(), isa) != isas.end();
+}
+
+bool HasDenseKernels() {
+  for (const Isa isa : SupportedIsaList()) {
+    if (IsAny(isa, {Isa::kAvx512Vnni, Isa::kNeon})) return true;
+  }
+  return false;
+}
+
+// The kernels that should run the layer: all but one take any weight.
+std::vector<PlanOptions> DenseKernels(const RandomLayer& layer) {
+  const std::vector<int8_t>& values = layer.filters.values_i8;
+  const bool least = std::find(values.begin(), values.end(), -128) != values.end();
+  std::vector<PlanOptions> kernels;
+  for (const Isa isa : SupportedIsaList()) {
+    PlanOptions options;
+    options.isa = IsaName(isa);
+    options.family = isa == Isa::kAvx512Vnni ? "dense" : "gemm";
+    const bool gemm = isa == Isa::kNeonDot || (isa == Isa::kNeon && !least);
+    if (gemm || isa == Isa::kAvx512Vnni) kernels.push_back(options);
+  }
+  return kernels;
 }
 
 void ExpectDenseEqualsReference(const RandomLayer& layer, int threads) {
-  PlanOptions reference, dense;
+  PlanOptions reference;
   reference.family = "reference";
-  dense.family = "dense";
   ThreadPool one(1), several(threads);
-  std::string name;
   const auto expected = RunKernel<int8_t>(layer, reference, &one);
-  EXPECT_EQ(RunKernel<int8_t>(layer, dense, &one, &name), expected) << name;
-  EXPECT_EQ(RunKernel<int8_t>(layer, dense, &several), expected) << threads << " threads, " << name;
+  for (const PlanOptions& dense : DenseKernels(layer)) {
+    std::string name;
+    EXPECT_EQ(RunKernel<int8_t>(layer, dense, &one, &name), expected) << name;
+    EXPECT_EQ(RunKernel<int8_t>(layer, dense, &several), expected)
+        << threads << " threads, " << name;
+  }
+}
+
+RandomLayer LayerOf(const ConvShape& shape, Rng* rng) {
+  RandomLayer layer;
+  layer.type = DataType::kInt8;
+  layer.filters.regions = 1;
+  layer.shape = shape;
+  FillFilters(*rng, &layer);
+  FillOutputStage(*rng, &layer);
+  FillInput(*rng, &layer);
+  return layer;
 }
 
 TEST(Dense, EqualsReferenceOnRandomLayers) {
-  if (!HasVnni()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
   for (const uint64_t seed : Seeds(400)) {
     const RandomLayer layer = MakeRandomLayer(DataType::kInt8, seed);
     SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
@@ -43,10 +78,9 @@ TEST(Dense, EqualsReferenceOnRandomLayers) {
 
 // The same weights as values instead of masks.
 TEST(Dense, DenseFiltersEqualMaskedOnes) {
-  PlanOptions reference, dense;
+  PlanOptions reference;
   reference.family = "reference";
-  if (HasVnni()) dense.family = "dense";
-  ThreadPool one(1), two(2);
+  ThreadPool one(1);
   for (const uint64_t seed : Seeds(100)) {
     RandomLayer layer = MakeRandomLayer(DataType::kInt8, seed);
     SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
@@ -61,8 +95,8 @@ TEST(Dense, DenseFiltersEqualMaskedOnes) {
     f.pattern_n = f.pattern_m = 0;
     f.masks.clear();
     f.values_i8 = std::move(weights);
-    EXPECT_EQ(RunKernel<int8_t>(layer, dense, &two), expected);
     EXPECT_EQ(RunKernel<int8_t>(layer, reference, &one), expected);
+    ExpectDenseEqualsReference(layer, 2);
     for (const char* family : {"permute", "table"}) {
       PlanOptions options;
       options.family = family;
@@ -89,7 +123,7 @@ ConvShape SameShape(int height, int width, int in_c, int out_c, int kernel) {
 // Shapes that random layers are too small to reach: rows cut into strips, filters into panels, and
 // every width of a microkernel.
 TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
-  if (!HasVnni()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
   std::vector<ConvShape> shapes = {
       SameShape(30, 31, 128, 17, 1),  // one flattened row, several strips
       SameShape(2, 700, 260, 5, 3),   // several strips with neighbours
@@ -99,19 +133,44 @@ TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
   for (int width = 1; width <= 33; ++width) {
     shapes.push_back(SameShape(2, width, 5, 70, 3));
     shapes.push_back(SameShape(1, width, 16, 16, 1));
+    shapes.push_back(SameShape(1, 3, width, width, 1));  // every remainder of depth and filters
   }
   for (size_t i = 0; i < shapes.size(); ++i) {
     Rng rng(i);
-    RandomLayer layer;
-    layer.type = DataType::kInt8;
-    layer.filters.regions = 1;
-    layer.shape = shapes[i];
-    FillFilters(rng, &layer);
-    FillOutputStage(rng, &layer);
-    FillInput(rng, &layer);
+    const RandomLayer layer = LayerOf(shapes[i], &rng);
     SCOPED_TRACE(layer.Describe());
     ExpectDenseEqualsReference(layer, 3);
     if (HasFailure()) return;
+  }
+}
+
+// The NEON kernel adds two products of 8 bits in 16: the largest ones, everywhere, of either sign.
+TEST(Dense, EqualsReferenceAtTheExtremes) {
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
+  for (const int weight : {-128, -127, 127}) {
+    for (const int activation : {-128, 127}) {
+      Rng rng(0);
+      RandomLayer layer = LayerOf(SameShape(5, 5, 21, 9, 3), &rng);
+      PackedFilters& f = layer.filters;
+      f.kind = WeightKind::kDense;
+      f.pattern_n = f.pattern_m = 0;
+      f.masks.clear();
+      f.values_i8.assign(f.out_c * f.weights_per_filter(), static_cast<int8_t>(weight));
+      std::fill(layer.input_i8.begin(), layer.input_i8.end(), static_cast<int8_t>(activation));
+      OutputStage& o = layer.output;
+      o.multiplier.assign(f.out_c, 1 << 30);
+      o.shift.assign(f.out_c, -14);  // outputs within eight bits
+      o.real_multiplier.clear();
+      SCOPED_TRACE(std::to_string(weight) + " * " + std::to_string(activation));
+      ExpectDenseEqualsReference(layer, 2);
+      if (weight == -128 && IsAny(Isa::kNeon, SupportedIsaList())) {
+        PlanOptions neon;
+        neon.family = "gemm";
+        neon.isa = "neon";
+        const ConvProblem problem{layer.type, layer.shape, &f, &o};
+        EXPECT_TRUE(Candidates(problem, neon).empty());
+      }
+    }
   }
 }
 
@@ -119,7 +178,7 @@ TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
 // One more filter decides by which rule the layer is rescaled: float has no place for its bias, the
 // 64-bit rule none for its shift to the left.
 TEST(Dense, RescalesAsReferenceUnderEveryShift) {
-  if (!HasVnni()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
   Rng rng(0);
   for (int shift = -31; shift <= 2; ++shift) {
     RandomLayer layer;

@@ -1,5 +1,6 @@
 #include "tflite/claim.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <type_traits>
@@ -20,8 +21,6 @@ constexpr Pattern kFloatPatterns[] = {{2, 7}, {2, 6}};
 
 // A smaller region has more values than mask bytes.
 constexpr int kMinRegionWeights = 8;
-
-constexpr char kDenseFamilyName[] = "dense";
 
 // Float weights that went through `w + stop_gradient(q - w)` come back from constant folding a few
 // units in the last place off; values this close, relative to the larger one, are one value.
@@ -344,17 +343,26 @@ void CopyFilterOptions(Layer* layer) {
   o.pattern_m = f.pattern_m;
 }
 
-// XNNPACK's int8 convolutions take eight channels at a time, the engine's dense ones four. Worth a
-// claim where that spares a quarter of the work.
-bool RuntimePadsChannels(int channels) {
-  const int64_t fours = (int64_t{channels} + 3) / 4, eights = (int64_t{channels} + 7) / 8;
-  return fours * 4 * 4 <= eights * 8 * 3;
+// XNNPACK's int8 convolutions pad the channels of every tap to eight, with Arm's dot products to
+// four; the engine's pad them to four, on Arm not at all. Worth a claim where that spares a quarter
+// of the work. Beside dot products, outputs count for as much as the work spared in a small window.
+bool RuntimePadsChannels(const PackedFilters& f) {
+  constexpr int kLeastTaps = 16;
+  const std::vector<std::string>& isas = SupportedIsas();
+  const auto has = [&](const char* isa) {
+    return std::find(isas.begin(), isas.end(), isa) != isas.end();
+  };
+  const bool dot = has("neondot");
+  const int64_t runtime = dot ? 4 : 8, engine = has("neon") ? 1 : 4, channels = f.in_c;
+  const auto padded = [&](int64_t to) { return (channels + to - 1) / to * to; };
+  return padded(engine) * 4 <= padded(runtime) * 3 &&
+         (!dot || f.kernel_h * f.kernel_w >= kLeastTaps);
 }
 
-// Whether the user's options and the CPU allow the dense family.
-bool HasDenseKernel(const Layer& layer, PlanOptions options) {
-  if (options.family == "auto") options.family = kDenseFamilyName;
-  if (options.family != kDenseFamilyName || !CheckPlanOptions(options).ok()) return false;
+// Whether the user's options and the CPU allow a kernel for dense filters, other than the slow
+// reference.
+bool HasDenseKernel(const Layer& layer, const PlanOptions& options) {
+  if (!CheckPlanOptions(options).ok()) return false;
   const OpOptions& o = layer.options;
   OutputStage output;
   ConvProblem problem{layer.type, {}, &layer.filters, &output};
@@ -366,7 +374,9 @@ bool HasDenseKernel(const Layer& layer, PlanOptions options) {
   problem.shape.stride_w = o.stride_w;
   problem.shape.dilation_h = o.dilation_h;
   problem.shape.dilation_w = o.dilation_w;
-  return !Candidates(problem, options).empty();
+  const std::vector<Candidate> candidates = Candidates(problem, options);
+  return std::any_of(candidates.begin(), candidates.end(),
+                     [](const Candidate& c) { return c.family != &kReferenceFamily; });
 }
 
 }  // namespace
@@ -404,7 +414,7 @@ bool ClaimDense(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                 Layer* layer) {
   const abi::TfLiteTensor* weights = ReadGeometry(context, node, registration, layer);
   if (weights == nullptr || layer->op != OpType::kConv2D || layer->type != DataType::kInt8 ||
-      !RuntimePadsChannels(layer->filters.in_c)) {
+      !RuntimePadsChannels(layer->filters)) {
     return false;
   }
   PackedFilters& f = layer->filters;

@@ -256,6 +256,28 @@ def all_outputs(interpreter, x: np.ndarray) -> list[np.ndarray]:
     return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
 
 
+def dense_then_packed(seed: int, channels: int, least_kernel: int = 1) -> tuple[bytes, np.ndarray]:
+    """A dense int8 convolution of so many channels, then a claimable layer; and an input.
+
+    The outputs are the second layer's and the first one's.
+    """
+    rng = np.random.default_rng(seed)
+    kernel = tuple(int(size) for size in rng.integers(least_kernel, 8, 2))
+    first = random_layer(
+        rng, "int8", op="conv", shape=(16, *kernel, channels), regions=1, pattern=(0, 0)
+    )
+    second = random_layer(
+        rng, "int8", op="conv", shape=(8, 3, 3, 16), regions=1, padding="SAME", dilation=(1, 1),
+        kind="two_valued", pattern=(0, 0), input_shape=output_shape(first),
+        input_scale=first.output_scale, input_zero_point=first.output_zero_point,
+    )  # fmt: skip
+    writer = ModelWriter()
+    source = add_input(writer, first)
+    middle = add_dense(writer, first, source, rng, "middle")
+    output = add_layer(writer, second, middle, packed=False)
+    return writer.finish([source], [output, middle]), random_input(rng, first)
+
+
 def reshaped_model(layer: Layer) -> bytes:
     """Inputs: flat activations and the shape to give them before the (packed) layer."""
     writer = ModelWriter()

@@ -54,25 +54,6 @@ def test_dense_filters_are_left_alone(runner):
         assert not claimed(runner, model, strict=True)
 
 
-def dense_then_packed(seed: int, channels: int) -> tuple[bytes, np.ndarray]:
-    """A dense int8 convolution of so many channels, then a claimable layer; and an input."""
-    rng = np.random.default_rng(seed)
-    kernel = (int(rng.integers(1, 8)), int(rng.integers(1, 8)))
-    first = models.random_layer(
-        rng, "int8", op="conv", shape=(16, *kernel, channels), regions=1, pattern=(0, 0)
-    )
-    second = models.random_layer(
-        rng, "int8", op="conv", shape=(8, 3, 3, 16), regions=1, padding="SAME", dilation=(1, 1),
-        kind="two_valued", pattern=(0, 0), input_shape=models.output_shape(first),
-        input_scale=first.output_scale, input_zero_point=first.output_zero_point,
-    )  # fmt: skip
-    writer = models.ModelWriter()
-    source = models.add_input(writer, first)
-    middle = models.add_dense(writer, first, source, rng, "middle")
-    output = models.add_layer(writer, second, middle, packed=False)
-    return writer.finish([source], [output, middle]), models.random_input(rng, first)
-
-
 def has_vnni() -> bool:
     return "avx512_vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
 
@@ -89,7 +70,7 @@ def nodes_left(runner, model: bytes, **options) -> int:
 @pytest.mark.skipif(not has_vnni(), reason="dense layers are claimed for AVX-512 VNNI only")
 @pytest.mark.parametrize("seed", range(40))
 def test_claimed_dense_equals_builtin_reference(runner, seed):
-    model, x = dense_then_packed(seed, channels=(1, 2, 3, 4, 9, 12)[seed % 6])
+    model, x = models.dense_then_packed(seed, channels=(1, 2, 3, 4, 9, 12)[seed % 6])
     assert nodes_left(runner, model) == 0
     expected = models.all_outputs(runner.builtin_reference(model), x)
     for threads in (1, 2, 3):
@@ -99,12 +80,12 @@ def test_claimed_dense_equals_builtin_reference(runner, seed):
 
 
 def test_dense_layers_that_are_left_to_the_runtime(runner):
-    model, _ = dense_then_packed(1, channels=3)
+    model, _ = models.dense_then_packed(1, channels=3)
     assert nodes_left(runner, model, claim_dense=False) == 1
     assert nodes_left(runner, model, kernel="reference") == 1
     assert nodes_left(runner, model, isa="portable") == 1
     for channels in (5, 8, 13, 16):  # the runtime pads to a multiple of eight
-        assert nodes_left(runner, dense_then_packed(1, channels)[0]) == 1
+        assert nodes_left(runner, models.dense_then_packed(1, channels)[0]) == 1
 
 
 def test_claim_builtin_can_be_switched_off(runner):

@@ -8,6 +8,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/kernels/table/output_params.h"
+
 namespace tf_signbin {
 namespace table {
 namespace {
@@ -186,17 +188,19 @@ class TableConv : public ConvKernel {
         for (const Segment& segment : streams_.segments()) {
           p.bias = WrapAdd(p.bias, WrapMul(scale[first + segment.region], segment.center[f]));
         }
-        if (output_.real_multiplier.empty()) {
-          p.multiplier = output_.multiplier[f];
-          p.left_shift = static_cast<uint8_t>(std::max(0, output_.shift[f]));
-          p.right_shift = static_cast<uint8_t>(std::max(0, -output_.shift[f]));
-        }
+        SetMultiplier(output_, f, &p);
         p.center = static_cast<int16_t>(streams_.segments()[0].center[f]);
       } else {
         p.bias = output_.bias_f32.empty() ? 0 : output_.bias_f32[f];
       }
     }
-    if constexpr (kInt8) CheckFastOutput(filters);
+    if constexpr (kInt8) {
+      // Biases hold the centers too; the sums they are added to lie within 2^15 * |scale| of them.
+      fast_ = true;
+      for (int f = 0; fast_ && f < filters.out_c; ++f) {
+        fast_ = AllowsFastOutput(output_, f, WeightMagnitude(filters, f));
+      }
+    }
     if (regions > 1) {
       region_scale_ = scale;
       region_background_ = background;
@@ -224,22 +228,6 @@ class TableConv : public ConvKernel {
       if (v == 2) a = std::max<int64_t>(a, std::abs(int{values[0]}));
     }
     return effectual * std::max(a, b) + (weights - effectual) * a;
-  }
-
-  // Whether every filter allows OutputArgsI8::fast.
-  void CheckFastOutput(const PackedFilters& filters) {
-    fast_ = output_.real_multiplier.empty();
-    for (int f = 0; fast_ && f < filters.out_c; ++f) {
-      const OutputParamsI8& p = params_[f];
-      fast_ = p.left_shift == 0 && p.right_shift >= 1 && p.right_shift <= 16;
-      if (!fast_) break;
-      const int64_t largest =
-          std::max(128 + output_.input_zero_point, 127 - output_.input_zero_point);
-      const int64_t bias = output_.bias_i32.empty() ? 0 : std::abs(int64_t{output_.bias_i32[f]});
-      const double sum = static_cast<double>(WeightMagnitude(filters, f) * largest + bias);
-      // `p.bias` holds the centers too; the sums it is added to lie within 2^15 * |scale| of it.
-      fast_ = sum * p.multiplier / 2147483648.0 / (1 << p.right_shift) < 32000;
-    }
   }
 
   void LayOutWorkspace() {

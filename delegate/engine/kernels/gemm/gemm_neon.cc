@@ -1,0 +1,133 @@
+// NEON without dot products, 32 and 64 bit: depth in lanes. Two products of 8 bits fit 16 bits, as
+// no weight is -128; they are added in pairs to 32-bit sums.
+#if defined(__aarch64__) || defined(__arm__)
+
+#include <arm_neon.h>
+
+#include "engine/kernels/gemm/gemm_ops.h"
+
+namespace tf_signbin {
+namespace gemm {
+namespace {
+
+constexpr int kFilters = 4;
+#if defined(__aarch64__)
+constexpr int kPixels = 4;
+#else
+constexpr int kPixels = 2;  // half as many registers
+#endif
+
+// sums[p] += the products of x[p] and w, added in fours. One kind of instruction for all pixels
+// before the next, so that none waits for the one before.
+inline void AddProducts(const int8x16_t (&x)[kPixels], int8x16_t w, int32x4_t (&sums)[kPixels]) {
+#if defined(__aarch64__)
+  int16x8_t p0, p1, p2, p3;  // assembly, as compilers run out of registers
+  asm("smull %[p0].8h, %[x0].8b, %[w].8b\n\t"
+      "smull %[p1].8h, %[x1].8b, %[w].8b\n\t"
+      "smull %[p2].8h, %[x2].8b, %[w].8b\n\t"
+      "smull %[p3].8h, %[x3].8b, %[w].8b\n\t"
+      "smlal2 %[p0].8h, %[x0].16b, %[w].16b\n\t"
+      "smlal2 %[p1].8h, %[x1].16b, %[w].16b\n\t"
+      "smlal2 %[p2].8h, %[x2].16b, %[w].16b\n\t"
+      "smlal2 %[p3].8h, %[x3].16b, %[w].16b\n\t"
+      "sadalp %[s0].4s, %[p0].8h\n\t"
+      "sadalp %[s1].4s, %[p1].8h\n\t"
+      "sadalp %[s2].4s, %[p2].8h\n\t"
+      "sadalp %[s3].4s, %[p3].8h"
+      : [s0] "+w"(sums[0]), [s1] "+w"(sums[1]), [s2] "+w"(sums[2]), [s3] "+w"(sums[3]),
+        [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3)
+      : [x0] "w"(x[0]), [x1] "w"(x[1]), [x2] "w"(x[2]), [x3] "w"(x[3]), [w] "w"(w));
+#else
+  int16x8_t products[kPixels];
+  for (int p = 0; p < kPixels; ++p) products[p] = vmull_s8(vget_low_s8(x[p]), vget_low_s8(w));
+  for (int p = 0; p < kPixels; ++p) {
+    products[p] = vmlal_s8(products[p], vget_high_s8(x[p]), vget_high_s8(w));
+  }
+  for (int p = 0; p < kPixels; ++p) sums[p] = vpadalq_s16(sums[p], products[p]);
+#endif
+}
+
+// The four lanes' sums of a, b, c and d.
+inline int32x4_t SumLanes(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
+#if defined(__aarch64__)
+  return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+#else
+  const auto half = [](int32x4_t x) { return vpadd_s32(vget_low_s32(x), vget_high_s32(x)); };
+  return vcombine_s32(vpadd_s32(half(a), half(b)), vpadd_s32(half(c), half(d)));
+#endif
+}
+
+struct Sums {
+  int32x4_t of[kFilters][kPixels];
+
+  void Clear() {
+    for (auto& filter : of) {
+      for (int32x4_t& sum : filter) sum = vdupq_n_s32(0);
+    }
+  }
+
+  void AddBlock(const int8_t* const (&rows)[kPixels], int k, const int8_t* weights) {
+    int8x16_t x[kPixels];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPixels; ++p) x[p] = vld1q_s8(rows[p] + k);
+#pragma GCC unroll 4
+    for (int f = 0; f < kFilters; ++f) {
+      AddProducts(x, vld1q_s8(weights + f * kDepthBlock), of[f]);
+    }
+  }
+
+  void AddHalfBlock(const int8_t* const (&rows)[kPixels], int k, const int8_t* weights) {
+#pragma GCC unroll 4
+    for (int f = 0; f < kFilters; ++f) {
+      const int8x8_t w = vld1_s8(weights + f * 8);
+#pragma GCC unroll 4
+      for (int p = 0; p < kPixels; ++p) {
+        of[f][p] = vpadalq_s16(of[f][p], vmull_s8(vld1_s8(rows[p] + k), w));
+      }
+    }
+  }
+
+  void Store(int32_t* to) const {
+#pragma GCC unroll 4
+    for (int f = 0; f < kFilters; ++f) {
+#if defined(__aarch64__)
+      vst1q_s32(to + f * kTilePixels, SumLanes(of[f][0], of[f][1], of[f][2], of[f][3]));
+#else
+      const int32x4_t zero = vdupq_n_s32(0);
+      vst1_s32(to + f * kTilePixels, vget_low_s32(SumLanes(of[f][0], of[f][1], zero, zero)));
+#endif
+    }
+  }
+};
+
+void Panel(const PanelArgs& args) {
+  const int whole = args.depth / kDepthBlock * kDepthBlock;
+  for (int pixel = 0; pixel < args.pixels; pixel += kPixels) {
+    const int8_t* rows[kPixels];
+    for (int p = 0; p < kPixels; ++p) rows[p] = args.rows + (pixel + p) * args.row_bytes;
+    const int8_t* weights = args.weights;
+    Sums sums;
+    sums.Clear();
+    int k = 0;
+    for (; k < whole; k += kDepthBlock, weights += kFilters * kDepthBlock) {
+      sums.AddBlock(rows, k, weights);
+    }
+    if (k < args.depth) sums.AddHalfBlock(rows, k, weights);
+    sums.Store(args.sums + pixel);
+  }
+}
+
+}  // namespace
+
+const GemmOps kGemmOpsNeon = {Isa::kNeon,
+                              kPixels,
+                              kFilters,
+                              /*depth_unit=*/8,
+                              /*run=*/16,
+                              /*takes_least=*/false,
+                              Panel};
+
+}  // namespace gemm
+}  // namespace tf_signbin
+
+#endif  // defined(__aarch64__) || defined(__arm__)

@@ -1,0 +1,100 @@
+// NEON with dot products (ARMv8.2): filters in lanes, four weights of each a dot product.
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include "engine/kernels/gemm/gemm_ops.h"
+
+namespace tf_signbin {
+namespace gemm {
+namespace {
+
+constexpr int kPixels = 8, kFilters = 8, kGroup = 4;
+constexpr int kVectors = kFilters / 4;
+
+struct Sums {
+  int32x4_t lanes[kPixels][kVectors];
+
+  void Clear() {
+    for (auto& pixel : lanes) {
+      for (int32x4_t& sum : pixel) sum = vdupq_n_s32(0);
+    }
+  }
+
+  // Group kLane of the 16 activations in x.
+  template <int kLane>
+  void AddGroup(const int8x16_t (&x)[kPixels], const int8_t* weights) {
+    int8x16_t w[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      w[v] = vld1q_s8(weights + (kLane * kVectors + v) * 16);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        lanes[p][v] = vdotq_laneq_s32(lanes[p][v], w[v], x[p], kLane);
+      }
+    }
+  }
+
+  // `groups` of at most four; 16 activations of each row can be read.
+  void AddBlock(const int8_t* row, size_t row_bytes, const int8_t* weights, int groups) {
+    int8x16_t x[kPixels];
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) x[p] = vld1q_s8(row + p * row_bytes);
+    AddGroup<0>(x, weights);
+    if (groups > 1) AddGroup<1>(x, weights);
+    if (groups > 2) AddGroup<2>(x, weights);
+    if (groups > 3) AddGroup<3>(x, weights);
+  }
+
+  // Filters become rows: four pixels by four filters at a time.
+  void Store(int32_t* to) const {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+#pragma GCC unroll 2
+      for (int p = 0; p < kPixels; p += 4) {
+        const int64x2_t low01 = vreinterpretq_s64_s32(vtrn1q_s32(lanes[p][v], lanes[p + 1][v]));
+        const int64x2_t high01 = vreinterpretq_s64_s32(vtrn2q_s32(lanes[p][v], lanes[p + 1][v]));
+        const int64x2_t low23 = vreinterpretq_s64_s32(vtrn1q_s32(lanes[p + 2][v], lanes[p + 3][v]));
+        const int64x2_t high23 =
+            vreinterpretq_s64_s32(vtrn2q_s32(lanes[p + 2][v], lanes[p + 3][v]));
+        int32_t* filter = to + v * 4 * kTilePixels + p;
+        vst1q_s32(filter, vreinterpretq_s32_s64(vtrn1q_s64(low01, low23)));
+        vst1q_s32(filter + kTilePixels, vreinterpretq_s32_s64(vtrn1q_s64(high01, high23)));
+        vst1q_s32(filter + 2 * kTilePixels, vreinterpretq_s32_s64(vtrn2q_s64(low01, low23)));
+        vst1q_s32(filter + 3 * kTilePixels, vreinterpretq_s32_s64(vtrn2q_s64(high01, high23)));
+      }
+    }
+  }
+};
+
+void Panel(const PanelArgs& args) {
+  for (int pixel = 0; pixel < args.pixels; pixel += kPixels) {
+    const int8_t* row = args.rows + pixel * args.row_bytes;
+    const int8_t* weights = args.weights;
+    Sums sums;
+    sums.Clear();
+    int groups = args.depth / kGroup;
+    for (; groups >= 4; groups -= 4) {
+      sums.AddBlock(row, args.row_bytes, weights, 4);
+      row += kDepthBlock;
+      weights += kFilters * kDepthBlock;
+    }
+    if (groups > 0) sums.AddBlock(row, args.row_bytes, weights, groups);
+    sums.Store(args.sums + pixel);
+  }
+}
+
+}  // namespace
+
+const GemmOps kGemmOpsNeonDot = {Isa::kNeonDot,  kPixels,
+                                 kFilters,       /*depth_unit=*/kGroup,
+                                 /*run=*/kGroup, /*takes_least=*/true,
+                                 Panel};
+
+}  // namespace gemm
+}  // namespace tf_signbin
+
+#endif  // defined(__aarch64__)

@@ -1,0 +1,59 @@
+// The microkernels of the gemm family, behind one table of functions per instruction set. Plain
+// pointers and sizes only: gemm_<isa>.cc is compiled for that instruction set.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_GEMM_GEMM_OPS_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_GEMM_GEMM_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/cpu.h"
+
+namespace tf_signbin {
+namespace gemm {
+
+constexpr int kTilePixels = 32;  // each microkernel's `pixels` divides it
+constexpr int kDepthBlock = 16;  // weights of a filter that a microkernel takes in one step
+
+// One panel of filters over a tile of pixels: sums[filter * kTilePixels + pixel] = the dot product
+// of row `pixel` with the filter.
+struct PanelArgs {
+  // `pixels` rows of `depth` activations, `row_bytes` apart; kDepthBlock can be read of the last
+  // row's last step.
+  const int8_t* rows;
+  size_t row_bytes;
+  const int8_t* weights;  // a panel as PackedIndex orders it
+  int depth;              // a multiple of GemmOps::depth_unit
+  int pixels;             // at most kTilePixels; rows up to GemmOps::pixels' next multiple are read
+  int32_t* sums;
+};
+
+struct GemmOps {
+  Isa isa;
+  int pixels, filters;  // that one step of the microkernel covers
+  // Depth is padded to a multiple of this; each step takes kDepthBlock while that many are left,
+  // then `depth_unit`.
+  int depth_unit;
+  // Weights of a filter that lie side by side in a panel.
+  int run;
+  bool takes_least;  // whether a weight may be -128
+  void (*panel)(const PanelArgs& args);
+
+  int PaddedDepth(int depth) const { return (depth + depth_unit - 1) / depth_unit * depth_unit; }
+  // Where weight k of filter f of a panel lies: steps, then runs, then filters.
+  size_t PackedIndex(int depth, int f, int k) const {
+    const int block = k / kDepthBlock * kDepthBlock;
+    const int step = depth - block >= kDepthBlock ? kDepthBlock : depth_unit;
+    const int start = block + (k - block) / step * step;
+    const int in_step = k - start, width = run < step ? run : step;
+    return static_cast<size_t>(start) * filters +
+           static_cast<size_t>(in_step / width * filters + f) * width + in_step % width;
+  }
+};
+
+extern const GemmOps kGemmOpsNeon;
+extern const GemmOps kGemmOpsNeonDot;  // AArch64 only
+
+}  // namespace gemm
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_GEMM_GEMM_OPS_H_
