@@ -17,33 +17,41 @@ constexpr int kPixels = 4;
 constexpr int kPixels = 2;  // half as many registers
 #endif
 
-// sums[p] += the products of x[p] and w, added in fours. One kind of instruction for all pixels
-// before the next, so that none waits for the one before.
+// The products of x[p] and w, added in fours, are what sums[p] starts with (kFirst) or added to it.
+// One kind of instruction for all pixels before the next, so that none waits for the one before.
+template <bool kFirst>
 inline void AddProducts(const int8x16_t (&x)[kPixels], int8x16_t w, int32x4_t (&sums)[kPixels]) {
 #if defined(__aarch64__)
-  int16x8_t p0, p1, p2, p3;  // assembly, as compilers run out of registers
-  asm("smull %[p0].8h, %[x0].8b, %[w].8b\n\t"
-      "smull %[p1].8h, %[x1].8b, %[w].8b\n\t"
-      "smull %[p2].8h, %[x2].8b, %[w].8b\n\t"
-      "smull %[p3].8h, %[x3].8b, %[w].8b\n\t"
-      "smlal2 %[p0].8h, %[x0].16b, %[w].16b\n\t"
-      "smlal2 %[p1].8h, %[x1].16b, %[w].16b\n\t"
-      "smlal2 %[p2].8h, %[x2].16b, %[w].16b\n\t"
-      "smlal2 %[p3].8h, %[x3].16b, %[w].16b\n\t"
-      "sadalp %[s0].4s, %[p0].8h\n\t"
-      "sadalp %[s1].4s, %[p1].8h\n\t"
-      "sadalp %[s2].4s, %[p2].8h\n\t"
-      "sadalp %[s3].4s, %[p3].8h"
-      : [s0] "+w"(sums[0]), [s1] "+w"(sums[1]), [s2] "+w"(sums[2]), [s3] "+w"(sums[3]),
-        [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3)
-      : [x0] "w"(x[0]), [x1] "w"(x[1]), [x2] "w"(x[2]), [x3] "w"(x[3]), [w] "w"(w));
+  // Assembly, as compilers run out of registers.
+#define TF_SIGNBIN_ADD_PRODUCTS(add, sum_is)                                                    \
+  asm("smull %[p0].8h, %[x0].8b, %[w].8b\n\t"                                                   \
+      "smull %[p1].8h, %[x1].8b, %[w].8b\n\t"                                                   \
+      "smull %[p2].8h, %[x2].8b, %[w].8b\n\t"                                                   \
+      "smull %[p3].8h, %[x3].8b, %[w].8b\n\t"                                                   \
+      "smlal2 %[p0].8h, %[x0].16b, %[w].16b\n\t"                                                \
+      "smlal2 %[p1].8h, %[x1].16b, %[w].16b\n\t"                                                \
+      "smlal2 %[p2].8h, %[x2].16b, %[w].16b\n\t"                                                \
+      "smlal2 %[p3].8h, %[x3].16b, %[w].16b\n\t" add " %[s0].4s, %[p0].8h\n\t" add              \
+      " %[s1].4s, %[p1].8h\n\t" add " %[s2].4s, %[p2].8h\n\t" add " %[s3].4s, %[p3].8h"         \
+      : [s0] sum_is(sums[0]), [s1] sum_is(sums[1]), [s2] sum_is(sums[2]), [s3] sum_is(sums[3]), \
+        [p0] "=&w"(p0), [p1] "=&w"(p1), [p2] "=&w"(p2), [p3] "=&w"(p3)                          \
+      : [x0] "w"(x[0]), [x1] "w"(x[1]), [x2] "w"(x[2]), [x3] "w"(x[3]), [w] "w"(w))
+  int16x8_t p0, p1, p2, p3;
+  if (kFirst) {
+    TF_SIGNBIN_ADD_PRODUCTS("saddlp", "=&w");
+  } else {
+    TF_SIGNBIN_ADD_PRODUCTS("sadalp", "+w");
+  }
+#undef TF_SIGNBIN_ADD_PRODUCTS
 #else
   int16x8_t products[kPixels];
   for (int p = 0; p < kPixels; ++p) products[p] = vmull_s8(vget_low_s8(x[p]), vget_low_s8(w));
   for (int p = 0; p < kPixels; ++p) {
     products[p] = vmlal_s8(products[p], vget_high_s8(x[p]), vget_high_s8(w));
   }
-  for (int p = 0; p < kPixels; ++p) sums[p] = vpadalq_s16(sums[p], products[p]);
+  for (int p = 0; p < kPixels; ++p) {
+    sums[p] = kFirst ? vpaddlq_s16(products[p]) : vpadalq_s16(sums[p], products[p]);
+  }
 #endif
 }
 
@@ -66,13 +74,14 @@ struct Sums {
     }
   }
 
+  template <bool kFirst>
   void AddBlock(const int8_t* const (&rows)[kPixels], int k, const int8_t* weights) {
     int8x16_t x[kPixels];
 #pragma GCC unroll 4
     for (int p = 0; p < kPixels; ++p) x[p] = vld1q_s8(rows[p] + k);
 #pragma GCC unroll 4
     for (int f = 0; f < kFilters; ++f) {
-      AddProducts(x, vld1q_s8(weights + f * kDepthBlock), of[f]);
+      AddProducts<kFirst>(x, vld1q_s8(weights + f * kDepthBlock), of[f]);
     }
   }
 
@@ -107,10 +116,15 @@ void Panel(const PanelArgs& args) {
     for (int p = 0; p < kPixels; ++p) rows[p] = args.rows + (pixel + p) * args.row_bytes;
     const int8_t* weights = args.weights;
     Sums sums;
-    sums.Clear();
     int k = 0;
+    if (whole > 0) {
+      sums.AddBlock<true>(rows, k, weights);
+      k += kDepthBlock, weights += kFilters * kDepthBlock;
+    } else {
+      sums.Clear();
+    }
     for (; k < whole; k += kDepthBlock, weights += kFilters * kDepthBlock) {
-      sums.AddBlock(rows, k, weights);
+      sums.AddBlock<false>(rows, k, weights);
     }
     if (k < args.depth) sums.AddHalfBlock(rows, k, weights);
     sums.Store(args.sums + pixel);

@@ -42,7 +42,8 @@ CostConstants ConstantsFor(Isa isa, bool int8) {
       }
       return {{0.126, 0.049, 0.08, 0.69, 0.54, 0.01, 3.5, 0.26, 0.13, 0.35}, 45056};
     case Isa::kNeon:
-      return {{0.67, 0.9, 0.33, 13, 2, 0.33, 10, 1.4, 0.43, int8 ? 1.0 : 0.7}, 28672};
+      if (int8) return {{0.67, 0.9, 0.84, 8.4, 0.67, 1.0, 10, 1.55, 0.43, 0.56}, 28672};
+      return {{0.67, 0.9, 0.33, 13, 2, 0.33, 10, 1.4, 0.43, 0.7}, 28672};
     case Isa::kNeonDot:  // cores since the Cortex-A76
       return {{0.21, 0.25, 0.11, 5, 0.6, 0.21, 4.5, 0.47, 0.18, int8 ? 0.5 : 0.3}, 57344};
     case Isa::kPortable:
@@ -129,6 +130,19 @@ struct Estimator {
            GroupBytes(geometry, s) * s.chunk_groups <= kMaxChunkBytes;
   }
 
+  // Look-ups that fill up a filter's lists of every group and tap to TableOps::list_multiple.
+  double Filling(const Geometry& geometry, int chunk_groups, int groups) const {
+    const auto of_chunk = [&](int chunk) {
+      int filling = 0;
+      for (const ShiftGroup& group : geometry.shift_groups()) {
+        const int over = static_cast<int>(group.taps.size()) * chunk % ops.list_multiple;
+        if (over > 0) filling += ops.list_multiple - over;
+      }
+      return filling;
+    };
+    return groups / chunk_groups * of_chunk(chunk_groups) + of_chunk(groups % chunk_groups);
+  }
+
   Work WorkOf(const Geometry& geometry, const StreamOptions& s, const Histogram& histogram) const {
     const double groups = GroupCount(s.group);
     const double filters = problem.shape.out_c;
@@ -141,7 +155,8 @@ struct Estimator {
     }
     const double passes = filters * std::ceil(groups / s.chunk_groups);
     const double lists = passes * static_cast<double>(geometry.shift_groups().size());
-    if (s.skip_zeros) lookups += (ops.list_multiple - 1) / 2.0 * lists / filters;
+    lookups += s.skip_zeros ? (ops.list_multiple - 1) / 2.0 * lists / filters
+                            : Filling(geometry, s.chunk_groups, GroupCount(s.group));
     const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *
                                std::min(GroupCount(s.group), s.chunk_groups);
     // Share of table accesses that miss the first-level cache.
@@ -238,6 +253,14 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
   }
 
   TablePlan best;
+  const auto try_chunk = [&](const Choice& choice, const Geometry& geometry, int chunk_groups,
+                             TableConfig* config) {
+    config->stream.chunk_groups = chunk_groups;
+    if (!estimator.Possible(geometry, config->stream)) return;
+    const Work work = estimator.WorkOf(geometry, config->stream, *choice.histogram);
+    const double cost = estimator.Cost(work);
+    if (!best.possible || cost < best.cost_ns) best = {true, cost, *config, work};
+  };
   const auto try_geometry = [&](bool flat, int rows, int row_vectors) {
     TableConfig config;
     config.flat = flat;
@@ -255,12 +278,12 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
         const int groups = estimator.GroupCount(choice.group);
         for (const size_t budget : {static_cast<size_t>(estimator.cost.l1_bytes),
                                     static_cast<size_t>(4 * estimator.cost.l1_bytes)}) {
-          config.stream.chunk_groups = std::clamp(
+          const int most = std::clamp(
               static_cast<int>(std::min(budget, kMaxChunkBytes) / group_bytes), 1, groups);
-          if (!estimator.Possible(geometry, config.stream)) continue;
-          const Work work = estimator.WorkOf(geometry, config.stream, *choice.histogram);
-          const double cost = estimator.Cost(work);
-          if (!best.possible || cost < best.cost_ns) best = {true, cost, config, work};
+          try_chunk(choice, geometry, most, &config);
+          // Lists of every group that need no filling.
+          const int even = most / ops.list_multiple * ops.list_multiple;
+          if (!skip_zeros && even > 0 && even < most) try_chunk(choice, geometry, even, &config);
         }
       }
     }
