@@ -45,7 +45,8 @@ CostConstants ConstantsFor(Isa isa, bool int8) {
       if (int8) return {{0.67, 0.9, 0.84, 8.4, 0.67, 1.0, 10, 1.55, 0.43, 0.56}, 28672};
       return {{0.67, 0.9, 0.33, 13, 2, 0.33, 10, 1.4, 0.43, 0.7}, 28672};
     case Isa::kNeonDot:  // cores since the Cortex-A76
-      return {{0.21, 0.25, 0.11, 5, 0.6, 0.21, 4.5, 0.47, 0.18, int8 ? 0.5 : 0.3}, 57344};
+      if (int8) return {{0.23, 0.25, 0.17, 7.8, 0.42, 0.1, 4.5, 0.8, 0.18, 0.15}, 57344};
+      return {{0.21, 0.25, 0.11, 5, 0.6, 0.21, 4.5, 0.47, 0.18, 0.3}, 57344};
     case Isa::kPortable:
       break;
   }
