@@ -15,7 +15,7 @@ _ARMV7 = {"neon": ["-mfpu=neon-vfpv4", "-mfp16-format=ieee"]}
 _ISAS = _X86.keys() + _AARCH64.keys()
 
 # Families of each processor; `reference` and `table` are everywhere.
-_X86_FAMILIES = ["dense", "permute"]
+_X86_FAMILIES = ["dense", "gemm", "permute"]
 _ARM_FAMILIES = ["gemm"]
 
 def kernel_defines():

@@ -34,8 +34,7 @@ extern const KernelFamily kPermuteFamily;
 // Unpacked int8 weights, or dense ones, and dot products, filters in lanes: AVX-512 VNNI (x86
 // builds only).
 extern const KernelFamily kDenseFamily;
-// The same as im2col and matrix products: NEON, with dot products where the core has them (Arm
-// builds only).
+// The same as im2col and matrix products: AVX2; NEON, with dot products where the core has them.
 extern const KernelFamily kGemmFamily;
 
 }  // namespace tf_signbin

@@ -1,5 +1,5 @@
-// The families that unpack filters to int8 weights, dense (AVX-512 VNNI) and gemm (NEON), against
-// the reference family. A failure prints its seed; replay it with TF_SIGNBIN_SEED=<seed>.
+// The families that unpack filters to int8 weights, dense (AVX-512 VNNI) and gemm (AVX2, NEON),
+// against the reference family. A failure prints its seed; replay it with TF_SIGNBIN_SEED=<seed>.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ bool IsAny(Isa isa, const std::vector<Isa>& isas) {
 
 bool HasDenseKernels() {
   for (const Isa isa : SupportedIsaList()) {
-    if (IsAny(isa, {Isa::kAvx512Vnni, Isa::kNeon})) return true;
+    if (IsAny(isa, {Isa::kAvx2, Isa::kNeon})) return true;
   }
   return false;
 }
@@ -36,8 +36,10 @@ std::vector<PlanOptions> DenseKernels(const RandomLayer& layer) {
     PlanOptions options;
     options.isa = IsaName(isa);
     options.family = isa == Isa::kAvx512Vnni ? "dense" : "gemm";
-    const bool gemm = isa == Isa::kNeonDot || (isa == Isa::kNeon && !least);
-    if (gemm || isa == Isa::kAvx512Vnni) kernels.push_back(options);
+    if (IsAny(isa, {Isa::kAvx512Vnni, Isa::kAvx2, Isa::kNeonDot}) ||
+        (isa == Isa::kNeon && !least)) {
+      kernels.push_back(options);
+    }
   }
   return kernels;
 }
@@ -67,7 +69,7 @@ RandomLayer LayerOf(const ConvShape& shape, Rng* rng) {
 }
 
 TEST(Dense, EqualsReferenceOnRandomLayers) {
-  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
   for (const uint64_t seed : Seeds(400)) {
     const RandomLayer layer = MakeRandomLayer(DataType::kInt8, seed);
     SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
@@ -123,7 +125,7 @@ ConvShape SameShape(int height, int width, int in_c, int out_c, int kernel) {
 // Shapes that random layers are too small to reach: rows cut into strips, filters into panels, and
 // every width of a microkernel.
 TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
-  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
   std::vector<ConvShape> shapes = {
       SameShape(30, 31, 128, 17, 1),  // one flattened row, several strips
       SameShape(2, 700, 260, 5, 3),   // several strips with neighbours
@@ -146,7 +148,7 @@ TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
 
 // The NEON kernel adds two products of 8 bits in 16: the largest ones, everywhere, of either sign.
 TEST(Dense, EqualsReferenceAtTheExtremes) {
-  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
   for (const int weight : {-128, -127, 127}) {
     for (const int activation : {-128, 127}) {
       Rng rng(0);
@@ -178,7 +180,7 @@ TEST(Dense, EqualsReferenceAtTheExtremes) {
 // One more filter decides by which rule the layer is rescaled: float has no place for its bias, the
 // 64-bit rule none for its shift to the left.
 TEST(Dense, RescalesAsReferenceUnderEveryShift) {
-  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX-512 VNNI or NEON";
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
   Rng rng(0);
   for (int shift = -31; shift <= 2; ++shift) {
     RandomLayer layer;

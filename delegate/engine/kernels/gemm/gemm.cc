@@ -65,7 +65,7 @@ class GemmConv final : public ConvKernel {
         pixels_(shape_.batch * shape_.out_h * shape_.out_w),
         tiles_(CeilDiv(pixels_, kTilePixels)),
         copy_runs_(FindCopyRuns(shape_.kernel_w * shape_.in_c)),
-        weights_(static_cast<size_t>(panels_) * ops.filters * depth_) {
+        weights_(panels_ * panel_bytes()) {
     PackWeights(*problem.filters);
     // The output columns whose windows have all their columns inside the image.
     const int last = (shape_.kernel_w - 1) * shape_.dilation_w;
@@ -96,7 +96,7 @@ class GemmConv final : public ConvKernel {
 
   size_t workspace_bytes(int threads) const override {
     const Workspace& w = workspaces_.front();
-    return threads * (w.rows.bytes() + w.sums.bytes());
+    return threads * (w.rows.bytes() + w.wide_rows.bytes() + w.sums.bytes());
   }
 
   StageTimes stage_times() const override {
@@ -111,11 +111,14 @@ class GemmConv final : public ConvKernel {
 
  private:
   struct Workspace {
-    Aligned<int8_t> rows;   // [tile pixels, depth]
-    Aligned<int32_t> sums;  // [kFiltersAtATime, tile pixels]
+    Aligned<int8_t> rows;        // [kTilePixels, depth]
+    Aligned<int16_t> wide_rows;  // the same, for GemmOps::widen
+    Aligned<int32_t> sums;       // [kFiltersAtATime, kTilePixels]
     std::vector<int8_t*> outputs;
     StageTimes times;
   };
+
+  size_t panel_bytes() const { return ops_.element_bytes() * ops_.filters * depth_; }
 
   void PackWeights(const PackedFilters& filters) {
     const int count = static_cast<int>(filters.weights_per_filter());
@@ -123,13 +126,18 @@ class GemmConv final : public ConvKernel {
     params_.resize(filters.out_c);
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
-      int8_t* panel = &weights_[static_cast<size_t>(filter / ops_.filters) * ops_.filters * depth_];
+      int8_t* panel = &weights_[filter / ops_.filters * panel_bytes()];
       int64_t magnitude = 0;
       // What the zero point of the activations adds to every window; wraps like the sums.
       uint32_t bias =
           output_.bias_i32.empty() ? 0 : static_cast<uint32_t>(output_.bias_i32[filter]);
       for (int k = 0; k < count; ++k) {
-        panel[ops_.PackedIndex(depth_, filter % ops_.filters, k)] = weights[k];
+        const size_t at = ops_.PackedIndex(depth_, filter % ops_.filters, k);
+        if (ops_.widen == nullptr) {
+          panel[at] = weights[k];
+        } else {
+          reinterpret_cast<int16_t*>(panel)[at] = weights[k];
+        }
         magnitude += std::abs(int{weights[k]});
         bias -= static_cast<uint32_t>(weights[k] * output_.input_zero_point);
       }
@@ -143,6 +151,9 @@ class GemmConv final : public ConvKernel {
   Workspace MakeWorkspace() const {
     Workspace w;
     w.rows = Aligned<int8_t>(static_cast<size_t>(kTilePixels) * depth_);
+    if (ops_.widen != nullptr) {
+      w.wide_rows = Aligned<int16_t>(static_cast<size_t>(kTilePixels) * depth_);
+    }
     w.sums = Aligned<int32_t>(static_cast<size_t>(kFiltersAtATime) * kTilePixels);
     w.outputs.resize(kTilePixels);
     return w;
@@ -159,11 +170,15 @@ class GemmConv final : public ConvKernel {
       start = now;
     };
     CopyWindows(first_pixel, pixels, input, w->rows.get());
-    lap(&w->times.tables_ns);
-
     PanelArgs args;
     args.rows = w->rows.get();
-    args.row_bytes = static_cast<size_t>(depth_);
+    args.row_bytes = depth_ * ops_.element_bytes();
+    if (ops_.widen != nullptr) {
+      ops_.widen(w->rows.get(), static_cast<size_t>(pixels) * depth_, w->wide_rows.get());
+      args.rows = w->wide_rows.get();
+    }
+    lap(&w->times.tables_ns);
+
     args.depth = depth_;
     args.pixels = pixels;
     const int end = panels_ * (part + 1) / parts_;
@@ -171,7 +186,7 @@ class GemmConv final : public ConvKernel {
     for (int first = panels_ * part / parts_; first < end; first += step) {
       args.sums = w->sums.get();
       for (int panel = first; panel < std::min(first + step, end); ++panel) {
-        args.weights = &weights_[static_cast<size_t>(panel) * ops_.filters * depth_];
+        args.weights = &weights_[panel * panel_bytes()];
         ops_.panel(args);
         args.sums += ops_.filters * kTilePixels;
       }
@@ -252,12 +267,20 @@ class GemmConv final : public ConvKernel {
     }
   }
 
+  // The row whose sum is in that lane once the output stage has put the lanes in order.
+  int RowOfLane(int lane) const {
+    const int split = table_ops_.split_lanes;
+    if (split == 0) return lane;
+    const int in_split = lane % split;
+    return lane - in_split + in_split % 2 * (split / 2) + in_split / 2;
+  }
+
   void WriteOutput(int first_pixel, int pixels, int first_filter, int filters, int8_t* output,
                    Workspace* w) const {
-    for (int p = 0; p < kTilePixels; ++p) {
-      w->outputs[p] =
-          p < pixels ? output + (static_cast<size_t>(first_pixel) + p) * shape_.out_c + first_filter
-                     : nullptr;
+    output += static_cast<size_t>(first_pixel) * shape_.out_c + first_filter;
+    for (int lane = 0; lane < kTilePixels; ++lane) {
+      const int row = RowOfLane(lane);
+      w->outputs[lane] = row < pixels ? output + static_cast<size_t>(row) * shape_.out_c : nullptr;
     }
     table::OutputArgsI8 args;
     args.acc16 = nullptr;

@@ -139,6 +139,7 @@ const GemmOps kGemmOpsNeon = {Isa::kNeon,
                               /*depth_unit=*/8,
                               /*run=*/16,
                               /*takes_least=*/false,
+                              /*widen=*/nullptr,
                               Panel};
 
 }  // namespace gemm

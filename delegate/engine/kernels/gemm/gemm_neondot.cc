@@ -72,8 +72,8 @@ struct Sums {
 
 void Panel(const PanelArgs& args) {
   for (int pixel = 0; pixel < args.pixels; pixel += kPixels) {
-    const int8_t* row = args.rows + pixel * args.row_bytes;
-    const int8_t* weights = args.weights;
+    const int8_t* row = static_cast<const int8_t*>(args.rows) + pixel * args.row_bytes;
+    const auto* weights = static_cast<const int8_t*>(args.weights);
     Sums sums;
     sums.Clear();
     int groups = args.depth / kGroup;
@@ -89,10 +89,10 @@ void Panel(const PanelArgs& args) {
 
 }  // namespace
 
-const GemmOps kGemmOpsNeonDot = {Isa::kNeonDot,  kPixels,
-                                 kFilters,       /*depth_unit=*/kGroup,
-                                 /*run=*/kGroup, /*takes_least=*/true,
-                                 Panel};
+const GemmOps kGemmOpsNeonDot = {Isa::kNeonDot,     kPixels,
+                                 kFilters,          /*depth_unit=*/kGroup,
+                                 /*run=*/kGroup,    /*takes_least=*/true,
+                                 /*widen=*/nullptr, Panel};
 
 }  // namespace gemm
 }  // namespace tf_signbin

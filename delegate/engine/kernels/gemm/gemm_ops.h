@@ -19,11 +19,11 @@ constexpr int kDepthBlock = 16;  // weights of a filter that a microkernel takes
 struct PanelArgs {
   // `pixels` rows of `depth` activations, `row_bytes` apart; kDepthBlock can be read of the last
   // row's last step.
-  const int8_t* rows;
+  const void* rows;
   size_t row_bytes;
-  const int8_t* weights;  // a panel as PackedIndex orders it
-  int depth;              // a multiple of GemmOps::depth_unit
-  int pixels;             // at most kTilePixels; rows up to GemmOps::pixels' next multiple are read
+  const void* weights;  // a panel as PackedIndex orders it
+  int depth;            // a multiple of GemmOps::depth_unit
+  int pixels;           // at most kTilePixels; rows up to GemmOps::pixels' next multiple are read
   int32_t* sums;
 };
 
@@ -36,8 +36,11 @@ struct GemmOps {
   // Weights of a filter that lie side by side in a panel.
   int run;
   bool takes_least;  // whether a weight may be -128
+  // Null, or rows and weights are of 16 bits, and this widens `count` activations, a multiple of 8.
+  void (*widen)(const int8_t* from, size_t count, int16_t* to);
   void (*panel)(const PanelArgs& args);
 
+  size_t element_bytes() const { return widen == nullptr ? 1 : 2; }
   int PaddedDepth(int depth) const { return (depth + depth_unit - 1) / depth_unit * depth_unit; }
   // Where weight k of filter f of a panel lies: steps, then runs, then filters.
   size_t PackedIndex(int depth, int f, int k) const {
@@ -50,6 +53,7 @@ struct GemmOps {
   }
 };
 
+extern const GemmOps kGemmOpsAvx2;
 extern const GemmOps kGemmOpsNeon;
 extern const GemmOps kGemmOpsNeonDot;  // AArch64 only
 

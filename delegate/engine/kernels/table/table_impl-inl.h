@@ -1310,6 +1310,11 @@ constexpr TableOps MakeTableOps(Isa isa) {
         &BuildFew<int16_t>, &BuildFew<float>,
 #endif
         &BuildListI16, &BuildListF32, TF_SIGNBIN_LOOKUPS(int16_t), TF_SIGNBIN_LOOKUPS(float),
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+        kLanes16,
+#else
+        0,
+#endif
         &SpillI16, &SpillF32, &ChannelSumI16, &ChannelSumF32, &WindowSumI32, &WindowSumF32,
         &OutputI8, &OutputF32
   };

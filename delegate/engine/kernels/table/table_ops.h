@@ -58,7 +58,7 @@ struct OutputParamsF32 {
 
 struct OutputArgsI8 {
   const int16_t* acc16;  // [filters, lanes], used when acc32 is null
-  const int32_t* acc32;  // [filters, lanes] as spill_i16 wrote them, or null
+  const int32_t* acc32;  // [filters, lanes] in the order of split_lanes, or null
   const int32_t* box;    // [lanes] from window_sum_i32, or null
   const OutputParamsI8* params;
   int filters;
@@ -118,6 +118,9 @@ struct TableOps {
   void (*lookup_i16[kMaxVectors + 1])(const LookupArgs<int16_t>& args);
   void (*lookup_f32[kMaxVectors + 1])(const LookupArgs<float>& args);
 
+  // 32-bit sums (acc32, box): of so many, the even lanes come first, then the odd ones; 0: in
+  // order.
+  int split_lanes;
   // acc32 = (accumulate ? acc32 : 0) + scale * signext16(acc16 - center) + background * box.
   void (*spill_i16)(const int16_t* acc16, int16_t center, int32_t scale, int32_t background,
                     const int32_t* box, int lanes, bool accumulate, int32_t* acc32);
@@ -130,7 +133,6 @@ struct TableOps {
                           bool accumulate, int32_t* sum);
   void (*channel_sum_f32)(const float* planes, size_t stride, int channels, int lanes,
                           bool accumulate, float* sum);
-  // (int32: in the order of the vectors that spill_i16 writes.)
   // box[lane] = sum over taps of sum[offset[tap] + lane].
   void (*window_sum_i32)(const int32_t* sum, const int* offsets, int taps, int lanes, int32_t* box);
   void (*window_sum_f32)(const float* sum, const int* offsets, int taps, int lanes, float* box);
