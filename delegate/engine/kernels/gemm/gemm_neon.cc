@@ -113,8 +113,10 @@ void Panel(const PanelArgs& args) {
   const int whole = args.depth / kDepthBlock * kDepthBlock;
   for (int pixel = 0; pixel < args.pixels; pixel += kPixels) {
     const int8_t* rows[kPixels];
-    for (int p = 0; p < kPixels; ++p) rows[p] = args.rows + (pixel + p) * args.row_bytes;
-    const int8_t* weights = args.weights;
+    for (int p = 0; p < kPixels; ++p) {
+      rows[p] = static_cast<const int8_t*>(args.rows) + (pixel + p) * args.row_bytes;
+    }
+    const auto* weights = static_cast<const int8_t*>(args.weights);
     Sums sums;
     int k = 0;
     if (whole > 0) {
