@@ -34,6 +34,7 @@ def _isa_library(processor, isa, flags, copts, deps):
         srcs = native.glob(["engine/kernels/*/*_%s.cc" % isa, "engine/kernels/*/*_%s.S" % isa]),
         copts = copts + flags,
         linkstatic = True,
+        tags = ["manual"],  # only built where the compiler knows the flags
         deps = deps,
     )
 
