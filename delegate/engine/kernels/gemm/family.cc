@@ -34,17 +34,24 @@ bool SupportsProblem(const ConvProblem& problem, Isa isa, const PlanOptions& opt
 double CostNs(const ConvProblem& problem, Isa isa, const PlanOptions&) {
   struct Costs {
     double product, byte, output;  // a multiply-add, one byte copied, one output
+    double far_byte;               // of weights beyond the second-level cache, for every tile
   };
-  const Costs costs = isa == Isa::kAvx2      ? Costs{0.0125, 0.08, 0.27}
-                      : isa == Isa::kNeonDot ? Costs{0.0145, 0.03, 0.5}
-                                             : Costs{0.09, 0.1, 1.0};
+  const Costs costs = isa == Isa::kAvx2      ? Costs{0.0125, 0.08, 0.27, 0.04}
+                      : isa == Isa::kNeonDot ? Costs{0.0145, 0.03, 0.5, 0.1}
+                                             : Costs{0.09, 0.1, 1.0, 0.25};
+  constexpr double kSecondLevelBytes = 512 << 10;
   const GemmOps& ops = *OpsFor(isa);
   const ConvShape& s = problem.shape;
   const auto padded = [](int n, int unit) { return (n + unit - 1) / unit * unit; };
-  const int depth = ops.PaddedDepth(static_cast<int>(problem.filters->weights_per_filter()));
-  const double pixels = padded(s.batch * s.out_h * s.out_w, ops.pixels);
+  const double depth = ops.PaddedDepth(static_cast<int>(problem.filters->weights_per_filter()));
   const double filters = padded(s.out_c, ops.filters);
-  return pixels * (filters * depth * costs.product + depth * costs.byte + s.out_c * costs.output);
+  const int pixels = s.batch * s.out_h * s.out_w;
+  const double lanes = padded(pixels, kTilePixels);  // of which the output stage takes all
+  const double weight_bytes = filters * depth * static_cast<double>(ops.element_bytes());
+  const double far_bytes = weight_bytes > kSecondLevelBytes ? weight_bytes : 0;
+  return padded(pixels, ops.pixels) * filters * depth * costs.product +
+         pixels * depth * costs.byte + lanes * s.out_c * costs.output +
+         lanes / kTilePixels * far_bytes * costs.far_byte;
 }
 
 std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa isa, const PlanOptions& options,
