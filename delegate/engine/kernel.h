@@ -23,6 +23,13 @@ struct ConvProblem {
 // profiling.
 struct StageTimes {
   double tables_ns = 0, lookup_ns = 0, output_ns = 0;
+
+  StageTimes& operator+=(const StageTimes& other) {
+    tables_ns += other.tables_ns;
+    lookup_ns += other.lookup_ns;
+    output_ns += other.output_ns;
+    return *this;
+  }
 };
 
 // A prepared convolution: weights re-ordered for one family, ISA and shape. Run may be called from

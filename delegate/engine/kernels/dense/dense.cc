@@ -8,7 +8,6 @@
 #include "engine/kernels/dense/dense.h"
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <string>
 #include <vector>
@@ -18,18 +17,13 @@
 #include "engine/kernels/dense/dense_ops.h"
 #include "engine/kernels/dense/dense_plan.h"
 #include "engine/kernels/rescale.h"
+#include "engine/stopwatch.h"
 #include "engine/unpack.h"
 
 namespace tf_signbin {
 namespace {
 
 constexpr int kNoRow = std::numeric_limits<int>::min();
-
-double NowNs() {
-  return std::chrono::duration<double, std::nano>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 DenseKernelFn FindDenseKernel(int pixels, int vectors) {
 #define TF_SIGNBIN_CASE(width, count) \
@@ -84,11 +78,7 @@ class DenseConv final : public ConvKernel {
 
   StageTimes stage_times() const override {
     StageTimes times;
-    for (const Workspace& workspace : workspaces_) {
-      times.tables_ns += workspace.times.tables_ns;
-      times.lookup_ns += workspace.times.lookup_ns;
-      times.output_ns += workspace.times.output_ns;
-    }
+    for (const Workspace& workspace : workspaces_) times += workspace.times;
     return times;
   }
 
@@ -240,9 +230,9 @@ class DenseConv final : public ConvKernel {
       const int end = std::min(task.end_block, plan_.panels[panel + 1]);
       if (first >= end) continue;
       for (int y = task.first_row; y < task.end_row; ++y) {
-        const double start = profile_ ? NowNs() : 0;
+        Stopwatch watch(profile_);
         PointTaps(image, y, &row, w);
-        if (profile_) w->times.tables_ns += NowNs() - start;
+        watch.Lap(&w->times.tables_ns);
         int8_t* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
         for (int block = first; block < end; ++block) RunBlock(block, last_strip, out_row, w);
       }
@@ -322,14 +312,11 @@ class DenseConv final : public ConvKernel {
       for (int t = 0; t < plan_.taps; ++t) w->run_taps[t] = w->taps[t] + first_byte;
       flush.pixels = call.run.pixels;
       flush.out = out_row + static_cast<size_t>(call.run.first) * out_c + block.first_filter;
-      const double start = profile_ ? NowNs() : 0;
+      Stopwatch watch(profile_);
       call.kernel(&task);
-      const double middle = profile_ ? NowNs() : 0;
+      watch.Lap(&w->times.lookup_ns);
       DenseFlushSums(flush);
-      if (profile_) {
-        w->times.lookup_ns += middle - start;
-        w->times.output_ns += NowNs() - middle;
-      }
+      watch.Lap(&w->times.output_ns);
     }
   }
 

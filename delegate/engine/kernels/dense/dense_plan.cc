@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/ceil_div.h"
 #include "engine/cpu.h"
 #include "engine/kernels/dense/dense.h"
 #include "engine/kernels/dense/dense_ops.h"
@@ -13,8 +14,6 @@ namespace {
 constexpr size_t kFirstLevelBytes = 24 << 10;    // weights of a block, or a strip of activations
 constexpr size_t kSecondLevelBytes = 384 << 10;  // weights of a panel, or the ring
 constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
-
-int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
 // A kernel without spatial extent and stride sees its images as one long row.
 ConvShape Flatten(ConvShape s) {

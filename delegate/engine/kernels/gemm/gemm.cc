@@ -4,15 +4,16 @@
 #include "engine/kernels/gemm/gemm.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "engine/aligned.h"
+#include "engine/ceil_div.h"
 #include "engine/kernels/table/output_params.h"
 #include "engine/kernels/table/table_ops.h"
+#include "engine/stopwatch.h"
 #include "engine/unpack.h"
 
 namespace tf_signbin {
@@ -20,14 +21,6 @@ namespace gemm {
 namespace {
 
 constexpr int kFiltersAtATime = 64;  // whose sums wait for the output stage
-
-double NowNs() {
-  return std::chrono::duration<double, std::nano>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
 // Copies `count` runs of `bytes` >= kChunk that lie `step` apart, in chunks of which the last
 // overlaps the one before; two of them without `kMany`.
@@ -101,11 +94,7 @@ class GemmConv final : public ConvKernel {
 
   StageTimes stage_times() const override {
     StageTimes times;
-    for (const Workspace& workspace : workspaces_) {
-      times.tables_ns += workspace.times.tables_ns;
-      times.lookup_ns += workspace.times.lookup_ns;
-      times.output_ns += workspace.times.output_ns;
-    }
+    for (const Workspace& workspace : workspaces_) times += workspace.times;
     return times;
   }
 
@@ -162,13 +151,7 @@ class GemmConv final : public ConvKernel {
   void RunTask(int tile, int part, const int8_t* input, int8_t* output, Workspace* w) const {
     const int first_pixel = tile * kTilePixels;
     const int pixels = std::min(kTilePixels, pixels_ - first_pixel);
-    double start = profile_ ? NowNs() : 0;
-    const auto lap = [&](double* stage) {
-      if (!profile_) return;
-      const double now = NowNs();
-      *stage += now - start;
-      start = now;
-    };
+    Stopwatch watch(profile_);
     CopyWindows(first_pixel, pixels, input, w->rows.get());
     PanelArgs args;
     args.rows = w->rows.get();
@@ -177,7 +160,7 @@ class GemmConv final : public ConvKernel {
       ops_.widen(w->rows.get(), static_cast<size_t>(pixels) * depth_, w->wide_rows.get());
       args.rows = w->wide_rows.get();
     }
-    lap(&w->times.tables_ns);
+    watch.Lap(&w->times.tables_ns);
 
     args.depth = depth_;
     args.pixels = pixels;
@@ -190,11 +173,11 @@ class GemmConv final : public ConvKernel {
         ops_.panel(args);
         args.sums += ops_.filters * kTilePixels;
       }
-      lap(&w->times.lookup_ns);
+      watch.Lap(&w->times.lookup_ns);
       const int first_filter = first * ops_.filters;
       const int filters = std::min(std::min(first + step, end) * ops_.filters, shape_.out_c);
       WriteOutput(first_pixel, pixels, first_filter, filters - first_filter, output, w);
-      lap(&w->times.output_ns);
+      watch.Lap(&w->times.output_ns);
     }
   }
 
@@ -282,20 +265,10 @@ class GemmConv final : public ConvKernel {
       const int row = RowOfLane(lane);
       w->outputs[lane] = row < pixels ? output + static_cast<size_t>(row) * shape_.out_c : nullptr;
     }
-    table::OutputArgsI8 args;
-    args.acc16 = nullptr;
+    table::OutputArgsI8 args =
+        table::MakeOutputArgs(output_, params_, fast_, first_filter, filters);
     args.acc32 = w->sums.get();
-    args.box = nullptr;
-    args.params = &params_[first_filter];
-    args.filters = filters;
     args.lanes = kTilePixels;
-    args.zero_point = output_.output_zero_point;
-    args.clamp_min = output_.clamp_min_i8;
-    args.clamp_max = output_.clamp_max_i8;
-    args.real_multipliers =
-        output_.real_multiplier.empty() ? nullptr : &output_.real_multiplier[first_filter];
-    args.fast = fast_;
-    args.exact_negative = output_.clamp_min_i8 < output_.output_zero_point;
     args.pixels = w->outputs.data();
     table_ops_.output_i8(args);
   }

@@ -8,7 +8,6 @@
 #include "engine/kernels/permute/permute.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <memory>
@@ -21,18 +20,13 @@
 #include "engine/kernels/permute/permute_ops.h"
 #include "engine/kernels/permute/permute_plan.h"
 #include "engine/kernels/rescale.h"
+#include "engine/stopwatch.h"
 
 namespace tf_signbin {
 namespace {
 
 constexpr int kMinPartRows = 14;
 constexpr int kMaxCallVectors = 24;  // largest P * F of any microkernel
-
-double NowNs() {
-  return std::chrono::duration<double, std::nano>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 PermuteKernelFn FindPermuteKernel(const PermutePlan& plan, int shared_taps, int pixels,
                                   int vectors) {
@@ -338,11 +332,7 @@ class PermuteConv : public ConvKernel {
 
   StageTimes stage_times() const override {
     StageTimes times;
-    for (const Workspace& workspace : workspaces_) {
-      times.tables_ns += workspace.times.tables_ns;
-      times.lookup_ns += workspace.times.lookup_ns;
-      times.output_ns += workspace.times.output_ns;
-    }
+    for (const Workspace& workspace : workspaces_) times += workspace.times;
     return times;
   }
 
@@ -525,7 +515,7 @@ class PermuteConv : public ConvKernel {
 
     int next_row = std::numeric_limits<int>::min();  // first input row not yet in the ring
     for (int y = task.first_row; y < task.end_row; ++y) {
-      const double start = profile_ ? NowNs() : 0;
+      Stopwatch watch(profile_);
       const int top = y * s.stride_h - s.pad_top;
       for (int dy = 0; dy < s.kernel_h; ++dy) {
         const int in_y = top + dy * s.dilation_h;
@@ -544,16 +534,16 @@ class PermuteConv : public ConvKernel {
       }
       next_row = top + (s.kernel_h - 1) * s.dilation_h + 1;
       if (parameters_.has_background) WindowSums(width, w);
-      if (profile_) w->times.tables_ns += NowNs() - start;
+      watch.Lap(&w->times.tables_ns);
       Activation* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
       for (size_t i = 0; i < segments_.size(); ++i) {
         if (plan_.tables_per_segment) {
-          const double build_start = profile_ ? NowNs() : 0;
+          Stopwatch build_watch(profile_);
           row.tables = w->ring.get();
           row.units = units_.data() + segments_[i].first_unit;
           row.unit_count = segments_[i].units;
           ops_.build_tables(row);
-          if (profile_) w->times.tables_ns += NowNs() - build_start;
+          build_watch.Lap(&w->times.tables_ns);
         }
         RunSegment(task, i, calls_[last_strip], out_row, w);
       }
@@ -638,12 +628,11 @@ class PermuteConv : public ConvKernel {
 
   void TimedCall(PermuteKernelFn kernel, const PermuteTask& task, const Flush& flush,
                  Workspace* w) const {
-    const double start = NowNs();
+    Stopwatch watch(/*on=*/true);
     kernel(&task);
-    const double middle = NowNs();
+    watch.Lap(&w->times.lookup_ns);
     ops_.flush(flush);
-    w->times.lookup_ns += middle - start;
-    w->times.output_ns += NowNs() - middle;
+    watch.Lap(&w->times.output_ns);
   }
 
   PermutePlan plan_;

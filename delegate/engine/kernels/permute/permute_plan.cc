@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/ceil_div.h"
 #include "engine/cpu.h"
 #include "engine/kernels/permute/permute_ops.h"
 
@@ -31,8 +32,6 @@ size_t L1Bytes() {
 #endif
   return 32 << 10;
 }
-
-int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
 bool HasByteIndices(DataType type, int table_registers) {
   return type == DataType::kInt8 && table_registers == 1 && CurrentCore() == Core::kIntel;

@@ -2,13 +2,10 @@
 
 #include <algorithm>
 
+#include "engine/ceil_div.h"
+
 namespace tf_signbin {
 namespace table {
-namespace {
-
-int CeilDiv(int a, int b) { return (a + b - 1) / b; }
-
-}  // namespace
 
 Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int row_lanes) {
   Geometry g;

@@ -24,5 +24,19 @@ bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude) 
   return std::ldexp(sum * output.multiplier[filter], shift - 31) < 32000;
 }
 
+OutputArgsI8 MakeOutputArgs(const OutputStage& output, const std::vector<OutputParamsI8>& params,
+                            bool fast, int first, int count) {
+  OutputArgsI8 args{};
+  args.params = &params[first];
+  args.filters = count;
+  args.zero_point = output.output_zero_point;
+  args.clamp_min = output.clamp_min_i8;
+  args.clamp_max = output.clamp_max_i8;
+  args.real_multipliers = output.real_multiplier.empty() ? nullptr : &output.real_multiplier[first];
+  args.fast = fast;
+  args.exact_negative = output.clamp_min_i8 < output.output_zero_point;
+  return args;
+}
+
 }  // namespace table
 }  // namespace tf_signbin

@@ -1,8 +1,9 @@
-// Constants of an int8 filter's output from the layer's OutputStage.
+// What the output stage of int8 layers needs of OutputStage.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_OUTPUT_PARAMS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_TABLE_OUTPUT_PARAMS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/kernels/table/table_ops.h"
 #include "engine/types.h"
@@ -15,6 +16,11 @@ void SetMultiplier(const OutputStage& output, int filter, OutputParamsI8* params
 
 // Whether a filter whose weights' magnitudes sum to `magnitude` allows OutputArgsI8::fast.
 bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude);
+
+// All but the sums, the lanes and the pixels, of filters [first, first + count); `params` has those
+// of every filter.
+OutputArgsI8 MakeOutputArgs(const OutputStage& output, const std::vector<OutputParamsI8>& params,
+                            bool fast, int first, int count);
 
 }  // namespace table
 }  // namespace tf_signbin

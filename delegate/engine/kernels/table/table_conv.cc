@@ -1,7 +1,6 @@
 #include "engine/kernels/table/table_conv.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <new>
 #include <string>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "engine/kernels/table/output_params.h"
+#include "engine/stopwatch.h"
 
 namespace tf_signbin {
 namespace table {
@@ -144,11 +144,7 @@ class TableConv : public ConvKernel {
 
   StageTimes stage_times() const override {
     StageTimes sum;
-    for (const StageTimes& t : times_) {
-      sum.tables_ns += t.tables_ns;
-      sum.lookup_ns += t.lookup_ns;
-      sum.output_ns += t.output_ns;
-    }
+    for (const StageTimes& times : times_) sum += times;
     return sum;
   }
 
@@ -280,24 +276,6 @@ class TableConv : public ConvKernel {
       }
     }
   }
-
-  // Adds the time since the last call to `stage`.
-  class Stopwatch {
-   public:
-    explicit Stopwatch(bool on) : on_(on) {
-      if (on_) last_ = std::chrono::steady_clock::now();
-    }
-    void Lap(double* stage) {
-      if (!on_) return;
-      const auto now = std::chrono::steady_clock::now();
-      *stage += std::chrono::duration<double, std::nano>(now - last_).count();
-      last_ = now;
-    }
-
-   private:
-    bool on_;
-    std::chrono::steady_clock::time_point last_;
-  };
 
   void RunTask(int tile, int block, const char* input, char* output, int thread) {
     const Memory& memory = workspaces_[thread];
@@ -464,20 +442,11 @@ class TableConv : public ConvKernel {
       if (outputs[lane] != nullptr) outputs[lane] += first_filter * sizeof(Activation);
     }
     if constexpr (kInt8) {
-      OutputArgsI8 args;
+      OutputArgsI8 args = MakeOutputArgs(output_, params_, fast_, first_filter, filters);
       args.acc16 = memory.at<int16_t>(acc_at_);
       args.acc32 = spills_ ? memory.at<int32_t>(total_at_) : nullptr;
       args.box = box;
-      args.params = params_.data() + first_filter;
-      args.filters = filters;
       args.lanes = geometry_.tile_lanes();
-      args.zero_point = output_.output_zero_point;
-      args.clamp_min = output_.clamp_min_i8;
-      args.clamp_max = output_.clamp_max_i8;
-      args.real_multipliers =
-          output_.real_multiplier.empty() ? nullptr : &output_.real_multiplier[first_filter];
-      args.fast = fast_;
-      args.exact_negative = output_.clamp_min_i8 < output_.output_zero_point;
       args.pixels = reinterpret_cast<int8_t* const*>(outputs);
       ops_.output_i8(args);
     } else {
