@@ -8,7 +8,8 @@
 
 Copies the files, runs the model with the delegate, once more with the operator profile to see that
 our operators ran, and the baseline without the delegate; prints the times and writes them and every
-log to --output. benchmark_model is TensorFlow Lite's own tool, built for the device.
+log, a failed run's too, to --output. benchmark_model is TensorFlow Lite's own tool, built for the
+device. Both sides run with the same flags, so XNNPACK runs what the delegate leaves.
 """
 
 from __future__ import annotations
@@ -24,18 +25,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 OUR_OPERATORS = "TfSignBin"
+# What each file is called on the device: two models may have the same name here.
+TOOL, LIBRARY = "benchmark_model", "libtf_signbin_delegate.so"
+MODEL, BASELINE = "model.tflite", "baseline.tflite"
 _TIMES = re.compile(r"Inference timings in us: .*?Inference \(avg\): ([\d.e+]+)")
+_KERNELS = re.compile(
+    r"Explicitly applied EXTERNAL delegate, .*?(completely|w/ (\d+) delegate ker)"
+)
+# Lines that say why: the delegate's own messages, then the runtime's and the tool's.
+_CAUSES = (re.compile(r"tf_signbin: "), re.compile(r"ERROR|[Ee]rror|[Ff]ailed|No such file"))
 
 
 class DeviceError(RuntimeError):
-    """A device could not be reached, or a command on it failed."""
+    """A device could not be reached, or a command on it failed; the message gives the cause."""
 
 
 class Device(Protocol):
     folder: str  # on the device
 
-    def push(self, files: list[Path]) -> None: ...
-    def shell(self, command: str) -> str: ...
+    def push(self, file: Path, name: str) -> None: ...
+    def shell(self, command: str) -> tuple[int, str]: ...
 
 
 class Adb:
@@ -46,10 +55,10 @@ class Adb:
     def __init__(self, serial: str | None) -> None:
         self._adb = ["adb", *(["-s", serial] if serial else [])]
 
-    def push(self, files: list[Path]) -> None:
-        _run([*self._adb, "push", *map(str, files), f"{self.folder}/"])
+    def push(self, file: Path, name: str) -> None:
+        _check([*self._adb, "push", str(file), f"{self.folder}/{name}"])
 
-    def shell(self, command: str) -> str:
+    def shell(self, command: str) -> tuple[int, str]:
         return _run([*self._adb, "shell", command])
 
 
@@ -61,29 +70,43 @@ class Ssh:
     def __init__(self, host: str) -> None:
         self._host = host
 
-    def push(self, files: list[Path]) -> None:
-        _run(["scp", "-q", *map(str, files), f"{self._host}:{self.folder}/"])
+    def push(self, file: Path, name: str) -> None:
+        _check(["scp", "-q", str(file), f"{self._host}:{self.folder}/{name}"])
 
-    def shell(self, command: str) -> str:
+    def shell(self, command: str) -> tuple[int, str]:
         return _run(["ssh", "-o", "BatchMode=yes", self._host, command])
 
 
-def _run(command: list[str]) -> str:
-    """What the command printed, both streams together: benchmark_model logs to stderr."""
+def _run(command: list[str]) -> tuple[int, str]:
+    """Exit code and what was printed, both streams together: benchmark_model logs to stderr."""
     try:
         run = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            errors="replace",
+        )  # fmt: skip
     except FileNotFoundError:
         package = {"adb": "adb", "ssh": "openssh-client", "scp": "openssh-client"}[command[0]]
         raise DeviceError(
             f"{command[0]} is not installed: sudo apt-get install {package}"
         ) from None
-    if run.returncode != 0:
-        raise DeviceError(
-            f"{shlex.join(command)} failed with {run.returncode}:\n{run.stdout[-3000:]}"
-        )
-    return run.stdout
+    return run.returncode, run.stdout
+
+
+def _check(command: list[str]) -> None:
+    code, log = _run(command)
+    if code != 0:
+        raise DeviceError(f"{shlex.join(command)} failed with {code}:\n{causes(log)}")
+
+
+def causes(log: str) -> str:
+    """The lines of a log that say what went wrong: the delegate's own, else those that speak of an
+    error, else the last ones."""
+    lines = log.splitlines()
+    for pattern in _CAUSES:
+        found = [line for line in dict.fromkeys(lines) if pattern.search(line)]
+        if found:
+            return "\n".join(found[:20])
+    return "\n".join(lines[-20:])
 
 
 def split_options(text: str) -> dict[str, str]:
@@ -103,15 +126,15 @@ def split_options(text: str) -> dict[str, str]:
     return pairs
 
 
-def command_line(
-    graph: str, threads: int, library: str | None, options: str, extra: list[str]
-) -> str:
-    """benchmark_model's command; without a library the runtime's own way to run the graph."""
-    words = ["./benchmark_model", f"--graph={graph}", f"--num_threads={threads}"]
-    if library is not None:
-        # XNNPACK would take layers in builtin layout first.
-        words += ["--use_xnnpack=false", f"--external_delegate_path=./{library}"]
-        words += [f"--external_delegate_options={options}"]
+def command_line(graph: str, threads: int, options: str | None, extra: list[str]) -> str:
+    """benchmark_model's command; with the delegate unless options is None.
+
+    Neither side gets --use_xnnpack: without it XNNPACK takes what the delegate leaves, as in an
+    interpreter; with =false nobody does, and with =true before the delegate's path it comes first.
+    """
+    words = [f"./{TOOL}", f"--graph={graph}", f"--num_threads={threads}"]
+    if options is not None:
+        words += [f"--external_delegate_path=./{LIBRARY}", f"--external_delegate_options={options}"]
     return shlex.join([*words, *extra])
 
 
@@ -123,8 +146,14 @@ def average_us(log: str) -> float:
     """
     found = _TIMES.search(log)
     if found is None:
-        raise DeviceError(f"benchmark_model printed no times:\n{log[-3000:]}")
+        raise DeviceError(f"benchmark_model printed no times:\n{causes(log)}")
     return float(found[1])
+
+
+def delegate_kernels(log: str) -> int | None:
+    """How many kernels the delegate runs, as benchmark_model prints it; None if it says nothing."""
+    found = _KERNELS.search(log)
+    return found and int(found[2] or 1)
 
 
 def our_operators(log: str) -> list[str]:
@@ -137,42 +166,55 @@ def our_operators(log: str) -> list[str]:
     if not found:
         raise DeviceError(
             "our operators are not in the profile: the delegate ran nothing. Is the model "
-            f"converted with tf-signbin, and the library for this device?\n{log[-3000:]}"
+            f"converted with tf-signbin, and the library for this device?\n{causes(log)}"
         )
     return list(dict.fromkeys(found))
 
 
-def measure(device: Device, arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
-    """Copies and runs everything; the result and the log of each run."""
-    files = [arguments.benchmark_model, arguments.library, arguments.model]
-    files += [arguments.baseline] if arguments.baseline else []
-    device.shell(f"mkdir -p {device.folder}")
-    device.push(files)
-    enter = f"cd {device.folder} && "
-    tool = arguments.benchmark_model.name
-    # The tool may be called benchmark_model_aarch64 or so.
-    prepare = "" if tool == "benchmark_model" else f"cp {shlex.quote(tool)} benchmark_model && "
-    device.shell(f"{enter}{prepare}chmod +x benchmark_model")
-    library, options, threads = arguments.library.name, arguments.options, arguments.threads
-    graph = arguments.model.name
+def measure(device: Device, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Copies and runs everything; writes each run's log to arguments.output; the result."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for stale in arguments.output.glob("*.log"):
+        stale.unlink()
+
+    def run(name: str, command: str) -> str:
+        code, log = device.shell(f"cd {device.folder} && {command}")
+        path = arguments.output / f"{name}.log"
+        path.write_text(log)
+        if code != 0:
+            raise DeviceError(
+                f"{command} failed with {code}:\n{causes(log)}\nits whole log: {path}"
+            )
+        return log
+
+    code, log = device.shell(f"mkdir -p {device.folder}")
+    if code != 0:
+        raise DeviceError(f"the device cannot be used:\n{causes(log)}")
+    files = {TOOL: arguments.benchmark_model, LIBRARY: arguments.library, MODEL: arguments.model}
+    files |= {BASELINE: arguments.baseline} if arguments.baseline else {}
+    for name, file in files.items():
+        device.push(file, name)
+    threads, options = arguments.threads, arguments.options
     profiled = ["--enable_op_profiling=true", "--num_runs=3", "--min_secs=0"]
     commands = {
-        "delegate": command_line(graph, threads, library, options, []),
-        "profile": command_line(graph, threads, library, options, profiled),
+        "delegate": command_line(MODEL, threads, options, []),
+        "profile": command_line(MODEL, threads, options, profiled),
     }
     if arguments.baseline:
-        commands["baseline"] = command_line(arguments.baseline.name, threads, None, "", [])
-    logs = {name: device.shell(enter + command) for name, command in commands.items()}
+        commands["baseline"] = command_line(BASELINE, threads, None, [])
+    about = run("device", f"chmod +x {TOOL} && uname -a").strip()
+    logs = {name: run(name, command) for name, command in commands.items()}
     result: dict[str, Any] = {
         "date": date.today().isoformat(),
-        "device": device.shell("uname -a").strip(),
+        "device": about,
         "commands": commands,
         "operators": our_operators(logs["profile"]),
+        "delegate_kernels": delegate_kernels(logs["delegate"]),
         "delegate_us": average_us(logs["delegate"]),
     }
     if arguments.baseline:
         result["baseline_us"] = average_us(logs["baseline"])
-    return result, logs
+    return result
 
 
 def parse(words: list[str] | None) -> argparse.Namespace:
@@ -206,13 +248,10 @@ def main(words: list[str] | None = None) -> int:
     arguments = parse(words)
     device = Adb(arguments.serial) if arguments.way == "adb" else Ssh(arguments.host)
     try:
-        result, logs = measure(device, arguments)
+        result = measure(device, arguments)
     except DeviceError as error:
         print(error, file=sys.stderr)
         return 1
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    for name, log in logs.items():
-        (arguments.output / f"{name}.log").write_text(log)
     (arguments.output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     print(f"{result['device']}\noperators: {', '.join(result['operators'])}")
     print(f"with the delegate  {result['delegate_us'] / 1e3:.2f} ms")
