@@ -18,6 +18,7 @@
 #include "engine/kernels/dense/dense_plan.h"
 #include "engine/kernels/rescale.h"
 #include "engine/stopwatch.h"
+#include "engine/strip_tasks.h"
 #include "engine/unpack.h"
 
 namespace tf_signbin {
@@ -52,7 +53,13 @@ class DenseConv final : public ConvKernel {
       }
       calls_.push_back(std::move(calls));
     }
-    MakeTasks(threads);
+    StripWork work;
+    work.images = plan_.shape.batch;
+    work.strips = plan_.strips();
+    work.rows = plan_.shape.out_h;
+    work.blocks = static_cast<int>(plan_.blocks.size());
+    work.enough_tasks = 4 * threads;
+    tasks_ = DivideWork(work, threads);
     for (int t = 0; t < threads; ++t) workspaces_.push_back(MakeWorkspace());
   }
 
@@ -89,10 +96,6 @@ class DenseConv final : public ConvKernel {
   };
   struct BlockCalls {
     std::vector<Call> runs[2];  // of a strip, of the last strip
-  };
-  // Output rows [first_row, end_row) of one strip of one image, filter blocks [first, end).
-  struct Task {
-    int image, strip, first_row, end_row, first_block, end_block;
   };
   struct Workspace {
     Aligned<int8_t> ring;
@@ -188,35 +191,7 @@ class DenseConv final : public ConvKernel {
     return w;
   }
 
-  // Splits the work evenly: by image and strip first, then by rows, or by filters where rows are
-  // too few to divide well.
-  void MakeTasks(int threads) {
-    const ConvShape& s = plan_.shape;
-    const int strips = plan_.strips(), blocks = static_cast<int>(plan_.blocks.size());
-    const int parts = s.batch * strips;
-    int row_parts = 1, block_parts = 1;
-    if (parts % threads != 0 && parts < 4 * threads) {
-      const bool even_rows = s.out_h >= 10 * threads || s.out_h % threads == 0;
-      if (!even_rows && blocks >= threads) {
-        block_parts = threads;
-      } else {
-        row_parts = std::min(threads, s.out_h);
-      }
-    }
-    for (int image = 0; image < s.batch; ++image) {
-      for (int strip = 0; strip < strips; ++strip) {
-        for (int row = 0; row < row_parts; ++row) {
-          for (int block = 0; block < block_parts; ++block) {
-            tasks_.push_back({image, strip, s.out_h * row / row_parts,
-                              s.out_h * (row + 1) / row_parts, blocks * block / block_parts,
-                              blocks * (block + 1) / block_parts});
-          }
-        }
-      }
-    }
-  }
-
-  void RunTask(const Task& task, const int8_t* input, int8_t* output, Workspace* w) const {
+  void RunTask(const StripTask& task, const int8_t* input, int8_t* output, Workspace* w) const {
     const ConvShape& s = plan_.shape;
     const int x0 = task.strip * plan_.strip;
     const bool last_strip = task.strip == plan_.strips() - 1;
@@ -327,7 +302,7 @@ class DenseConv final : public ConvKernel {
   const Aligned<int32_t> bias_;  // where accumulators start, [lanes]
   Rescale rescale_;
   std::vector<BlockCalls> calls_;  // [block]
-  std::vector<Task> tasks_;
+  std::vector<StripTask> tasks_;
   std::vector<Workspace> workspaces_;
 };
 

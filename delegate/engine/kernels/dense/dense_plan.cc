@@ -5,6 +5,7 @@
 
 #include "engine/ceil_div.h"
 #include "engine/cpu.h"
+#include "engine/flatten.h"
 #include "engine/kernels/dense/dense.h"
 #include "engine/kernels/dense/dense_ops.h"
 
@@ -14,17 +15,6 @@ namespace {
 constexpr size_t kFirstLevelBytes = 24 << 10;    // weights of a block, or a strip of activations
 constexpr size_t kSecondLevelBytes = 384 << 10;  // weights of a panel, or the ring
 constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
-
-// A kernel without spatial extent and stride sees its images as one long row.
-ConvShape Flatten(ConvShape s) {
-  const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
-                         s.pad_top == 0 && s.pad_left == 0 && s.in_h == s.out_h &&
-                         s.in_w == s.out_w;
-  if (!pointwise) return s;
-  s.in_w = s.out_w = s.batch * s.in_h * s.in_w;
-  s.batch = s.in_h = s.out_h = 1;
-  return s;
-}
 
 int MaxPixels(int vectors) { return vectors == 4 ? 3 : vectors == 2 ? 12 : 16; }
 
@@ -43,7 +33,7 @@ std::vector<DenseRun> SplitDensePixels(int vectors, int width) {
 
 DensePlan MakeDensePlan(const ConvShape& shape) {
   DensePlan plan;
-  plan.shape = Flatten(shape);
+  plan.shape = FlattenPointwise(shape);
   const ConvShape& s = plan.shape;
   plan.padded_c = CeilDiv(s.in_c, kDenseChannels) * kDenseChannels;
   const auto last = [](int out, int stride, int kernel, int dilation) {

@@ -267,10 +267,10 @@ class GemmConv final : public ConvKernel {
     }
     table::OutputArgsI8 args =
         table::MakeOutputArgs(output_, params_, fast_, first_filter, filters);
-    args.acc32 = w->sums.get();
+    args.total = w->sums.get();
     args.lanes = kTilePixels;
     args.pixels = w->outputs.data();
-    table_ops_.output_i8(args);
+    table_ops_.i16.output(args);
   }
 
   const GemmOps& ops_;

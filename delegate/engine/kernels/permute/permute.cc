@@ -2,9 +2,9 @@
 //
 // For each input pixel and group of M input channels a table holds the sum of every channel subset
 // of the layer's dictionary. A microkernel looks a group up for 32 (int8) or 16 (float32) filters
-// with one permutation and adds it to accumulators that stay in registers. This file prepares a
-// layer (recipe, parameters) and walks its tiles; the vector code is in permute_avx512.cc and
-// permute_kernels_avx512.S.
+// with one permutation and adds it to accumulators that stay in registers. This file walks a
+// layer's tiles; the vector code is in the files named for an
+// instruction set.
 #include "engine/kernels/permute/permute.h"
 
 #include <algorithm>
@@ -16,11 +16,13 @@
 
 #include "engine/aligned.h"
 #include "engine/cpu.h"
+#include "engine/kernels/permute/filter_parameters.h"
 #include "engine/kernels/permute/permute_kernels.h"
 #include "engine/kernels/permute/permute_ops.h"
 #include "engine/kernels/permute/permute_plan.h"
-#include "engine/kernels/rescale.h"
+#include "engine/kernels/permute/recipe.h"
 #include "engine/stopwatch.h"
+#include "engine/strip_tasks.h"
 
 namespace tf_signbin {
 namespace {
@@ -54,217 +56,10 @@ PermuteKernelFn FindPermuteKernel(const PermutePlan& plan, int shared_taps, int 
   return nullptr;
 }
 
-// The two steps of a full int8 table of `channels` channels (TableRecipe).
-void FillSubsetSteps(int channels, TableRecipe* recipe) {
-  for (int lane = 0; lane < 32; ++lane) {
-    const int group = lane / 16, triple = lane / 8 % 2, subset = lane % 8;
-    for (int c = 0; c < 3; ++c) {
-      const int channel = triple * 3 + c;
-      if (!(subset >> c & 1) || channel >= channels) continue;
-      const uint8_t byte = static_cast<uint8_t>(group * channels + channel);
-      if (c < 2) {
-        recipe->pair_channels[2 * lane + c] = byte;
-        recipe->pair_used[2 * lane + c] = 1;
-      } else {
-        recipe->third_channel[2 * lane] = byte;
-        recipe->third_used[2 * lane] = 1;
-      }
-    }
-    for (int g = 0; g < kUnitGroupsI8; ++g) {
-      recipe->low[g][lane] = static_cast<uint16_t>(g * 16 + SubsetAt(lane) % 8);
-      for (int half = 0; half < 2; ++half) {
-        recipe->high[g][half][lane] =
-            static_cast<uint16_t>(g * 16 + 8 + SubsetAt(half * 32 + lane) / 8);
-      }
-    }
-  }
-}
-
-TableRecipe MakeRecipe(const PermutePlan& plan) {
-  const Dictionary& dictionary = plan.dictionary;
-  const bool int8 = plan.type == DataType::kInt8;
-  TableRecipe recipe;
-  recipe.full = dictionary.full;
-  recipe.folded = plan.fold == 2;
-  recipe.channels = dictionary.channels * plan.fold;
-  recipe.registers = plan.table_registers;
-  if (dictionary.full) {
-    FillSubsetSteps(dictionary.channels, &recipe);
-    return recipe;
-  }
-  const int half_entries = int8 ? 32 : 16;
-  const int zero_lane = int8 ? kZeroLaneI8 : kZeroLaneF32;
-  const int negative_lane = int8 ? kNegativeLaneI8 : kNegativeLaneF32;
-  const int groups = int8 ? kUnitGroupsI8 : kUnitGroupsF32;
-  recipe.terms = dictionary.terms;
-  for (int group = 0; group < groups; ++group) {
-    for (int entry = 0; entry < 2 * half_entries; ++entry) {
-      int lanes[kMaxTableTerms];
-      std::fill_n(lanes, kMaxTableTerms, zero_lane);
-      int terms = 0;
-      if (entry < static_cast<int>(dictionary.entries.size())) {
-        const Pattern pattern = dictionary.entries[entry];
-        for (int c = 0; c < dictionary.channels; ++c) {
-          const int lane = group * dictionary.channels + c;
-          if (pattern.plus >> c & 1) lanes[terms++] = lane;
-          if (pattern.minus >> c & 1) lanes[terms++] = negative_lane + lane;
-          recipe.negatives |= (pattern.minus >> c & 1) != 0;
-        }
-      }
-      const int half = entry / half_entries, lane = entry % half_entries;
-      if (plan.dot_tables && entry < static_cast<int>(dictionary.entries.size())) {
-        const int plus = static_cast<int>(dictionary.entries[entry].plus);
-        recipe.split[0][half][lane] = static_cast<uint16_t>(SubsetPosition(plus & 15));
-        recipe.split[1][half][lane] = static_cast<uint16_t>(SubsetPosition(plus >> 4 | 16));
-      }
-      for (int t = 0; t < kMaxTableTerms; ++t) {
-        if (int8) {
-          recipe.lanes_i8[group][half][t][lane] = static_cast<uint16_t>(lanes[t]);
-        } else {
-          recipe.lanes_f32[half][t][lane] = static_cast<uint32_t>(lanes[t]);
-        }
-      }
-    }
-  }
-  return recipe;
-}
-
-std::vector<TableUnit> MakeUnits(const PermutePlan& plan) {
-  const int groups = static_cast<int>(plan.groups.size());
-  const int unit_groups = plan.dot_tables                ? groups
-                          : plan.type == DataType::kInt8 ? kUnitGroupsI8
-                                                         : kUnitGroupsF32;
-  std::vector<bool> starts(groups + 1);  // of what is built apart
-  if (plan.tables_per_segment) {
-    for (const Segment& segment : plan.segments) starts[segment.first_group] = true;
-  }
-  std::vector<TableUnit> units;
-  for (int g = 0; g < groups;) {
-    TableUnit unit{plan.groups[g].channel, 0, g, 0};
-    const int region = plan.groups[g].region;
-    do {
-      unit.count += plan.groups[g].count;
-      ++unit.groups;
-      ++g;
-    } while (unit.groups < unit_groups && g < groups && plan.groups[g].region == region &&
-             !starts[g]);
-    units.push_back(unit);
-  }
-  return units;
-}
-
-// Per-filter parameters, padded to whole vectors, in lane order. T is int32_t or float.
-template <typename T>
-struct Parameters {
-  Aligned<T> difference;  // b - a, [region][padded]
-  Aligned<T> background;  // a, [region][padded]
-  Aligned<T> bias;
-  Rescale rescale;  // int8
-  bool has_background = false;
-};
-
-struct FilterValues {
-  float a, b;  // exact for int8 too
-};
-
-FilterValues ValuesOf(const PackedFilters& filters, int filter, int region) {
-  const int per_region = filters.values_per_region();
-  const size_t first = (static_cast<size_t>(filter) * filters.regions + region) * per_region;
-  const auto value = [&](size_t i) {
-    return filters.values_i8.empty() ? filters.values_f32[i]
-                                     : static_cast<float>(filters.values_i8[i]);
-  };
-  return {per_region == 2 ? value(first) : 0.0f, value(first + per_region - 1)};
-}
-
-// The multiply-add that widens 16-bit sums multiplies the other half of a 32-bit lane, another
-// filter's sum, by 0; where the layer is folded it is the rest of the same filter's.
-void SetDifference(const Parameters<int32_t>& p, size_t lane, int filter, int fold,
-                   int difference) {
-  const uint32_t low = static_cast<uint16_t>(difference), high = low << 16;
-  p.difference[lane] = static_cast<int32_t>(fold == 2 ? low | high : filter % 8 < 4 ? low : high);
-}
-
-Parameters<int32_t> MakeParameters(const PackedFilters& filters, const OutputStage& output,
-                                   int padded, int fold, int32_t) {
-  Parameters<int32_t> p;
-  const int regions = filters.regions;
-  p.difference = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
-  p.background = Aligned<int32_t>(static_cast<size_t>(regions) * padded);
-  p.bias = Aligned<int32_t>(padded);
-  std::vector<int> lanes;
-  std::vector<FilterSums> sums;
-  const int taps = filters.kernel_h * filters.kernel_w;
-  const std::vector<ChannelGroup> groups = MakeGroups(filters, 16);
-  for (int f = 0; f < filters.out_c; ++f) {
-    const int lane = fold == 2 ? f : f / 32 * 32 + ParameterIndexI8(f % 32);
-    // Tables hold raw activations; padding holds the zero point, so the correction is constant.
-    int64_t weight_sum = 0, plus = 0, minus = 0;
-    for (const ChannelGroup& group : groups) {
-      const FilterValues v = ValuesOf(filters, f, group.region);
-      int group_plus = 0, group_minus = 0;
-      for (int tap = 0; tap < taps; ++tap) {
-        const Pattern pattern = PatternOf(filters, f, tap, group);
-        group_plus += __builtin_popcount(pattern.plus);
-        group_minus += __builtin_popcount(pattern.minus);
-      }
-      const int background = group.count * taps - group_plus - group_minus;  // weights of value a
-      weight_sum +=
-          static_cast<int>(v.b) * (group_plus - group_minus) + static_cast<int>(v.a) * background;
-      plus += group_plus;
-      minus += group_minus;
-    }
-    for (int r = 0; r < regions; ++r) {
-      const FilterValues v = ValuesOf(filters, f, r);
-      SetDifference(p, static_cast<size_t>(r) * padded + lane, f, fold,
-                    static_cast<int>(v.b - v.a));
-      p.background[static_cast<size_t>(r) * padded + lane] = static_cast<int32_t>(v.a);
-      p.has_background |= v.a != 0;
-    }
-    const int64_t bias =
-        (output.bias_i32.empty() ? 0 : output.bias_i32[f]) - output.input_zero_point * weight_sum;
-    p.bias[lane] = static_cast<int32_t>(bias);
-    const int b = static_cast<int>(ValuesOf(filters, f, 0).b);
-    if (b < 0) std::swap(plus, minus);  // the sum is of -x then
-    sums.push_back(
-        {std::max(std::abs(b), 1), bias, -128 * plus - 127 * minus, 127 * plus + 128 * minus});
-    lanes.push_back(lane);
-  }
-  if (regions > 1 || p.has_background) sums.clear();
-  p.rescale = Rescale(output, padded, lanes, sums);
-  if (p.rescale.takes_sums()) {
-    for (int f = 0; f < filters.out_c; ++f) {
-      const float b = ValuesOf(filters, f, 0).b;
-      SetDifference(p, lanes[f], f, fold, b > 0 ? 1 : b < 0 ? -1 : 0);
-    }
-  }
-  return p;
-}
-
-Parameters<float> MakeParameters(const PackedFilters& filters, const OutputStage& output,
-                                 int padded, int, float) {
-  Parameters<float> p;
-  p.difference = Aligned<float>(static_cast<size_t>(filters.regions) * padded);
-  p.background = Aligned<float>(static_cast<size_t>(filters.regions) * padded);
-  p.bias = Aligned<float>(padded);
-  for (int f = 0; f < filters.out_c; ++f) {
-    for (int r = 0; r < filters.regions; ++r) {
-      const FilterValues v = ValuesOf(filters, f, r);
-      p.difference[static_cast<size_t>(r) * padded + f] = v.b - v.a;
-      p.background[static_cast<size_t>(r) * padded + f] = v.a;
-      p.has_background |= v.a != 0;
-    }
-    p.bias[f] = output.bias_f32.empty() ? 0.0f : output.bias_f32[f];
-  }
-  return p;
-}
-
 PermuteOps ChooseOps(const PermutePlan& plan) {
-  if (plan.type == DataType::kFloat32) return PermuteOpsF32();
-  PermuteOps ops = PermuteOpsI8();
-  if (plan.dot_tables) ops.build_tables = BuildDotTables;
-  if (plan.fold == 2) ops.flush = FlushFoldedI8;
-  return ops;
+  if (plan.type == DataType::kFloat32) return {BuildTablesF32, ColumnSumsF32, FlushF32};
+  return {plan.dot_tables ? BuildDotTables : BuildTablesI8, ColumnSumsI8,
+          plan.folded ? FlushFoldedI8 : FlushI8};
 }
 
 // Activation is int8_t with Sum int32_t, or float with Sum float.
@@ -275,8 +70,8 @@ class PermuteConv : public ConvKernel {
       : plan_(std::move(plan)),
         recipe_(MakeRecipe(plan_)),
         units_(MakeUnits(plan_)),
-        padded_(plan_.vectors * plan_.lanes),
-        parameters_(MakeParameters(*problem.filters, *problem.output, padded_, plan_.fold, Sum())),
+        padded_(plan_.padded_filters()),
+        parameters_(*problem.filters, *problem.output, plan_),
         index_bytes_(plan_.indices.size()),
         // The last groups' loads reach a few bytes further than their vectors.
         indices_(index_bytes_ + 64),
@@ -299,7 +94,13 @@ class PermuteConv : public ConvKernel {
     for (const Segment& segment : plan_.segments) {
       segments_.push_back(PrepareSegment(segment, *problem.output));
     }
-    MakeTasks(threads);
+    StripWork work;
+    work.images = plan_.shape.batch;
+    work.strips = StripCount();
+    work.rows = plan_.shape.out_h;
+    work.blocks = static_cast<int>(plan_.blocks.size());
+    work.min_part_rows = kMinPartRows;
+    tasks_ = DivideWork(work, threads);
     for (int t = 0; t < threads; ++t) workspaces_.push_back(MakeWorkspace());
   }
 
@@ -317,7 +118,7 @@ class PermuteConv : public ConvKernel {
            (plan_.type != DataType::kInt8 ? "_f32"
             : plan_.byte_indices          ? "_i8b"
                                           : "_i8") +
-           "_m" + std::to_string(plan_.dictionary.channels) + (plan_.fold == 2 ? "x2" : "") + "r" +
+           "_m" + std::to_string(plan_.dictionary.channels) + (plan_.folded ? "x2" : "") + "r" +
            std::to_string(plan_.table_registers) + "_t" + std::to_string(block.shared_taps) + "p" +
            std::to_string(calls_[0].front().run.width) + "f" + std::to_string(block.vectors);
   }
@@ -357,10 +158,6 @@ class PermuteConv : public ConvKernel {
     Flush flush{};
     int first_unit = 0, units = 0;    // tables of the segment
     std::vector<Tap> single, shared;  // taps for microkernels that share none or three
-  };
-  // Output rows [first_row, end_row) of one strip of one image, filter blocks [first, end).
-  struct Task {
-    int image, strip, first_row, end_row, first_block, end_block;
   };
   struct Workspace {
     Aligned<char> ring;
@@ -457,42 +254,13 @@ class PermuteConv : public ConvKernel {
     return w;
   }
 
-  // Splits the work evenly: by image and strip first, then by rows, or by filters where rows are
-  // too few to divide well.
-  void MakeTasks(int threads) {
-    const ConvShape& s = plan_.shape;
-    const int strips = StripCount(), blocks = static_cast<int>(plan_.blocks.size());
-    int row_parts = 1, block_parts = 1;
-    if (s.batch * strips % threads != 0) {
-      const bool even_rows = s.out_h >= 10 * threads || s.out_h % threads == 0;
-      if (!even_rows && blocks >= threads) {
-        block_parts = threads;
-      } else {
-        row_parts = std::min(threads, s.out_h);
-        // Smaller parts, so that a thread that comes late leaves less to wait for; each part builds
-        // the rows of tables that it shares with the one before anew.
-        while (row_parts < 4 * threads && s.out_h >= 2 * row_parts * kMinPartRows) row_parts *= 2;
-      }
-    }
-    for (int image = 0; image < s.batch; ++image) {
-      for (int strip = 0; strip < strips; ++strip) {
-        for (int row = 0; row < row_parts; ++row) {
-          for (int block = 0; block < block_parts; ++block) {
-            tasks_.push_back({image, strip, s.out_h * row / row_parts,
-                              s.out_h * (row + 1) / row_parts, blocks * block / block_parts,
-                              blocks * (block + 1) / block_parts});
-          }
-        }
-      }
-    }
-  }
-
   int Slot(int in_y) const {
     const int slot = in_y % plan_.ring_rows;
     return slot < 0 ? slot + plan_.ring_rows : slot;
   }
 
-  void RunTask(const Task& task, const Activation* input, Activation* output, Workspace* w) const {
+  void RunTask(const StripTask& task, const Activation* input, Activation* output,
+               Workspace* w) const {
     const ConvShape& s = plan_.shape;
     const int x0 = task.strip * plan_.strip;
     const bool last_strip = task.strip == StripCount() - 1;
@@ -588,7 +356,7 @@ class PermuteConv : public ConvKernel {
     }
   }
 
-  void RunSegment(const Task& task, size_t index, const std::vector<Call>& calls,
+  void RunSegment(const StripTask& task, size_t index, const std::vector<Call>& calls,
                   Activation* out_row, Workspace* w) const {
     const SegmentCalls& segment = segments_[index];
     PermuteTask kernel_task = segment.task;
@@ -639,7 +407,7 @@ class PermuteConv : public ConvKernel {
   const TableRecipe recipe_;
   const std::vector<TableUnit> units_;
   const int padded_;  // filters, rounded up to whole vectors
-  const Parameters<Sum> parameters_;
+  const FilterParameters<Sum> parameters_;
   const size_t index_bytes_;
   const Aligned<uint8_t> indices_;     // the plan's, aligned for vector loads
   const Aligned<Activation> padding_;  // one pixel
@@ -647,7 +415,7 @@ class PermuteConv : public ConvKernel {
   const bool profile_;
   std::vector<Call> calls_[2];  // of a strip, of the last strip
   std::vector<SegmentCalls> segments_;
-  std::vector<Task> tasks_;
+  std::vector<StripTask> tasks_;
   std::vector<Workspace> workspaces_;
 };
 

@@ -1,6 +1,7 @@
 // The vector parts of the register-permute family around its microkernels: building tables and
-// turning accumulators into outputs. Plain pointers and sizes only: permute_avx512.cc is compiled
-// for AVX-512 and must not instantiate templates that other files share.
+// turning accumulators into outputs. Plain pointers and sizes only: the files of
+// those functions are compiled for AVX-512 and must not instantiate templates that other files
+// share.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_OPS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_OPS_H_
 
@@ -31,8 +32,8 @@ inline constexpr int kMaxTableTerms = 3;
 // sum of one low and one high lane of it.
 struct TableRecipe {
   bool full = false;
-  bool folded = false;     // tables of two groups of 4 channels in one register (PermutePlan::fold)
-  int channels = 0;        // from one table's first channel to the next one's
+  bool folded = false;  // tables of two groups of 4 channels in one register (PermutePlan::folded)
+  int channels = 0;     // from one table's first channel to the next one's
   bool negatives = false;  // sources 16.. (int8) or 8.. (float32) are the negated channels
   int terms = 0;
   int registers = 2;  // of a table: 32 int16 or 16 float32 entries each
@@ -141,10 +142,17 @@ struct PermuteOps {
   void (*flush)(const Flush&);
 };
 
-const PermuteOps& PermuteOpsI8();
-void BuildDotTables(const TableRow& row);  // for PermutePlan::dot_tables; needs VNNI
-void FlushFoldedI8(const Flush& flush);
-const PermuteOps& PermuteOpsF32();
+// permute_tables_avx512.cc
+void BuildTablesI8(const TableRow& row);
+void BuildTablesF32(const TableRow& row);
+void ColumnSumsI8(const ColumnSums& sums);
+void ColumnSumsF32(const ColumnSums& sums);
+// permute_tables_avx512vnni.cc: for PermutePlan::dot_tables
+void BuildDotTables(const TableRow& row);
+// permute_flush_avx512.cc
+void FlushI8(const Flush& flush);
+void FlushFoldedI8(const Flush& flush);  // for PermutePlan::folded
+void FlushF32(const Flush& flush);
 
 }  // namespace tf_signbin
 

@@ -6,6 +6,7 @@
 
 #include "engine/ceil_div.h"
 #include "engine/cpu.h"
+#include "engine/flatten.h"
 #include "engine/kernels/permute/permute_ops.h"
 
 namespace tf_signbin {
@@ -40,24 +41,13 @@ bool HasByteIndices(DataType type, int table_registers) {
 // A dictionary, the registers its tables take and what the layer would cost with it.
 struct Tables {
   Dictionary dictionary;
-  int registers = 0;  // 0: the request cannot be met
-  int fold = 1;
+  int registers = 0;    // 0: the request cannot be met
+  bool folded = false;  // PermutePlan::folded
   bool dots = false;
   double cost_ns = 0;
 
-  int group_channels() const { return dictionary.channels * fold; }
+  int group_channels() const { return dictionary.channels * (folded ? 2 : 1); }
 };
-
-// A kernel without spatial extent and stride sees its image as one long row.
-ConvShape Flatten(ConvShape s) {
-  const bool pointwise = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
-                         s.pad_top == 0 && s.pad_left == 0 && s.in_h == s.out_h &&
-                         s.in_w == s.out_w;
-  if (!pointwise) return s;
-  s.in_w = s.out_w = s.batch * s.in_h * s.in_w;
-  s.batch = s.in_h = s.out_h = 1;
-  return s;
-}
 
 std::vector<FilterBlock> MakeBlocks(const ConvShape& s, int vectors, size_t groups) {
   std::vector<FilterBlock> blocks;
@@ -130,10 +120,10 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
   const bool int8 = problem.type == DataType::kInt8;
   const Costs& costs = (int8 ? core.int8 : core.float32)[tables.registers - 1];
   const double table_ns = tables.dots ? core.dot_table[tables.registers - 1] : costs.table;
-  const double output_ns = tables.fold == 2 ? core.folded_output : costs.output;
-  const ConvShape s = Flatten(problem.shape);
-  const size_t groups = MakeGroups(*problem.filters, tables.group_channels()).size();
-  const int vectors = CeilDiv(s.out_c, int8 ? 32 / tables.fold : 16);
+  const double output_ns = tables.folded ? core.folded_output : costs.output;
+  const ConvShape s = FlattenPointwise(problem.shape);
+  const size_t groups = MakeChannelGroups(*problem.filters, tables.group_channels()).size();
+  const int vectors = CeilDiv(s.out_c, !int8 || tables.folded ? 16 : 32);
   const double taps = static_cast<double>(s.kernel_h) * s.kernel_w;
   const double run_index_bytes = static_cast<double>(groups) * taps *
                                  (!int8                                            ? 16
@@ -186,7 +176,12 @@ Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   }
   if (vnni && int8 && group == 0 && s.out_c <= kFoldedFilters &&
       problem.filters->kind == WeightKind::kTwoValued) {
-    consider({ChooseDictionary(*problem.filters, 16, 4), 1, 2, true});
+    Tables tables;
+    tables.dictionary = ChooseDictionary(*problem.filters, 16, 4);
+    tables.registers = 1;
+    tables.folded = true;
+    tables.dots = true;
+    consider(std::move(tables));
   }
   return best;
 }
@@ -204,7 +199,7 @@ std::vector<std::vector<int>> CountTerms(const PackedFilters& filters, const Per
       for (int tap = 0; tap < kernel_h * kernel_w; ++tap) {
         int terms = 0;
         for (int g = word_first_group[w]; g < word_first_group[w + 1]; ++g) {
-          const Pattern p = PatternOf(filters, f, tap, plan.groups[g]);
+          const SignedSubset p = SubsetOf(filters, f, tap, plan.groups[g]);
           terms += __builtin_popcount(p.plus) + __builtin_popcount(p.minus);
         }
         counts[w][static_cast<size_t>(tap / kernel_w) * filters.out_c + f] += terms;
@@ -283,8 +278,8 @@ int EvenGroups(int groups, int max_groups, int word_groups) {
 // Order in which microkernels read them: block, segment, kernel row, [tap,] index vector's worth of
 // groups, [shared tap,] vector, lane, group.
 void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
-  const int kernel_w = filters.kernel_w, fold = plan->fold;
-  const int lanes = plan->lanes * fold;  // sums in a vector
+  const int kernel_w = filters.kernel_w, sums = plan->sums_per_filter();
+  const int lanes = plan->lanes * sums;  // in a vector
   const bool int8 = plan->type == DataType::kInt8;
   for (const FilterBlock& block : plan->blocks) {
     const int units = kernel_w / block.shared_taps;  // calls' taps in a kernel row
@@ -297,20 +292,20 @@ void PackIndices(const PackedFilters& filters, PermutePlan* plan) {
             const int tap = (segment.first_row + unit / units) * kernel_w +
                             unit % units * block.shared_taps + shared;
             for (int lane = 0; lane < block.vectors * lanes; ++lane) {
-              const int in_vector = fold == 2 ? lane / 2
-                                    : int8    ? LaneFilterI8(lane % lanes)
-                                              : lane % lanes;
-              const int filter = (block.first_vector + lane / lanes) * lanes / fold + in_vector;
+              const int in_vector = plan->folded ? lane / 2
+                                    : int8       ? LaneFilterI8(lane % lanes)
+                                                 : lane % lanes;
+              const int filter = (block.first_vector + lane / lanes) * lanes / sums + in_vector;
               for (int i = 0; i < plan->word_groups; ++i) {
                 const int group = word * plan->word_groups + i;
                 int entry = 0;
                 if (filter < filters.out_c && group < segment.groups) {
-                  Pattern pattern =
-                      PatternOf(filters, filter, tap, plan->groups[segment.first_group + group]);
-                  if (fold == 2) pattern.plus = pattern.plus >> (lane % 2 * 4) & 15;
-                  entry = plan->dictionary.Find(pattern);
+                  SignedSubset subset =
+                      SubsetOf(filters, filter, tap, plan->groups[segment.first_group + group]);
+                  if (plan->folded) subset.plus = subset.plus >> (lane % 2 * 4) & 15;
+                  entry = plan->dictionary.Find(subset);
                   if (int8 && plan->dictionary.full) {
-                    entry = SubsetPosition(entry | (fold == 2 ? lane % 2 << 4 : 0));
+                    entry = SubsetPosition(entry | (plan->folded ? lane % 2 << 4 : 0));
                   }
                 }
                 if (plan->byte_indices) {
@@ -376,14 +371,14 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   const PackedFilters& filters = *problem.filters;
   PermutePlan plan;
   plan.type = problem.type;
-  plan.shape = Flatten(problem.shape);
+  plan.shape = FlattenPointwise(problem.shape);
   const bool int8 = plan.type == DataType::kInt8;
   plan.regions = filters.regions;
   Tables tables = ChooseTables(problem, group, vnni);
-  plan.fold = tables.fold;
+  plan.folded = tables.folded;
   plan.dot_tables = tables.dots;
-  plan.lanes = int8 ? 32 / plan.fold : 16;
-  plan.groups = MakeGroups(filters, tables.group_channels());
+  plan.lanes = !int8 || plan.folded ? 16 : 32;
+  plan.groups = MakeChannelGroups(filters, tables.group_channels());
   plan.dictionary = std::move(tables.dictionary);
   plan.table_registers = tables.registers;
   plan.byte_indices = HasByteIndices(plan.type, tables.registers);

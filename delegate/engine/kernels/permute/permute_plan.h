@@ -45,9 +45,9 @@ struct PermutePlan {
   std::vector<ChannelGroup> groups;
   int regions = 1;
   int lanes = 32;  // filters in a vector
-  // 2: few filters (int8) share a vector of 32 sums, two adjacent ones a filter: of the first and
-  // of the second half of a group's 8 channels, whose tables of 16 entries share a register.
-  int fold = 1;
+  // Few filters (int8) share a vector of 32 sums, two adjacent ones a filter: of the first and of
+  // the second half of a group's 8 channels, whose tables of 16 entries share a register.
+  bool folded = false;
   bool dot_tables = false;  // tables are made of VNNI dot products
   int table_registers = 2;
   // int8, one register: an index is the two bytes that an entry takes in its table, for VPERMB.
@@ -69,6 +69,8 @@ struct PermutePlan {
   std::vector<uint8_t> indices;
   std::vector<size_t> index_offset;  // [block * segments + segment], in bytes
 
+  int padded_filters() const { return vectors * lanes; }
+  int sums_per_filter() const { return folded ? 2 : 1; }
   int pixel_step() const { return shape.stride_w / column_step; }
   int tap_step() const { return shape.dilation_w / column_step; }
   size_t table_bytes() const { return table_registers * size_t{64}; }

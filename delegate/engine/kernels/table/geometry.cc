@@ -65,7 +65,7 @@ Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int 
   }
   g.entry_lanes_ = g.column_phases_ * slots * row_lanes;
 
-  // Lanes of a segment. Lane l of phase p is input column (l * stride + p - pad).
+  // Lanes of a place. Lane l of phase p is input column (l * stride + p - pad).
   const int lanes = shape.out_w + max_shift;
   int lead = 0, trail = 0;  // lanes that are padding whatever the phase
   while (lead < lanes && lead * stride_w + max_phase < shape.pad_left) ++lead;
@@ -75,21 +75,21 @@ Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int 
   }
   const int pitch = lanes - std::min(lead, trail);
   if (pitch <= row_lanes) {
-    g.segments_ = row_lanes / pitch;
-    g.segment_pitch_ = pitch;
-    g.segment_columns_ = shape.out_w;
+    g.places_ = row_lanes / pitch;
+    g.place_pitch_ = pitch;
+    g.place_columns_ = shape.out_w;
     g.column_tiles_ = 1;
   } else {
-    g.segments_ = 1;
-    g.segment_pitch_ = row_lanes;
-    g.segment_columns_ = row_lanes - max_shift;
-    g.column_tiles_ = CeilDiv(shape.out_w, std::max(1, g.segment_columns_));
+    g.places_ = 1;
+    g.place_pitch_ = row_lanes;
+    g.place_columns_ = row_lanes - max_shift;
+    g.column_tiles_ = CeilDiv(shape.out_w, std::max(1, g.place_columns_));
   }
   // Bands: as many as give the fewest tiles.
   int best = 0;
-  for (int bands = 1; bands <= std::min(shape.out_h, g.segments_ * 2); ++bands) {
+  for (int bands = 1; bands <= std::min(shape.out_h, g.places_ * 2); ++bands) {
     const int band_rows = CeilDiv(shape.out_h, bands);
-    const int tiles = CeilDiv(shape.batch * bands, g.segments_) * CeilDiv(band_rows, rows);
+    const int tiles = CeilDiv(shape.batch * bands, g.places_) * CeilDiv(band_rows, rows);
     if (best == 0 || tiles < best) {
       best = tiles;
       g.bands_ = bands;
@@ -117,15 +117,15 @@ Geometry Geometry::Flat(const ConvShape& shape, int vector_lanes, int vectors) {
   return g;
 }
 
-bool Geometry::SegmentOf(int tile, int index, Segment* segment) const {
+bool Geometry::PlaceOf(int tile, int index, Place* place) const {
   const int column_tile = tile % column_tiles_;
   const int row_tile = tile / column_tiles_ % row_tiles_;
-  const int band = tile / column_tiles_ / row_tiles_ * segments_ + index;
+  const int band = tile / column_tiles_ / row_tiles_ * places_ + index;
   if (band >= shape_.batch * bands_) return false;
-  segment->image = band / bands_;
-  segment->first_row = band % bands_ * band_rows_ + row_tile * rows_;
-  segment->first_column = column_tile * segment_columns_;
-  return segment->first_row < std::min(shape_.out_h, (band % bands_ + 1) * band_rows_);
+  place->image = band / bands_;
+  place->first_row = band % bands_ * band_rows_ + row_tile * rows_;
+  place->first_column = column_tile * place_columns_;
+  return place->first_row < std::min(shape_.out_h, (band % bands_ + 1) * band_rows_);
 }
 
 void Geometry::InputPixels(int tile, const char* input, size_t pixel_bytes, const char* zero,
@@ -153,18 +153,18 @@ void Geometry::InputPixels(int tile, const char* input, size_t pixel_bytes, cons
   }
   std::fill(pixels, pixels + entry_lanes_, zero);
   const int slots = static_cast<int>(slots_.size());
-  for (int index = 0; index < segments_; ++index) {
-    Segment segment;
-    if (!SegmentOf(tile, index, &segment)) continue;
+  for (int index = 0; index < places_; ++index) {
+    Place place;
+    if (!PlaceOf(tile, index, &place)) continue;
     for (int slot = 0; slot < slots; ++slot) {
-      const int y = segment.first_row * s.stride_h + slots_[slot] - s.pad_top;
+      const int y = place.first_row * s.stride_h + slots_[slot] - s.pad_top;
       if (y < 0 || y >= s.in_h) continue;
       const char* row =
-          input + (static_cast<size_t>(segment.image) * s.in_h + y) * s.in_w * pixel_bytes;
+          input + (static_cast<size_t>(place.image) * s.in_h + y) * s.in_w * pixel_bytes;
       for (int phase = 0; phase < column_phases_; ++phase) {
-        const char** lanes = pixels + (phase * slots + slot) * row_lanes_ + index * segment_pitch_;
-        int x = segment.first_column * s.stride_w + phase - s.pad_left;
-        for (int lane = 0; lane < segment_pitch_ && x < s.in_w; ++lane, x += s.stride_w) {
+        const char** lanes = pixels + (phase * slots + slot) * row_lanes_ + index * place_pitch_;
+        int x = place.first_column * s.stride_w + phase - s.pad_left;
+        for (int lane = 0; lane < place_pitch_ && x < s.in_w; ++lane, x += s.stride_w) {
           if (x >= 0) lanes[lane] = row + static_cast<size_t>(x) * pixel_bytes;
         }
       }
@@ -184,18 +184,17 @@ void Geometry::OutputPixels(int tile, char* output, size_t pixel_bytes, char** p
     return;
   }
   std::fill(pixels, pixels + tile_lanes(), nullptr);
-  for (int index = 0; index < segments_; ++index) {
-    Segment segment;
-    if (!SegmentOf(tile, index, &segment)) continue;
-    const int band_end = std::min(s.out_h, (segment.first_row / band_rows_ + 1) * band_rows_);
-    const int columns = std::min(segment_columns_, s.out_w - segment.first_column);
-    for (int row = 0; row < rows_ && segment.first_row + row < band_end; ++row) {
+  for (int index = 0; index < places_; ++index) {
+    Place place;
+    if (!PlaceOf(tile, index, &place)) continue;
+    const int band_end = std::min(s.out_h, (place.first_row / band_rows_ + 1) * band_rows_);
+    const int columns = std::min(place_columns_, s.out_w - place.first_column);
+    for (int row = 0; row < rows_ && place.first_row + row < band_end; ++row) {
       char* out =
-          output +
-          ((static_cast<size_t>(segment.image) * s.out_h + segment.first_row + row) * s.out_w +
-           segment.first_column) *
-              pixel_bytes;
-      char** lanes = pixels + row * row_lanes_ + index * segment_pitch_;
+          output + ((static_cast<size_t>(place.image) * s.out_h + place.first_row + row) * s.out_w +
+                    place.first_column) *
+                       pixel_bytes;
+      char** lanes = pixels + row * row_lanes_ + index * place_pitch_;
       for (int lane = 0; lane < columns; ++lane) {
         lanes[lane] = out + static_cast<size_t>(lane) * pixel_bytes;
       }

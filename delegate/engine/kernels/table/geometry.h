@@ -9,9 +9,9 @@
 //   (input column modulo stride), the needed input rows; the rows of consecutive output rows lie
 //   side by side, so one offset serves all of them. A tap's column is reached by shifting the
 //   accumulators one lane at a time between groups of taps (Horner's rule over columns): all table
-//   loads stay aligned. Narrow images put several segments into a row of lanes: bands of the same
-//   image, or other images of the batch. Zero columns at the right of a segment are shared with
-//   those at the left of the next.
+//   loads stay aligned. Where images are narrow, a row of lanes has several places, for bands of
+//   the same image or other images of the batch. Zero columns at the right of a place are shared
+//   with those at the left of the next.
 // * flat: the tile is any `vectors * vector_lanes` consecutive output pixels, and an entry holds
 // one
 //   copy of them per tap. No shifts and no idle lanes, at the price of larger tables.
@@ -49,9 +49,6 @@ class Geometry {
   int tile_lanes() const { return vectors_ * vector_lanes_; }
   int entry_lanes() const { return entry_lanes_; }
   int tiles() const { return tiles_; }
-  bool flat() const { return flat_; }
-  int rows() const { return rows_; }
-  int row_lanes() const { return row_lanes_; }
   const std::vector<ShiftGroup>& shift_groups() const { return shift_groups_; }
 
   // pixels[entry_lanes]: address of the input pixel in each lane of an entry, `zero` for padding
@@ -62,11 +59,13 @@ class Geometry {
   void OutputPixels(int tile, char* output, size_t pixel_bytes, char** pixels) const;
 
  private:
-  struct Segment {  // of lanes: `band` of image `image`, first output row and column
+  // What one place of a tile's rows of lanes shows: output pixels of one band of an image, from
+  // this row and column on.
+  struct Place {
     int image, first_row, first_column;
   };
-  // Segment `index` of a tile; false when there is none.
-  bool SegmentOf(int tile, int index, Segment* segment) const;
+  // Place `index` of a tile; false where it is idle.
+  bool PlaceOf(int tile, int index, Place* place) const;
 
   ConvShape shape_;
   bool flat_ = false;
@@ -76,9 +75,9 @@ class Geometry {
   int rows_ = 1, row_lanes_ = 1;
   int column_phases_ = 1;
   std::vector<int> slots_;         // input row of each row of an entry, from the tile's first
-  int segments_ = 1;               // in one row of lanes
-  int segment_pitch_ = 1;          // lanes from one segment to the next
-  int segment_columns_ = 1;        // output columns of a segment
+  int places_ = 1;                 // in one row of lanes
+  int place_pitch_ = 1;            // lanes from one place to the next
+  int place_columns_ = 1;          // output columns of a place
   int bands_ = 1, band_rows_ = 1;  // of one image
   int row_tiles_ = 1, column_tiles_ = 1;
 };

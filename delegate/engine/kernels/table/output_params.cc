@@ -38,5 +38,15 @@ OutputArgsI8 MakeOutputArgs(const OutputStage& output, const std::vector<OutputP
   return args;
 }
 
+OutputArgsF32 MakeOutputArgs(const OutputStage& output, const std::vector<OutputParamsF32>& params,
+                             bool /*fast*/, int first, int count) {
+  OutputArgsF32 args{};
+  args.params = &params[first];
+  args.filters = count;
+  args.clamp_min = output.clamp_min_f32;
+  args.clamp_max = output.clamp_max_f32;
+  return args;
+}
+
 }  // namespace table
 }  // namespace tf_signbin

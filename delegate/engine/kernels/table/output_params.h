@@ -21,6 +21,8 @@ bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude);
 // of every filter.
 OutputArgsI8 MakeOutputArgs(const OutputStage& output, const std::vector<OutputParamsI8>& params,
                             bool fast, int first, int count);
+OutputArgsF32 MakeOutputArgs(const OutputStage& output, const std::vector<OutputParamsF32>& params,
+                             bool fast, int first, int count);
 
 }  // namespace table
 }  // namespace tf_signbin

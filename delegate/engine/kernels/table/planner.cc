@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
+#include "engine/channel_groups.h"
 #include "engine/cpu.h"
 
 namespace tf_signbin {
@@ -74,19 +74,17 @@ using Histogram = std::array<double, kMaxGroup + 1>;
 Histogram SampleHistogram(const PackedFilters& filters, int group) {
   constexpr int kSampledRows = 8;
   Histogram histogram{};
-  const std::vector<ChannelGroup> groups = MakeChannelGroups(filters.in_c, filters.regions, group);
+  const std::vector<ChannelGroup> groups = MakeChannelGroups(filters, group);
   const int taps = filters.kernel_h * filters.kernel_w;
-  const size_t bytes = filters.mask_row_bytes();
-  std::vector<uint8_t> row(bytes + 8, 0);
   const int rows = filters.planes() * filters.out_c;
   const int step = std::max(1, rows / kSampledRows);
   int sampled = 0;
   for (int r = 0; r < rows; r += step, ++sampled) {
-    std::memcpy(row.data(), &filters.masks[static_cast<size_t>(r) * bytes], bytes);
+    const MaskRow row(filters, r / filters.out_c, r % filters.out_c);
     for (int tap = 0; tap < taps; ++tap) {
       for (const ChannelGroup& g : groups) {
         const size_t first = static_cast<size_t>(tap) * filters.in_c + g.first_channel;
-        histogram[PopCount(MaskBits(row.data(), first, g.channels))] += 1;
+        histogram[PopCount(row.Bits(first, g.channels))] += 1;
       }
     }
   }

@@ -1,18 +1,12 @@
 #include "engine/kernels/table/streams.h"
 
 #include <algorithm>
-#include <cstring>
+#include <climits>
 
 #include "engine/kernels/table/table_ops.h"
 
 namespace tf_signbin {
 namespace table {
-namespace {
-
-// 16-bit sums of this many activations (range 255 each) are distinct modulo 65536.
-constexpr int kMaxTerms = 257;
-
-}  // namespace
 
 Dictionary::Dictionary(int group, int limit, bool zero_entry)
     : group_(group), limit_(std::min(limit, group)), zero_entry_(zero_entry) {
@@ -53,46 +47,32 @@ uint32_t Dictionary::TakePart(uint32_t* rest) const {
   return part;
 }
 
-std::vector<ChannelGroup> MakeChannelGroups(int channels, int regions, int group) {
-  std::vector<ChannelGroup> groups;
-  const int per_region = channels / regions;
-  for (int region = 0; region < regions; ++region) {
-    for (int c = 0; c < per_region; c += group) {
-      groups.push_back({region * per_region + c, std::min(group, per_region - c), region});
-    }
-  }
-  return groups;
-}
-
 // Writes the passes one after the other.
 struct Streams::Builder {
   Streams& out;
   const PackedFilters& filters;
   const Geometry& geometry;
-  const bool skip_zeros;
-  const int list_multiple;
-  const int element_bytes;
-  const bool exact;  // 16-bit sums: count what they hold
-  const int sum_min, sum_max;
+  const StreamOptions& options;
+  const ElementRange& element;
+  const int max_terms;  // in a sum of elements that wrap
 
-  std::vector<uint8_t> masks;  // with slack after each row
-  size_t row_bytes = 0;
   // Effectual weights of the open segment by filter: added, subtracted.
   std::vector<int> plus, minus;
 
-  const uint8_t* MaskRow(int plane, int filter) const {
-    return &masks[(static_cast<size_t>(plane) * out.out_c_ + filter) * row_bytes];
-  }
+  // What one pass takes: groups [first_group, end_group) of the last chunk, and taps
+  // [first_tap, end_tap), numbered through the shift groups.
+  struct Range {
+    int first_group, end_group, first_tap, end_tap;
+  };
 
-  void CopyMasks() {
-    const size_t bytes = filters.mask_row_bytes();
-    row_bytes = bytes + 8;  // MaskBits reads beyond the last bit
-    const size_t rows = static_cast<size_t>(filters.planes()) * out.out_c_;
-    masks.assign(rows * row_bytes, 0);
-    for (size_t row = 0; row < rows; ++row) {
-      std::memcpy(&masks[row * row_bytes], &filters.masks[row * bytes], bytes);
-    }
-  }
+  Builder(Streams& streams, const PackedFilters& packed, const Geometry& mapping,
+          const StreamOptions& stream_options, const ElementRange& range)
+      : out(streams),
+        filters(packed),
+        geometry(mapping),
+        options(stream_options),
+        element(range),
+        max_terms(range.wraps() ? range.max_terms() : INT_MAX) {}
 
   // Effectual weights of a filter in some groups, both planes.
   int CountWeights(int filter, int first_group, int end_group) const {
@@ -102,11 +82,11 @@ struct Streams::Builder {
     const int taps = filters.kernel_h * filters.kernel_w;
     int count = 0;
     for (int plane = 0; plane < filters.planes(); ++plane) {
-      const uint8_t* row = MaskRow(plane, filter);
+      const MaskRow row(filters, plane, filter);
       for (int tap = 0; tap < taps; ++tap) {
         const size_t bit = static_cast<size_t>(tap) * filters.in_c;
         for (int c = begin; c < end; c += 32) {
-          count += PopCount(MaskBits(row, bit + c, std::min(32, end - c)));
+          count += PopCount(row.Bits(bit + c, std::min(32, end - c)));
         }
       }
     }
@@ -115,13 +95,13 @@ struct Streams::Builder {
 
   // Whether no filter has more effectual weights in these groups than a 16-bit sum takes.
   bool FitsOneSum(int first_group, int end_group) const {
-    if (!exact) return true;
+    if (!element.wraps()) return true;
     const ChannelGroup& last = out.groups_[end_group - 1];
     const int channels =
         last.first_channel + last.channels - out.groups_[first_group].first_channel;
-    if (channels * filters.kernel_h * filters.kernel_w <= kMaxTerms) return true;
+    if (channels * filters.kernel_h * filters.kernel_w <= max_terms) return true;
     for (int f = 0; f < out.out_c_; ++f) {
-      if (CountWeights(f, first_group, end_group) > kMaxTerms) return false;
+      if (CountWeights(f, first_group, end_group) > max_terms) return false;
     }
     return true;
   }
@@ -137,31 +117,31 @@ struct Streams::Builder {
     return fits;
   }
 
-  // Appends the list of one filter's taps of a shift group in one plane. Returns
-  // the number of effectual weights.
+  // Appends the list of one filter's taps of a shift group, which begin at number `first_tap`, in
+  // one plane. Returns the number of effectual weights.
   int AddOffsets(int filter, int plane, const ShiftGroup& shift_group, int first_tap,
-                 const Pass& pass, int first, int end, int tap_begin, int tap_end) {
+                 const Range& range) {
     const Dictionary& dictionary = out.dictionary_;
     const size_t entry_units =
-        static_cast<size_t>(geometry.entry_lanes()) * element_bytes / kOffsetUnit;
+        static_cast<size_t>(geometry.entry_lanes()) * element.bytes / kOffsetUnit;
     const size_t group_units = entry_units * dictionary.entries();
-    const int chunk_first = out.chunks_[pass.chunk].first_group;
-    const uint8_t* row = MaskRow(plane, filter);
+    const int chunk_first = out.chunks_.back().first_group;
+    const MaskRow row(filters, plane, filter);
     std::vector<uint16_t>& offsets = out.offsets_;
     const size_t begin = offsets.size();
     int terms = 0, number = first_tap;
     for (const Tap& tap : shift_group.taps) {
-      const bool wanted = number >= tap_begin && number < tap_end;
+      const bool wanted = number >= range.first_tap && number < range.end_tap;
       ++number;
       if (!wanted) continue;
       const size_t bit = static_cast<size_t>(tap.index) * filters.in_c;
       size_t group_at =
-          (first - chunk_first) * group_units +
-          static_cast<size_t>(out.zero_lanes_ + tap.offset) * element_bytes / kOffsetUnit;
-      for (int g = first; g < end; ++g, group_at += group_units) {
+          (range.first_group - chunk_first) * group_units +
+          static_cast<size_t>(out.zero_lanes_ + tap.offset) * element.bytes / kOffsetUnit;
+      for (int g = range.first_group; g < range.end_group; ++g, group_at += group_units) {
         const ChannelGroup& group = out.groups_[g];
-        uint32_t rest = MaskBits(row, bit + group.first_channel, group.channels);
-        if (rest == 0 && skip_zeros) continue;
+        uint32_t rest = row.Bits(bit + group.first_channel, group.channels);
+        if (rest == 0 && options.skip_zeros) continue;
         terms += PopCount(rest);
         do {
           const uint32_t part = dictionary.TakePart(&rest);
@@ -169,14 +149,12 @@ struct Streams::Builder {
         } while (rest != 0);
       }
     }
-    while ((offsets.size() - begin) % list_multiple != 0) offsets.push_back(0);
+    while ((offsets.size() - begin) % options.list_multiple != 0) offsets.push_back(0);
     out.lengths_.push_back(static_cast<uint16_t>(offsets.size() - begin));
     return terms;
   }
 
-  // Appends the pass over groups [first, end) of the last chunk and taps [tap_begin, tap_end)
-  // (numbered through the shift groups).
-  void AddPass(int first, int end, int tap_begin, int tap_end) {
+  void AddPass(const Range& range) {
     Pass pass{};
     pass.chunk = static_cast<int>(out.chunks_.size()) - 1;
     std::vector<int> pass_plus(out.out_c_, 0), pass_minus(out.out_c_, 0);
@@ -191,16 +169,16 @@ struct Streams::Builder {
       for (const ShiftGroup& shift_group : geometry.shift_groups()) {
         for (int plane = 0; plane < filters.planes(); ++plane) {
           (plane == 0 ? pass_plus : pass_minus)[f] +=
-              AddOffsets(f, plane, shift_group, first_tap, pass, first, end, tap_begin, tap_end);
+              AddOffsets(f, plane, shift_group, first_tap, range);
         }
         first_tap += static_cast<int>(shift_group.taps.size());
       }
     }
     // Join the open segment while every filter's sum stays exact.
-    const int region = out.groups_[first].region;
+    const int region = out.groups_[range.first_group].region;
     bool fits = !out.segments_.empty() && out.segments_.back().region == region;
-    for (int f = 0; exact && fits && f < out.out_c_; ++f) {
-      fits = plus[f] + minus[f] + pass_plus[f] + pass_minus[f] <= kMaxTerms;
+    for (int f = 0; element.wraps() && fits && f < out.out_c_; ++f) {
+      fits = plus[f] + minus[f] + pass_plus[f] + pass_minus[f] <= max_terms;
     }
     if (!fits) {
       CloseSegment();
@@ -220,19 +198,19 @@ struct Streams::Builder {
   void CloseSegment() {
     if (out.segments_.empty()) return;
     out.passes_.back().ends_segment = true;
-    if (!exact) return;
+    if (!element.wraps()) return;
+    const int half = 1 << (8 * element.bytes - 1);
     Segment& segment = out.segments_.back();
     segment.center.resize(out.out_c_);
     for (int f = 0; f < out.out_c_; ++f) {
-      const int lowest = plus[f] * sum_min - minus[f] * sum_max;
-      const int highest = plus[f] * sum_max - minus[f] * sum_min;
-      const bool fits = lowest >= -32768 && highest <= 32767;
-      segment.center[f] = fits ? 0 : lowest + 32768;
+      const int lowest = plus[f] * element.least - minus[f] * element.most;
+      const int highest = plus[f] * element.most - minus[f] * element.least;
+      const bool fits = lowest >= -half && highest < half;
+      segment.center[f] = fits ? 0 : lowest + half;
     }
   }
 
-  void Build(int chunk_groups) {
-    CopyMasks();
+  void Build() {
     const std::vector<ChannelGroup>& groups = out.groups_;
     int taps = 0, widest = 0;
     for (const ShiftGroup& group : geometry.shift_groups()) {
@@ -241,10 +219,10 @@ struct Streams::Builder {
     }
     const int group_size = out.dictionary_.group();
     // Lengths are 16-bit.
-    const int max_groups = std::max(1, (65536 - list_multiple) / (widest * group_size));
+    const int max_groups = std::max(1, (65536 - options.list_multiple) / (widest * group_size));
     for (int first = 0; first < static_cast<int>(groups.size());) {
       int end = first + 1;
-      while (end < static_cast<int>(groups.size()) && end - first < chunk_groups &&
+      while (end < static_cast<int>(groups.size()) && end - first < options.chunk_groups &&
              groups[end].region == groups[first].region) {
         ++end;
       }
@@ -252,12 +230,12 @@ struct Streams::Builder {
       for (int g = first; g < end;) {
         const int pass_end = LongestRun(g, std::min(end, g + max_groups));
         if (pass_end > g) {
-          AddPass(g, pass_end, 0, taps);
+          AddPass({g, pass_end, 0, taps});
           g = pass_end;
         } else {  // a large kernel: one group alone is too much
-          const int step = kMaxTerms / group_size;
+          const int step = max_terms / group_size;
           for (int tap = 0; tap < taps; tap += step) {
-            AddPass(g, g + 1, tap, std::min(taps, tap + step));
+            AddPass({g, g + 1, tap, std::min(taps, tap + step)});
           }
           ++g;
         }
@@ -269,26 +247,13 @@ struct Streams::Builder {
 };
 
 Streams::Streams(const PackedFilters& filters, const Geometry& geometry,
-                 const StreamOptions& options, int element_bytes, int sum_min, int sum_max)
+                 const StreamOptions& options, const ElementRange& element)
     : out_c_(filters.out_c),
       filter_blocks_(std::max(1, std::min(options.filter_blocks, filters.out_c))),
       zero_lanes_(options.list_multiple > 1 && options.skip_zeros ? geometry.tile_lanes() : 0),
       dictionary_(options.group, options.limit, !options.skip_zeros),
-      groups_(MakeChannelGroups(filters.in_c, filters.regions, options.group)) {
-  Builder builder{*this,
-                  filters,
-                  geometry,
-                  options.skip_zeros,
-                  options.list_multiple,
-                  element_bytes,
-                  sum_max > sum_min,
-                  sum_min,
-                  sum_max,
-                  {},
-                  0,
-                  {},
-                  {}};
-  builder.Build(options.chunk_groups);
+      groups_(MakeChannelGroups(filters, options.group)) {
+  Builder(*this, filters, geometry, options, element).Build();
   offsets_.insert(offsets_.end(), options.list_multiple, 0);
 }
 

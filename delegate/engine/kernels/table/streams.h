@@ -6,17 +6,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/channel_groups.h"
 #include "engine/kernels/table/geometry.h"
 #include "engine/kernels/table/table_ops.h"
 #include "engine/types.h"
 
 namespace tf_signbin {
 namespace table {
-
-// Consecutive input channels of one region that share a table.
-struct ChannelGroup {
-  int first_channel, channels, region;
-};
 
 // Which subsets of a group's channels have a table entry.
 class Dictionary {
@@ -28,7 +24,7 @@ class Dictionary {
   int group() const { return group_; }
   int limit() const { return limit_; }
   bool full() const { return limit_ == group_; }
-  // Whether TableOps::build_few_* can build it.
+  // Whether ElementOps::build_few can build it.
   bool few() const {
     return !full() &&
            ((limit_ == 2 && group_ <= kMaxPairGroup) || (limit_ == 3 && group_ <= kMaxTripleGroup));
@@ -39,7 +35,7 @@ class Dictionary {
   int entry(uint32_t subset) const { return full() ? subset - !zero_entry_ : entry_[subset]; }
   // Splits a subset into such subsets: removes one from `rest` and returns it.
   uint32_t TakePart(uint32_t* rest) const;
-  // How to build the entries of a dictionary that is not full() (TableOps::build_list_*).
+  // How to build the entries of a dictionary that is not full() (ElementOps::build_list).
   const std::vector<int16_t>& parent() const { return parent_; }
   const std::vector<int16_t>& channel() const { return channel_; }
 
@@ -63,10 +59,10 @@ struct Chunk {
   int first_group, groups;
 };
 
-// Passes whose sums together fit the 16-bit accumulators, of one region.
+// Passes of one region whose sums together fit the accumulators: a piece of the reduction.
 struct Segment {
   int region;
-  // [filters], int8 activations only: a sum s is exact as signext16(s - center) + center.
+  // [filters], where elements wrap: a sum s is exact as s - center, sign-extended, plus center.
   std::vector<int32_t> center;
 };
 
@@ -79,12 +75,22 @@ struct StreamOptions {
   int list_multiple = 1;    // lists are filled up to that with the offset 0, where zeros are
 };
 
+// Sums in table elements of integers are exact modulo 2^(8 * bytes).
+struct ElementRange {
+  int bytes;        // of an element
+  int least, most;  // of one activation, zero point removed; 0, 0: elements are floats
+
+  bool wraps() const { return least < most; }
+  // Sums of so many activations are distinct.
+  int max_terms() const {
+    return static_cast<int>(((int64_t{1} << 8 * bytes) - 1) / (most - least));
+  }
+};
+
 class Streams {
  public:
-  // `element_bytes` is the size of a table element; `sum_min`, `sum_max` bound one (zero point
-  // removed) activation of int8, both 0 for float.
   Streams(const PackedFilters& filters, const Geometry& geometry, const StreamOptions& options,
-          int element_bytes, int sum_min, int sum_max);
+          const ElementRange& element);
 
   const Dictionary& dictionary() const { return dictionary_; }
   const std::vector<ChannelGroup>& groups() const { return groups_; }
@@ -113,23 +119,6 @@ class Streams {
   std::vector<Segment> segments_;
   std::vector<uint16_t> lengths_, offsets_;
 };
-
-// Groups of at most `group` channels that do not cross regions, as even as possible.
-std::vector<ChannelGroup> MakeChannelGroups(int channels, int regions, int group);
-
-// The `count` <= 32 mask bits from `bit` on. Reads 8 bytes.
-inline uint32_t MaskBits(const uint8_t* row, size_t bit, int count) {
-  const uint8_t* p = row + bit / 8;
-  uint64_t word = 0;  // compilers make this one load
-  for (int i = 0; i < 8; ++i) word |= static_cast<uint64_t>(p[i]) << (8 * i);
-  return static_cast<uint32_t>(word >> (bit % 8)) & static_cast<uint32_t>((1ull << count) - 1);
-}
-
-inline int PopCount(uint32_t x) {
-  x -= x >> 1 & 0x55555555u;
-  x = (x & 0x33333333u) + (x >> 2 & 0x33333333u);
-  return static_cast<int>(((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24);
-}
 
 }  // namespace table
 }  // namespace tf_signbin

@@ -8,7 +8,7 @@ static_assert(HWY_TARGET == HWY_AVX2, "compile this file for AVX2, FMA, BMI2, F1
 namespace tf_signbin {
 namespace table {
 
-const TableOps kTableOpsAvx2 = HWY_NAMESPACE::MakeTableOps(Isa::kAvx2);
+const TableOps kTableOpsAvx2 = MakeTableOps(Isa::kAvx2);
 
 }  // namespace table
 }  // namespace tf_signbin

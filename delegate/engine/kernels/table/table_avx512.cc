@@ -8,7 +8,7 @@ static_assert(HWY_TARGET == HWY_AVX3, "compile this file for AVX-512 F, BW, DQ, 
 namespace tf_signbin {
 namespace table {
 
-const TableOps kTableOpsAvx512 = HWY_NAMESPACE::MakeTableOps(Isa::kAvx512);
+const TableOps kTableOpsAvx512 = MakeTableOps(Isa::kAvx512);
 
 }  // namespace table
 }  // namespace tf_signbin

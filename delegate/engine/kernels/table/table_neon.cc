@@ -8,9 +8,9 @@ static_assert(HWY_TARGET == HWY_NEON, "compile this file for NEON");
 namespace tf_signbin {
 namespace table {
 
-const TableOps kTableOpsNeon = HWY_NAMESPACE::MakeTableOps(Isa::kNeon);
+const TableOps kTableOpsNeon = MakeTableOps(Isa::kNeon);
 // The same code: the int8 dot product has no use here. The cost model tells the cores apart.
-const TableOps kTableOpsNeonDot = HWY_NAMESPACE::MakeTableOps(Isa::kNeonDot);
+const TableOps kTableOpsNeonDot = MakeTableOps(Isa::kNeonDot);
 
 }  // namespace table
 }  // namespace tf_signbin

@@ -1,7 +1,7 @@
 // The vector work of the memory-table family, behind one table of functions per instruction set.
 //
 // "Lane" below always means one pixel: all arrays are channel-major (or filter-major) with pixels
-// side by side, int16 for int8 activations and float for float activations.
+// side by side, of table elements: int16 for int8 activations, float for float activations.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_TABLE_OPS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_TABLE_TABLE_OPS_H_
 
@@ -17,7 +17,7 @@ namespace table {
 constexpr size_t kAlignment = 64;
 // Table offsets in a stream count units of this many bytes (x86 scales an index by 8 for free).
 constexpr size_t kOffsetUnit = 8;
-// The largest groups of channels that build_few_* takes, by the members of a subset.
+// The largest groups of channels that build_few takes, by the members of a subset.
 constexpr int kMaxPairGroup = 12;
 constexpr int kMaxTripleGroup = 8;
 // Registers' worth of accumulators the widest instruction set keeps.
@@ -35,8 +35,8 @@ struct LookupArgs {
   const uint16_t* stream;
   int filters;
   int shift_groups;
-  const int*
-      shifts;  // [shift_groups] lanes to shift down before the group is added; [0] is not read
+  // [shift_groups] lanes to shift down before the group is added; [0] is not read.
+  const int* shifts;
   bool subtract;
   bool accumulate;  // add to what `acc` holds
   T* acc;           // [filters, vectors * lanes]
@@ -57,9 +57,9 @@ struct OutputParamsF32 {
 };
 
 struct OutputArgsI8 {
-  const int16_t* acc16;  // [filters, lanes], used when acc32 is null
-  const int32_t* acc32;  // [filters, lanes] in the order of split_lanes, or null
-  const int32_t* box;    // [lanes] from window_sum_i32, or null
+  const int16_t* acc;    // [filters, lanes], used when `total` is null
+  const int32_t* total;  // [filters, lanes] in the order of split_lanes, or null
+  const int32_t* box;    // [lanes] from window_sum, or null
   const OutputParamsI8* params;
   int filters;
   int lanes;
@@ -72,8 +72,9 @@ struct OutputArgsI8 {
 };
 
 struct OutputArgsF32 {
-  const float* acc;  // [filters, lanes]
-  const float* box;  // [lanes] or null
+  const float* acc;    // [filters, lanes], used when `total` is null
+  const float* total;  // [filters, lanes] or null
+  const float* box;    // [lanes] or null
   const OutputParamsF32* params;
   int filters;
   int lanes;
@@ -81,65 +82,92 @@ struct OutputArgsF32 {
   float* const* pixels;
 };
 
+// What goes with a type of table elements, which planes and accumulators have too.
+template <typename Element>
+struct ElementTraits;
+template <>
+struct ElementTraits<int16_t> {
+  using Activation = int8_t;
+  using Sum = int32_t;  // of totals and boxes
+  using OutputParams = OutputParamsI8;
+  using OutputArgs = OutputArgsI8;
+  static constexpr const char* kName = "i8";  // in kernels' names
+};
+template <>
+struct ElementTraits<float> {
+  using Activation = float;
+  using Sum = float;
+  using OutputParams = OutputParamsF32;
+  using OutputArgs = OutputArgsF32;
+  static constexpr const char* kName = "f32";
+};
+
+// The functions for one type of table elements. Where Element is float, `zero_point` and `center`
+// are 0 and not looked at.
+template <typename Element>
+struct ElementOps {
+  using Activation = typename ElementTraits<Element>::Activation;
+  using Sum = typename ElementTraits<Element>::Sum;
+  using OutputArgs = typename ElementTraits<Element>::OutputArgs;
+
+  // planes[c * stride + lane] = pixels[lane][first + c] - zero_point for c in [0, channels).
+  // A pixel has `first + available` channels. `lanes` is a multiple of a vector's; `pixels` must be
+  // readable up to a multiple of two vectors.
+  void (*planes)(const Activation* const* pixels, int first, int lanes, int channels, int available,
+                 int32_t zero_point, Element* planes, size_t stride);
+
+  // table[m * lanes + lane] = sum of the planes whose bit is set in m, for m in [0, 2^group), or
+  // from 1 on and one entry earlier without `zero_entry`.
+  void (*build_full)(const Element* planes, size_t stride, int group, bool zero_entry, int lanes,
+                     Element* table);
+  // A table of all subsets with at most `limit` (2 or 3) of `group` (from 3 on) members, in the
+  // order of Dictionary. Null where build_list is as good.
+  void (*build_few)(const Element* planes, size_t stride, int group, int limit, bool zero_entry,
+                    int lanes, Element* table);
+  // Any other: entry e is entry parent[e] (none if negative) plus plane channel[e] (none if
+  // negative).
+  void (*build_list)(const Element* planes, size_t stride, int entries, const int16_t* parent,
+                     const int16_t* channel, int lanes, Element* table);
+
+  // By number of accumulator vectors; null where that number is not offered.
+  void (*lookup[kMaxVectors + 1])(const LookupArgs<Element>& args);
+
+  // total = (accumulate ? total : 0) + scale * (acc - center) + background * box; of int8, acc -
+  // center is sign-extended, and totals are in the order of split_lanes. `box` may be null.
+  void (*spill)(const Element* acc, Element center, Sum scale, Sum background, const Sum* box,
+                int lanes, bool accumulate, Sum* total);
+
+  // sum[lane] = (accumulate ? sum[lane] : 0) + planes of all channels.
+  void (*channel_sum)(const Element* planes, size_t stride, int channels, int lanes,
+                      bool accumulate, Sum* sum);
+  // box[lane] = sum over taps of sum[offset[tap] + lane], in the order of split_lanes.
+  void (*window_sum)(const Sum* sum, const int* offsets, int taps, int lanes, Sum* box);
+
+  void (*output)(const OutputArgs& args);
+};
+
 struct TableOps {
   Isa isa;
   int vector_bytes;
   int max_vectors;    // accumulators that fit in registers
   int list_multiple;  // of offsets (LookupArgs)
-
-  // `pixels` must be readable up to a multiple of two int16 vectors.
-  // planes[c * stride + lane] = pixels[lane][first + c] - zero_point for c in [0, channels).
-  // A pixel has `first + available` channels. `lanes` is a multiple of a vector's.
-  void (*planes_i8)(const int8_t* const* pixels, int first, int lanes, int channels, int available,
-                    int32_t zero_point, int16_t* planes, size_t stride);
-  void (*planes_f32)(const float* const* pixels, int first, int lanes, int channels, int available,
-                     float* planes, size_t stride);
-
-  // table[m * lanes + lane] = sum of the planes whose bit is set in m, for m in [0, 2^group), or
-  // from 1 on and one entry earlier without `zero_entry`.
-  void (*build_full_i16)(const int16_t* planes, size_t stride, int group, bool zero_entry,
-                         int lanes, int16_t* table);
-  void (*build_full_f32)(const float* planes, size_t stride, int group, bool zero_entry, int lanes,
-                         float* table);
-  // A table of all subsets with at most `limit` (2 or 3) of `group` (from 3 on) members, in the
-  // order of Dictionary. Null where build_list_* is as good.
-  void (*build_few_i16)(const int16_t* planes, size_t stride, int group, int limit, bool zero_entry,
-                        int lanes, int16_t* table);
-  void (*build_few_f32)(const float* planes, size_t stride, int group, int limit, bool zero_entry,
-                        int lanes, float* table);
-  // Any other: entry e is entry parent[e] (none if negative) plus plane channel[e] (none if
-  // negative).
-  void (*build_list_i16)(const int16_t* planes, size_t stride, int entries, const int16_t* parent,
-                         const int16_t* channel, int lanes, int16_t* table);
-  void (*build_list_f32)(const float* planes, size_t stride, int entries, const int16_t* parent,
-                         const int16_t* channel, int lanes, float* table);
-
-  // By number of accumulator vectors; null where that number is not offered.
-  void (*lookup_i16[kMaxVectors + 1])(const LookupArgs<int16_t>& args);
-  void (*lookup_f32[kMaxVectors + 1])(const LookupArgs<float>& args);
-
-  // 32-bit sums (acc32, box): of so many, the even lanes come first, then the odd ones; 0: in
-  // order.
+  // 32-bit sums of int8 activations (totals, boxes): of so many, the even lanes come first, then
+  // the odd ones; 0: in order.
   int split_lanes;
-  // acc32 = (accumulate ? acc32 : 0) + scale * signext16(acc16 - center) + background * box.
-  void (*spill_i16)(const int16_t* acc16, int16_t center, int32_t scale, int32_t background,
-                    const int32_t* box, int lanes, bool accumulate, int32_t* acc32);
-  // total = (accumulate ? total : 0) + scale * acc + background * box.
-  void (*spill_f32)(const float* acc, float scale, float background, const float* box, int lanes,
-                    bool accumulate, float* total);
+  ElementOps<int16_t> i16;  // int8 activations
+  ElementOps<float> f32;
 
-  // sum[lane] = (accumulate ? sum[lane] : 0) + planes of all channels.
-  void (*channel_sum_i16)(const int16_t* planes, size_t stride, int channels, int lanes,
-                          bool accumulate, int32_t* sum);
-  void (*channel_sum_f32)(const float* planes, size_t stride, int channels, int lanes,
-                          bool accumulate, float* sum);
-  // box[lane] = sum over taps of sum[offset[tap] + lane].
-  void (*window_sum_i32)(const int32_t* sum, const int* offsets, int taps, int lanes, int32_t* box);
-  void (*window_sum_f32)(const float* sum, const int* offsets, int taps, int lanes, float* box);
-
-  void (*output_i8)(const OutputArgsI8& args);
-  void (*output_f32)(const OutputArgsF32& args);
+  template <typename Element>
+  const ElementOps<Element>& Of() const;
 };
+template <>
+inline const ElementOps<int16_t>& TableOps::Of() const {
+  return i16;
+}
+template <>
+inline const ElementOps<float>& TableOps::Of() const {
+  return f32;
+}
 
 // The vector work for `isa`; null when this build has none for it.
 const TableOps* TableOpsFor(Isa isa);

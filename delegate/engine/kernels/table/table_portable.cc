@@ -12,7 +12,7 @@ static_assert(HWY_TARGET == HWY_EMU128, "plain C++ is wanted here");
 namespace tf_signbin {
 namespace table {
 
-const TableOps kTableOpsPortable = HWY_NAMESPACE::MakeTableOps(Isa::kPortable);
+const TableOps kTableOpsPortable = MakeTableOps(Isa::kPortable);
 
 }  // namespace table
 }  // namespace tf_signbin

@@ -1,0 +1,71 @@
+// Groups of input channels, and what a filter's mask says of one.
+#ifndef TF_SIGNBIN_ENGINE_CHANNEL_GROUPS_H_
+#define TF_SIGNBIN_ENGINE_CHANNEL_GROUPS_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/types.h"
+
+namespace tf_signbin {
+
+// Consecutive input channels of one region that share a look-up.
+struct ChannelGroup {
+  int first_channel = 0;
+  int channels = 0;
+  int region = 0;
+};
+
+// Groups of `channels` that do not cross regions: the last one of a region may be smaller.
+inline std::vector<ChannelGroup> MakeChannelGroups(const PackedFilters& filters, int channels) {
+  std::vector<ChannelGroup> groups;
+  const int per_region = filters.in_c / filters.regions;
+  for (int region = 0; region < filters.regions; ++region) {
+    for (int c = 0; c < per_region; c += channels) {
+      groups.push_back({region * per_region + c, std::min(channels, per_region - c), region});
+    }
+  }
+  return groups;
+}
+
+// The mask bits of one filter in one plane.
+class MaskRow {
+ public:
+  MaskRow(const PackedFilters& filters, int plane, int filter)
+      : bytes_(filters.mask_row_bytes()),
+        row_(filters.masks.data() +
+             (static_cast<size_t>(plane) * filters.out_c + filter) * bytes_) {}
+
+  // The `count` <= 32 bits from `first` on; no byte behind the row is read.
+  uint32_t Bits(size_t first, int count) const {
+    const size_t byte = first / 8;
+    uint64_t word = 0;
+    if (byte + 8 <= bytes_) {
+      for (int i = 0; i < 8; ++i) {  // compilers make this one load
+        word |= static_cast<uint64_t>(row_[byte + i]) << (8 * i);
+      }
+    } else {
+      for (size_t i = 0; byte + i < bytes_; ++i) {
+        word |= static_cast<uint64_t>(row_[byte + i]) << (8 * i);
+      }
+    }
+    return static_cast<uint32_t>(word >> (first % 8)) &
+           static_cast<uint32_t>((uint64_t{1} << count) - 1);
+  }
+
+ private:
+  size_t bytes_;
+  const uint8_t* row_;
+};
+
+inline int PopCount(uint32_t x) {
+  x -= x >> 1 & 0x55555555u;
+  x = (x & 0x33333333u) + (x >> 2 & 0x33333333u);
+  return static_cast<int>(((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24);
+}
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_CHANNEL_GROUPS_H_

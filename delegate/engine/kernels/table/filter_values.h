@@ -1,0 +1,43 @@
+// The constants of each filter: what its sums are multiplied with, and what its output needs.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_FILTER_VALUES_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_TABLE_FILTER_VALUES_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "engine/kernels/table/streams.h"
+#include "engine/kernels/table/table_ops.h"
+#include "engine/types.h"
+
+namespace tf_signbin {
+namespace table {
+
+template <typename Element>
+struct FilterValues {
+  using Sum = typename ElementTraits<Element>::Sum;
+  using OutputParams = typename ElementTraits<Element>::OutputParams;
+
+  // `segments`: of the layer's Streams.
+  FilterValues(const PackedFilters& filters, const OutputStage& output,
+               const std::vector<Segment>& segments);
+
+  size_t bytes() const {
+    return output.size() * sizeof(OutputParams) +
+           (region_scale.size() + region_background.size()) * sizeof(Sum);
+  }
+
+  int regions = 1;
+  // Sums are emptied into totals: there is more than one region or segment.
+  bool has_totals = false;
+  // Some background is not zero, and so the sum of all channels in a window is needed.
+  bool has_box = false;
+  bool fast_output = false;          // OutputArgsI8::fast
+  std::vector<OutputParams> output;  // [filters]
+  // [filters, regions]; empty where there is one region, whose values are `output`'s.
+  std::vector<Sum> region_scale, region_background;
+};
+
+}  // namespace table
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_TABLE_FILTER_VALUES_H_
