@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tf_signbin.train.introspect import QuantizedKernel
+    from tf_signbin.train.rules.kernels import QuantizedKernel
 
 # Horowitz, ISSCC 2014: pJ an operation.
 ADD_PJ = {"float32": 0.9, "int8": 0.1}  # int8 products are accumulated as int32

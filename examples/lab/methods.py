@@ -11,7 +11,7 @@ import numpy as np
 import tf_signbin
 from lab.keras import keras, tf
 from tf_signbin.benchmark.weights import WeightSpec
-from tf_signbin.train.quantizers import WeightQuantizer
+from tf_signbin.train.rules.quantizers import WeightQuantizer
 
 WEIGHTS = ("full_precision", "binary", "ternary", "signed_binary")
 

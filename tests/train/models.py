@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.train.keras2.legacy_keras import keras, tf
 
 layers = keras.layers
 

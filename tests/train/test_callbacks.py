@@ -10,7 +10,7 @@ import pytest
 import tf_signbin
 from tests.train import models
 from tf_signbin.train import SignedBinaryQuantizer, TernaryQuantizer
-from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.train.keras2.legacy_keras import keras, tf
 
 
 def fit(model, rng, callbacks, epochs=3, **arguments):

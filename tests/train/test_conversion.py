@@ -9,8 +9,8 @@ from ai_edge_litert import interpreter as litert
 import tf_signbin
 from tests.train import models
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
-from tf_signbin.train.configs import SignedBinaryQuantizeConfig
-from tf_signbin.train.legacy_keras import tf, tfmot_keras
+from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
+from tf_signbin.train.keras2.legacy_keras import tf, tfmot_keras
 
 
 def convert(model, activations):

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tf_signbin.train import patterns
-from tf_signbin.train.legacy_keras import tf
+from tf_signbin.train.rules import patterns
+from tf_signbin.train.rules.namespace import NUMPY
 
 
 def select(score, pattern, tightness=1.0):
-    return patterns.within_pattern(tf.constant(score), pattern, tightness).numpy()
+    chosen = patterns.within_pattern(NUMPY, score, pattern, tightness)
+    assert chosen.dtype == np.float32
+    return chosen
 
 
 def expected(score, n, m):

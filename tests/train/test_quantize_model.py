@@ -12,7 +12,7 @@ import pytest
 import tf_signbin
 from tests.train import models
 from tf_signbin.train import AutoPattern, BinaryQuantizer, SignedBinaryQuantizer
-from tf_signbin.train.legacy_keras import keras, tf, tfmot_keras
+from tf_signbin.train.keras2.legacy_keras import keras, tf, tfmot_keras
 
 layers = keras.layers
 
@@ -122,7 +122,7 @@ def test_training_moves_latent_weights_and_every_parameter_gets_a_gradient(rng):
 
 def test_flattened_nested_model_computes_the_same(rng):
     """Weights of a nested model land in the right layers: nothing quantized changes a value."""
-    from tf_signbin.train import graph
+    from tf_signbin.train.keras2 import graph
 
     model = models.train(models.nested(), rng)
     flat = graph.flatten(model)
@@ -146,7 +146,7 @@ def test_shared_nested_model_keeps_sharing(rng):
 
 @pytest.mark.parametrize("shape", [(6, 10), (4, 4, 10)], ids=["sequence", "image"])
 def test_dense_layers_on_sequences_and_images_become_convolutions(shape, rng):
-    from tf_signbin.train import graph
+    from tf_signbin.train.keras2 import graph
 
     inputs = keras.Input(shape)
     x = layers.Dense(12, activation="relu", name="a")(inputs)
@@ -312,7 +312,7 @@ def test_mirrored_replicas_train_one_model(activations):
     code = textwrap.dedent(f"""
         import numpy as np, tf_signbin
         from tests.train import models
-        from tf_signbin.train.legacy_keras import tf
+        from tf_signbin.train.keras2.legacy_keras import tf
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)

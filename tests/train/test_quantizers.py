@@ -16,7 +16,8 @@ from tests.train.reference import (
     surrogate,
 )
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
-from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.train.keras2.legacy_keras import keras, tf
+from tf_signbin.train.keras2.weights import TfmotQuantizer
 
 KERNELS = {"dense": (11, 6), "conv1d": (3, 8, 5), "conv2d": (3, 3, 10, 7), "one": (1, 1, 4, 1)}
 
@@ -24,6 +25,7 @@ KERNELS = {"dense": (11, 6), "conv1d": (3, 8, 5), "conv2d": (3, 3, 10, 7), "one"
 def apply(quantizer, kernel):
     """Quantized kernel, gradients, the upstream gradient, and the layer that owns the variables."""
     layer = keras.layers.Layer()
+    quantizer = TfmotQuantizer(quantizer)
     variables = quantizer.build(kernel.shape, "kernel", layer)
     latent = tf.Variable(kernel)
     upstream = np.random.default_rng(1).normal(size=kernel.shape).astype(np.float32)

@@ -10,7 +10,7 @@ import pytest
 import tf_signbin
 from tests.train import models
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
-from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.train.keras2.legacy_keras import keras, tf
 
 QUANTIZER = SignedBinaryQuantizer(
     background="learned", scale="learned", pattern=(3, 7), estimator="ede"

@@ -87,7 +87,10 @@ def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
                 f"model {getattr(source, 'name', source)!r} has no input shape yet: call "
                 "model.build(input_shape) or call it once on a batch before converting it"
             )
-        return tf.lite.TFLiteConverter.from_keras_model(source), _keras_has_fake_quant(source)
+        from tf_signbin.train.api import has_fake_quantized_activations
+
+        converter = tf.lite.TFLiteConverter.from_keras_model(source)
+        return converter, has_fake_quantized_activations(source)
     raise TypeError(
         f"cannot convert a {type(source).__name__}: give a Keras model, a SavedModel folder, a "
         "concrete function, or a .tflite file (bytes or path)"
@@ -107,18 +110,3 @@ def _saved_model_has_fake_quant(path: str) -> bool:
     with open(os.path.join(path, "saved_model.pb"), "rb") as file:
         model.ParseFromString(file.read())
     return any(_graph_has_fake_quant(meta.graph_def) for meta in model.meta_graphs)
-
-
-def _keras_has_fake_quant(model: Any) -> bool:
-    """Whether a tfmot wrapper in the model quantizes activations."""
-    for layer in model._flatten_layers():
-        if type(layer).__name__ == "QuantizeLayer":
-            return True
-        config = getattr(layer, "quantize_config", None)
-        if config is None:
-            continue
-        if config.get_output_quantizers(layer.layer) or config.get_activations_and_quantizers(
-            layer.layer
-        ):
-            return True
-    return False

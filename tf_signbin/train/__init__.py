@@ -1,26 +1,39 @@
-"""Signed-binary training on tf.keras (Keras 2) and tensorflow-model-optimization."""
+"""Signed-binary training of Keras models.
 
-# First: it chooses Keras 2 before anything imports TensorFlow or tfmot.
-from tf_signbin.train import legacy_keras  # noqa: F401  # isort: split
-from tf_signbin.train.auto_pattern import AutoPattern
+`api` holds the public functions; `rules` the mathematics and decisions, which know no framework;
+`keras2` and `keras3` are the front ends for models of the two Kerases.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tf_signbin.train.api import (
+    default_keep_dense,
+    quantize_annotate_layer,
+    quantize_annotate_model,
+    quantize_apply,
+    quantize_model,
+    quantize_scope,
+    quantized_kernels,
+)
 from tf_signbin.train.callbacks import (
     DensitySchedule,
     EDESchedule,
     LayerStatistics,
     PatternSchedule,
 )
-from tf_signbin.train.configs import SignedBinaryQuantizeConfig
-from tf_signbin.train.graph import default_keep_dense
-from tf_signbin.train.introspect import QuantizedKernel, quantized_kernels
-from tf_signbin.train.quantize import (
-    quantize_annotate_layer,
-    quantize_annotate_model,
-    quantize_apply,
-    quantize_model,
-    quantize_scope,
+from tf_signbin.train.rules.auto_pattern import AutoPattern
+from tf_signbin.train.rules.kernels import QuantizedKernel
+from tf_signbin.train.rules.quantizers import (
+    BinaryQuantizer,
+    SignedBinaryQuantizer,
+    TernaryQuantizer,
 )
-from tf_signbin.train.quantizers import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
-from tf_signbin.train.scheme import SignedBinaryQuantizeScheme
+
+# What only tfmot's users need; it imports tfmot.
+_KERAS2 = ("SignedBinaryQuantizeConfig", "SignedBinaryQuantizeScheme")
 
 __all__ = [
     "AutoPattern",
@@ -42,3 +55,9 @@ __all__ = [
     "quantize_scope",
     "quantized_kernels",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _KERAS2:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("tf_signbin.train.keras2"), name)

@@ -1,22 +1,81 @@
 """Keras callbacks that move a quantizer's variables, or watch its weights.
 
 Every schedule is a function of the epoch alone and writes variables of the model, so a run that is
-resumed with `initial_epoch` continues exactly.
+resumed with `initial_epoch` continues exactly. They serve models of Keras 2 and Keras 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tf_signbin.train.introspect import QuantizedKernel, quantized_kernels, relative_scores
-from tf_signbin.train.legacy_keras import keras, tf
-from tf_signbin.train.quantizers import SignedBinaryQuantizer
+from tf_signbin.train.api import quantized_kernels
+from tf_signbin.train.rules import schedules
+from tf_signbin.train.rules.kernels import QuantizedKernel
+from tf_signbin.train.rules.quantizers import SignedBinaryQuantizer
 
 
-class _KernelCallback(keras.callbacks.Callback):  # type: ignore[misc]
+class Callback:
+    """What `fit` of either Keras calls; it knows of the model only when training begins.
+
+    A subclass of one Keras's Callback would import that Keras before the model is known.
+    """
+
+    def __init__(self) -> None:
+        self.params: Any = None
+        self._model: Any = None
+
+    @property
+    def model(self) -> Any:
+        """The model in training, whose variables have their current values."""
+        # On JAX the state lives outside the model during an epoch.
+        synchronize = getattr(self._model, "jax_state_sync", None)
+        if synchronize is not None:
+            synchronize()
+        return self._model
+
+    def set_model(self, model: Any) -> None:
+        self._model = model
+
+    def set_params(self, params: Any) -> None:
+        self.params = params
+
+    def on_train_begin(self, logs: Any = None) -> None: ...
+    def on_train_end(self, logs: Any = None) -> None: ...
+    def on_test_begin(self, logs: Any = None) -> None: ...
+    def on_test_end(self, logs: Any = None) -> None: ...
+    def on_predict_begin(self, logs: Any = None) -> None: ...
+    def on_predict_end(self, logs: Any = None) -> None: ...
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None: ...
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None: ...
+    def on_batch_begin(self, batch: int, logs: Any = None) -> None: ...
+    def on_batch_end(self, batch: int, logs: Any = None) -> None: ...
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None: ...
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None: ...
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None: ...
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None: ...
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None: ...
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None: ...
+
+    # Keras 2 asks which hooks to call per batch, Keras 3 looks for this mark on them.
+    for _hook in (on_batch_begin, on_batch_end, on_train_batch_begin, on_train_batch_end,
+                  on_test_batch_begin, on_test_batch_end, on_predict_batch_begin,
+                  on_predict_batch_end):  # fmt: skip
+        _hook._is_default = True  # type: ignore[attr-defined]
+    del _hook
+
+    def _implements_train_batch_hooks(self) -> bool:
+        return not getattr(self.on_train_batch_end, "_is_default", False)
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return False
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        return False
+
+
+class _KernelCallback(Callback):
     """Finds the kernels that the callback is about when training begins."""
 
     def _applies(self, kernel: QuantizedKernel) -> bool:
@@ -27,12 +86,18 @@ class _KernelCallback(keras.callbacks.Callback):  # type: ignore[misc]
         return "Quantize the model with tf_signbin.quantize_model first."
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.kernels = [k for k in quantized_kernels(self.model) if self._applies(k)]
-        if not self.kernels:
+        self._kernels = [k for k in quantized_kernels(self.model) if self._applies(k)]
+        if not self._kernels:
             raise ValueError(
                 f"{type(self).__name__}: no layer of {self.model.name!r} is concerned. "
                 f"{self._missing()}"
             )
+
+    @property
+    def kernels(self) -> list[QuantizedKernel]:
+        """The kernels, with their current values."""
+        _ = self.model
+        return self._kernels
 
 
 class EDESchedule(_KernelCallback):
@@ -59,15 +124,10 @@ class EDESchedule(_KernelCallback):
         return "Use quantizers with estimator='ede'."
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        t = self.t_min * (self.t_max / self.t_min) ** (epoch / self.epochs)
+        t, k = schedules.ede(epoch, self.epochs, self.t_min, self.t_max)
         for kernel in self.kernels:
             kernel.variables["ede_t"].assign(t)
-            kernel.variables["ede_k"].assign(max(1.0 / t, 1.0))
-
-
-def _progress(epoch: float, begin: int, end: int) -> float:
-    """0 until `begin`, 1 from `end` on, linear between."""
-    return float(np.clip((epoch - begin) / max(end - begin, 1), 0.0, 1.0))
+            kernel.variables["ede_k"].assign(k)
 
 
 class DensitySchedule(_KernelCallback):
@@ -105,13 +165,6 @@ class DensitySchedule(_KernelCallback):
     def _missing(self) -> str:
         return "Its quantizers must be SignedBinaryQuantizer."
 
-    def _start(self, kernel: QuantizedKernel) -> float:
-        """Density of freshly initialised weights: half of them have the right sign."""
-        quantizer = kernel.quantizer
-        assert isinstance(quantizer, SignedBinaryQuantizer)
-        limit = quantizer.pattern[0] / quantizer.pattern[1] if quantizer.pattern else 1.0
-        return max(min(0.5, limit), self.target)
-
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
         self._update()
@@ -124,16 +177,18 @@ class DensitySchedule(_KernelCallback):
         self._update()
 
     def _update(self) -> None:
-        remaining = (1.0 - _progress(self._epoch, self.begin, self.end)) ** 3
         groups = [[k] for k in self.kernels] if self.per_layer else [self.kernels]
         for group in groups:
-            scores = [relative_scores(k) for k in group]
             start = max(self._start(k) for k in group)
-            density = self.target + (start - self.target) * remaining
-            pooled = np.concatenate(scores)
+            density = schedules.density(self._epoch, self.begin, self.end, start, self.target)
+            pooled = np.concatenate([k.relative_scores() for k in group])
             delta = float(np.clip(np.quantile(pooled, 1.0 - density), 0.0, 0.999))
             for kernel in group:
                 kernel.variables["delta"].assign(delta)
+
+    def _start(self, kernel: QuantizedKernel) -> float:
+        assert isinstance(kernel.quantizer, SignedBinaryQuantizer)
+        return schedules.start_density(kernel.quantizer, self.target)
 
 
 class PatternSchedule(_KernelCallback):
@@ -164,7 +219,7 @@ class PatternSchedule(_KernelCallback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         for kernel in self.kernels:
-            kernel.variables["tightness"].assign(_progress(epoch, self.begin, self.end))
+            kernel.variables["tightness"].assign(schedules.progress(epoch, self.begin, self.end))
 
 
 class LayerStatistics(_KernelCallback):
@@ -188,26 +243,28 @@ class LayerStatistics(_KernelCallback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin(logs)
-        self._writer = tf.summary.create_file_writer(self.log_dir) if self.log_dir else None
-        kernels = self.kernels
-        # One graph for all layers: a call costs milliseconds.
-        self._measure: Callable[[], Any] = tf.function(
-            lambda: [(k.mask(), k.threshold()) for k in kernels]
-        )
-        self._masks = [mask.numpy() for mask, _ in self._measure()]
+        self._writer = None
+        if self.log_dir:
+            import tensorflow as tf  # its writer of event files serves every backend
+
+            self._summary = tf.summary
+            self._writer = tf.summary.create_file_writer(self.log_dir)
+        self._masks = [self._mask(kernel) for kernel in self.kernels]
+
+    @staticmethod
+    def _mask(kernel: QuantizedKernel) -> np.ndarray:
+        return kernel.ops.convert_to_numpy(kernel.mask())
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         effectual = flipped = total = 0.0
         rows = {}
-        for i, (kernel, (mask, threshold)) in enumerate(
-            zip(self.kernels, self._measure(), strict=True)
-        ):
-            mask = mask.numpy()
+        for i, kernel in enumerate(self.kernels):
+            mask = self._mask(kernel)
             flips = float(np.sum(mask != self._masks[i]))
             effectual, flipped, total = effectual + mask.sum(), flipped + flips, total + mask.size
             rows[f"density/{kernel.name}"] = float(mask.mean())
             rows[f"flip_ratio/{kernel.name}"] = flips / mask.size
-            rows[f"threshold/{kernel.name}"] = float(threshold)
+            rows[f"threshold/{kernel.name}"] = kernel.threshold()
             self._masks[i] = mask
         totals = {"density": float(effectual / total), "flip_ratio": flipped / total}
         if logs is not None:
@@ -215,7 +272,7 @@ class LayerStatistics(_KernelCallback):
         if self._writer:
             with self._writer.as_default(step=epoch):
                 for name, value in {**rows, **totals}.items():
-                    tf.summary.scalar(name, value)
+                    self._summary.scalar(name, value)
             self._writer.flush()
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""What quantize_model needs to know about a Keras model's graph: checks, nesting, layer roles."""
+"""Checks of a Keras 2 model, and rewrites of its graph before it is quantized."""
 
 from __future__ import annotations
 
@@ -6,32 +6,19 @@ from typing import Any
 
 from tensorflow_model_optimization.python.core.quantization.keras import quantize_wrapper
 
-from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.train.keras2.facts import annotated
+from tf_signbin.train.keras2.legacy_keras import keras, tf
 from tf_signbin.versions import release
-
-_WEIGHTED = ("Conv1D", "Conv2D", "Dense", "SeparableConv1D", "SeparableConv2D", "Conv2DTranspose")
-_DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
-# Layers that a residual shortcut may hold between its 1x1 convolution and the addition.
-_POINTWISE = ("BatchNormalization", "SyncBatchNormalization", "ReLU", "PReLU", "Activation",
-              "Dropout", "SpatialDropout2D")  # fmt: skip
 
 
 def check_model(model: Any, function: str) -> None:
-    """Raises unless `model` is a Keras 2 Sequential or Functional model with a known graph.
+    """Raises unless `model` is a Sequential or Functional model with a known graph.
 
     Raises:
-      TypeError: not a model, or a Keras 3 model.
+      TypeError: not a model.
       ValueError: a subclassed model, a Sequential model that is not built, or a quantized model.
     """
     if not isinstance(model, keras.Model):
-        origins = {cls.__module__.split(".")[0] for cls in type(model).__mro__}
-        if "keras" in origins:
-            raise TypeError(
-                f"{function}: this is a Keras 3 model ({type(model).__name__}), but "
-                "tensorflow-model-optimization works on Keras 2. Set TF_USE_LEGACY_KERAS=1 before "
-                "TensorFlow is imported and build the model with tf.keras (package tf_keras); "
-                "weights carry over with new_model.set_weights(old_model.get_weights())."
-            )
         raise TypeError(
             f"{function} needs a tf.keras model, not {type(model).__name__}. For one layer use "
             "quantize_annotate_layer."
@@ -140,7 +127,7 @@ def dense_as_convolutions(model: Any) -> Any:
     windows = {
         layer.name: (1,) * (rank - 2)
         for layer in model.layers
-        if type(_annotated(layer)).__name__ == "Dense" and (rank := _input_rank(layer)) in (3, 4)
+        if type(annotated(layer)).__name__ == "Dense" and (rank := _input_rank(layer)) in (3, 4)
     }
     if not windows:
         return model
@@ -148,8 +135,8 @@ def dense_as_convolutions(model: Any) -> Any:
     def replace(layer: Any) -> Any:
         config = layer.get_config()
         if layer.name in windows:
-            convolution = _pointwise_convolution(_annotated(layer), windows[layer.name])
-            if layer is _annotated(layer):
+            convolution = _pointwise_convolution(annotated(layer), windows[layer.name])
+            if layer is annotated(layer):
                 return convolution
             config["layer"] = keras.layers.serialize(convolution)
         return type(layer).from_config(config)
@@ -193,113 +180,3 @@ def _mapped_arguments(node: Any, known: dict[str, Any]) -> tuple[Any, Any]:
         return known.get(str(id(value)), value)
 
     return mapped(node.call_args), mapped(node.call_kwargs)
-
-
-def _edges(model: Any) -> tuple[dict[str, Any], dict[str, list[str]], dict[str, list[str]]]:
-    """Layers by name, and the names of each layer's producers and consumers inside the model."""
-    layers: dict[str, Any] = {layer.name: layer for layer in model.layers}
-    producers: dict[str, list[str]] = {name: [] for name in layers}
-    consumers: dict[str, list[str]] = {name: [] for name in layers}
-    for nodes in model._nodes_by_depth.values():
-        for node in nodes:
-            layers.setdefault(node.layer.name, node.layer)
-            for parent in node.parent_nodes:
-                producers.setdefault(node.layer.name, []).append(parent.layer.name)
-                consumers.setdefault(parent.layer.name, []).append(node.layer.name)
-    return layers, producers, consumers
-
-
-def default_keep_dense(model: Any) -> set[str]:
-    """Names of the layers that quantize_model keeps full precision (or int8) by default.
-
-    These are the first convolutions (no convolution or dense layer before them), the last dense
-    layers or convolutions (none after them), the 1x1 convolutions of residual shortcuts, and
-    depthwise convolutions: the paper's choice.
-
-    Args:
-      model: a flat Sequential or Functional model.
-    """
-    check_model(model, "default_keep_dense")
-    layers, producers, consumers = _edges(model)
-    inner = {n: _annotated(layer) for n, layer in layers.items()}
-    weighted = {n for n, layer in inner.items() if type(layer).__name__ in _WEIGHTED + _DEPTHWISE}
-
-    def reaches(start: str, edges: dict[str, list[str]]) -> bool:
-        """Whether another weighted layer lies behind `start`."""
-        stack, seen = list(edges.get(start, ())), set()
-        while stack:
-            name = stack.pop()
-            if name in weighted:
-                return True
-            if name not in seen:
-                seen.add(name)
-                stack.extend(edges.get(name, ()))
-        return False
-
-    keep = set()
-    for name in weighted:
-        layer = inner[name]
-        first_convolution = type(layer).__name__ != "Dense" and not reaches(name, producers)
-        if (
-            first_convolution
-            or not reaches(name, consumers)
-            or type(layer).__name__ in _DEPTHWISE
-            or _is_shortcut(name, inner, producers, consumers)
-        ):
-            keep.add(layer.name)
-    return keep
-
-
-def followed_by_batch_norm(model: Any) -> set[str]:
-    """Names of the layers whose only consumer is a BatchNormalization."""
-    layers, _, consumers = _edges(model)
-    norms = ("BatchNormalization", "SyncBatchNormalization")
-    return {
-        layer.name
-        for layer in map(_annotated, model.layers)
-        if len(consumers[layer.name]) == 1
-        and type(_annotated(layers[consumers[layer.name][0]])).__name__ in norms
-        and getattr(layer, "activation", None) in (None, keras.activations.linear)
-    }
-
-
-def _annotated(layer: Any) -> Any:
-    """The layer inside a QuantizeAnnotate wrapper."""
-    return layer.layer if type(layer).__name__ == "QuantizeAnnotate" else layer
-
-
-def _is_shortcut(
-    name: str,
-    layers: dict[str, Any],
-    producers: dict[str, list[str]],
-    consumers: dict[str, list[str]],
-) -> bool:
-    """A 1x1 convolution of a tensor that others use too, which goes straight into an addition."""
-    layer = layers[name]
-    if type(layer).__name__ not in ("Conv1D", "Conv2D") or any(k != 1 for k in layer.kernel_size):
-        return False
-    if not _input_is_shared(name, layers, producers, consumers):
-        return False
-    following = consumers[name]
-    while len(following) == 1 and type(layers[following[0]]).__name__ in _POINTWISE:
-        following = consumers[following[0]]
-    return len(following) == 1 and type(layers[following[0]]).__name__ == "Add"
-
-
-def _input_is_shared(
-    name: str,
-    layers: dict[str, Any],
-    producers: dict[str, list[str]],
-    consumers: dict[str, list[str]],
-) -> bool:
-    """Whether other layers use the layer's input, before or after pooling and padding."""
-    skipped = ("AveragePooling2D", "MaxPooling2D", "AveragePooling1D", "MaxPooling1D",
-               "ZeroPadding2D", "ZeroPadding1D")  # fmt: skip
-    parents = producers[name]
-    while len(parents) == 1:
-        if len(consumers[parents[0]]) > 1:
-            return True
-        if type(layers[parents[0]]).__name__ not in skipped:
-            return False
-        parents = producers[parents[0]]
-    return False

@@ -27,10 +27,11 @@ from tensorflow_model_optimization.python.core.quantization.keras.graph_transfor
     transforms,
 )
 
-from tf_signbin.train import layers
-from tf_signbin.train.configs import SignedBinaryQuantizeConfig, check_activations
-from tf_signbin.train.layers import ExpandAxis, SqueezeAxis
-from tf_signbin.train.legacy_keras import keras
+from tf_signbin.train.keras2 import layers
+from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
+from tf_signbin.train.keras2.layers import ExpandAxis, SqueezeAxis
+from tf_signbin.train.keras2.legacy_keras import keras
+from tf_signbin.train.rules.layers import check_activations
 
 
 def _wider(pattern: transforms.LayerPattern) -> transforms.LayerPattern:

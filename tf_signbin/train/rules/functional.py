@@ -3,25 +3,24 @@
 Every function works on a kernel in canonical shape [taps, regions, Ct, filters]: taps = KH*KW, a
 region is a block of Ct consecutive input channels of one filter that shares its sign factor, its
 threshold and its two values. `regions` is 1 unless region_channels is given. Per-region
-quantities have shape [1, regions, 1, filters].
+quantities have shape [1, regions, 1, filters]. `ops` is the array namespace.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tf_signbin.train import patterns
-from tf_signbin.train.legacy_keras import tf
+from tf_signbin.train.rules import patterns
+from tf_signbin.train.rules.namespace import ArrayNamespace
 
 # Axes that one region spans in a canonical kernel.
 REGION_AXES = (0, 2)
 
 
-def to_regions(kernel: tf.Tensor, region_channels: int | None) -> tf.Tensor:
+def to_regions(ops: ArrayNamespace, kernel: Any, region_channels: int | None) -> Any:
     """Reshapes a kernel [..., Ci, Co] to [taps, regions, Ct, Co].
 
     Raises:
@@ -34,7 +33,7 @@ def to_regions(kernel: tf.Tensor, region_channels: int | None) -> tf.Tensor:
             f"region_channels={ct} does not divide the {channels} input channels of a kernel of "
             f"shape {tuple(kernel.shape)}. Choose a divisor, or None for whole filters."
         )
-    return tf.reshape(kernel, [math.prod(window), channels // ct, ct, filters])
+    return ops.reshape(kernel, [math.prod(window), channels // ct, ct, filters])
 
 
 def sign_factors(filters: int, regions: int, positive_share: float) -> np.ndarray:
@@ -50,49 +49,51 @@ def sign_factors(filters: int, regions: int, positive_share: float) -> np.ndarra
     return np.where(np.stack(rows), 1.0, -1.0).astype(np.float32)[None, :, None, :]
 
 
-def standardize(w: tf.Tensor) -> tf.Tensor:
+def standardize(ops: ArrayNamespace, w: Any) -> Any:
     """(W - mean W) / std W per filter: latent standardisation of IR-Net (Qin et al., CVPR 2020)."""
     axes = (0, 1, 2)
-    centered = w - tf.reduce_mean(w, axes, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centered), axes, keepdims=True)
+    centered = w - ops.mean(w, axis=axes, keepdims=True)
+    variance = ops.mean(ops.square(centered), axis=axes, keepdims=True)
     # An all-equal filter has no variance; its centered weights are 0 and stay 0.
-    return centered * tf.math.rsqrt(variance + 1e-12)
+    return centered * ops.rsqrt(variance + 1e-12)
 
 
-def max_threshold(w: tf.Tensor, delta: Any) -> tf.Tensor:
+def max_threshold(ops: ArrayNamespace, w: Any, delta: Any) -> Any:
     """Δ = delta * max|W| per region (paper: delta = 0.05)."""
-    return delta * tf.reduce_max(tf.abs(w), REGION_AXES, keepdims=True)
+    return delta * ops.max(ops.abs(w), axis=REGION_AXES, keepdims=True)
 
 
-def mean_threshold(w: tf.Tensor, delta: Any) -> tf.Tensor:
+def mean_threshold(ops: ArrayNamespace, w: Any, delta: Any) -> Any:
     """Δ = delta * mean|W| per region (TWN: delta = 0.7; Li et al. 2016, eq. 6)."""
-    return delta * tf.reduce_mean(tf.abs(w), REGION_AXES, keepdims=True)
+    return delta * ops.mean(ops.abs(w), axis=REGION_AXES, keepdims=True)
 
 
-def at_least(x: tf.Tensor, threshold: Any) -> tf.Tensor:
+def at_least(ops: ArrayNamespace, x: Any, threshold: Any) -> Any:
     """1.0 where x >= threshold, else 0.0.
 
     Written with float arithmetic because TFLite's converter folds a constant kernel's quantizer
     away only if no step makes a tensor much larger, as a cast from bool to float does.
     """
-    return 1.0 - tf.nn.relu(tf.sign(threshold - x))
+    return 1.0 - ops.relu(ops.sign(threshold - x))
 
 
-def above(x: tf.Tensor, threshold: Any) -> tf.Tensor:
+def above(ops: ArrayNamespace, x: Any, threshold: Any) -> Any:
     """1.0 where x > threshold, else 0.0."""
-    return tf.nn.relu(tf.sign(x - threshold))
+    return ops.relu(ops.sign(x - threshold))
 
 
 def signed_binary_mask(
-    w: tf.Tensor,
+    ops: ArrayNamespace,
+    w: Any,
     beta: Any,
-    threshold: tf.Tensor,
+    threshold: Any,
     pattern: patterns.Pattern | None = None,
     tightness: Any = 1.0,
-) -> tf.Tensor:
+) -> Any:
     """1.0 where a weight is effectual, else 0.0: βW >= Δ, and among the n largest βW of its group.
 
     Args:
+      ops: array namespace.
       w: [taps, regions, Ct, filters].
       beta, threshold: [1, regions, 1, filters].
       pattern: (n, m), or None for no limit. Groups run over all input channels from channel 0,
@@ -100,31 +101,32 @@ def signed_binary_mask(
       tightness: see `patterns.within_pattern`.
     """
     score = w * beta
-    mask = at_least(score, threshold)
+    mask = at_least(ops, score, threshold)
     if pattern is None:
         return mask
     taps, regions, ct, filters = w.shape
-    by_channel = tf.reshape(score, [taps, regions * ct, filters])
-    return mask * tf.reshape(patterns.within_pattern(by_channel, pattern, tightness), w.shape)
+    by_channel = ops.reshape(score, [taps, regions * ct, filters])
+    allowed = patterns.within_pattern(ops, by_channel, pattern, tightness)
+    return mask * ops.reshape(allowed, w.shape)
 
 
-def mean_scale(w: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+def mean_scale(ops: ArrayNamespace, w: Any, mask: Any) -> Any:
     """alpha = mean |W| over the effectual weights of a region, 0 where a region has none."""
-    total = tf.reduce_sum(tf.abs(w) * mask, REGION_AXES, keepdims=True)
-    return tf.math.divide_no_nan(total, tf.reduce_sum(mask, REGION_AXES, keepdims=True))
+    total = ops.sum(ops.abs(w) * mask, axis=REGION_AXES, keepdims=True)
+    return ops.divide_no_nan(total, ops.sum(mask, axis=REGION_AXES, keepdims=True))
 
 
-def two_values(mask: tf.Tensor, background: Any, effectual: Any) -> tf.Tensor:
+def two_values(mask: Any, background: Any, effectual: Any) -> Any:
     """`effectual` where the mask is 1, `background` where it is 0: exactly two values a region."""
     return background + mask * (effectual - background)
 
 
-def round_ste(x: tf.Tensor) -> tf.Tensor:
+def round_ste(ops: ArrayNamespace, x: Any) -> Any:
     """Rounds half to even; the gradient passes unchanged."""
-    return x + tf.stop_gradient(tf.round(x) - x)
+    return x + ops.stop_gradient(ops.round(x) - x)
 
 
-def on_int8_grid(*values: Any) -> list[tf.Tensor]:
+def on_int8_grid(ops: ArrayNamespace, *values: Any) -> list[Any]:
     """Rounds the values of a filter to multiples of s/127, s the filter's largest |value|.
 
     TFLite quantizes a convolution's weights per output channel with scale max|w|/127 and zero
@@ -133,19 +135,21 @@ def on_int8_grid(*values: Any) -> list[tf.Tensor]:
     order because it is then exact for integer values, so that ties round alike everywhere.
 
     Args:
+      ops: array namespace.
       *values: tensors [1, regions, 1, filters] which together hold all values of each filter.
     """
-    largest = tf.abs(values[0])
+    largest = ops.abs(values[0])
     for value in values[1:]:
-        largest = tf.maximum(largest, tf.abs(value))
-    s = tf.stop_gradient(tf.reduce_max(largest, axis=1, keepdims=True))
-    return [round_ste(tf.math.divide_no_nan(127.0 * v, s)) * (s / 127.0) for v in values]
+        largest = ops.maximum(largest, ops.abs(value))
+    s = ops.stop_gradient(ops.max(largest, axis=1, keepdims=True))
+    return [round_ste(ops, ops.divide_no_nan(127.0 * v, s)) * (s / 127.0) for v in values]
 
 
-def surrogate_gradient(kind: str, x: tf.Tensor, w: tf.Tensor, t: Any, k: Any) -> tf.Tensor:
+def surrogate_gradient(ops: ArrayNamespace, kind: str, x: Any, w: Any, t: Any, k: Any) -> Any:
     """Derivative that replaces the one of the step function, by estimator.
 
     Args:
+      ops: array namespace.
       kind: 'ste': 1 where |W| <= 1, else 0 (Hubara et al. 2016, the paper's code).
         'ede': k t (1 - tanh²(t x)), the error decay estimator of IR-Net (Qin et al. 2020).
         'approx_sign': 2 - 2|x| where |x| <= 1, else 0 (Bi-Real Net, Liu et al., ECCV 2018).
@@ -154,30 +158,27 @@ def surrogate_gradient(kind: str, x: tf.Tensor, w: tf.Tensor, t: Any, k: Any) ->
       t, k: scalars of 'ede'.
     """
     if kind == "ste":
-        return tf.cast(tf.abs(w) <= 1.0, w.dtype)
+        return at_least(ops, 1.0, ops.abs(w))
     if kind == "ede":
-        return k * t * (1.0 - tf.square(tf.tanh(t * x)))
+        return k * t * (1.0 - ops.square(ops.tanh(t * x)))
     if kind == "approx_sign":
-        return tf.maximum(2.0 - 2.0 * tf.abs(x), 0.0)
+        return ops.maximum(2.0 - 2.0 * ops.abs(x), 0.0)
     raise ValueError(f"Unknown estimator {kind!r}; choose 'ste', 'ede' or 'approx_sign'.")
 
 
-def straight_through(w: tf.Tensor, quantized: tf.Tensor, derivative: Callable[[], Any]) -> Any:
-    """`quantized`, with dL/dW = g * derivative() through the mask that W was turned into.
+def straight_through(ops: ArrayNamespace, w: Any, quantized: Any, derivative: Any) -> Any:
+    """`quantized`, with dL/dW = g * derivative through the mask that W was turned into.
 
     The gradient also flows into `quantized` itself, that is into its values (a learned scale or
     background). Zeroed weights receive the full gradient, as in the paper's published code.
+    The added term is exactly 0, and its derivative with respect to W is `derivative`: every
+    framework can differentiate this, and graph optimisers remove it where no gradient is asked for.
 
     Args:
-      w: latent weights.
+      ops: array namespace.
+      w: latent weights, finite.
       quantized: their quantized form, of the same shape, which may depend on W only through masks
         and stopped gradients.
-      derivative: returns dq/dW, broadcastable to w's shape; called when gradients are built.
+      derivative: dq/dW, finite and broadcastable to w's shape.
     """
-
-    @tf.custom_gradient
-    def forward(latent: tf.Tensor, values: tf.Tensor) -> Any:
-        del latent
-        return tf.identity(values), lambda g: (g * derivative(), g)
-
-    return forward(w, quantized)
+    return quantized + (w - ops.stop_gradient(w)) * ops.stop_gradient(derivative)

@@ -1,19 +1,23 @@
 """Weight quantizers: signed-binary, binary and ternary.
 
-Each is a tfmot `Quantizer`: it holds configuration, creates its variables in `build` and leaves the
-mathematics to `functional`. W is a kernel [..., Ci, Co]; statistics are per filter (output
-channel), or per region, a block of `region_channels` input channels of one filter.
+Each holds configuration, tells which variables it needs, and leaves the mathematics to
+`functional`. W is a kernel [..., Ci, Co]; statistics are per filter (output channel), or per
+region, a block of `region_channels` input channels of one filter. `ops` is the array namespace.
 """
 
 from __future__ import annotations
 
 import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tf_signbin.train import functional, patterns
-from tf_signbin.train.legacy_keras import keras, tf, tfmot_keras
+from tf_signbin.train.rules import functional, patterns
+from tf_signbin.train.rules.namespace import ArrayNamespace
+
+Variables = Mapping[str, Any]
 
 ESTIMATORS = ("ste", "ede", "approx_sign")
 SCALES = ("none", "mean", "learned")
@@ -27,21 +31,24 @@ def _check_choice(argument: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _add_variable(
-    layer: Any, name: str, shape: tuple[int, ...], value: float, trainable: bool
-) -> Any:
-    """A variable of the layer that stays float32 under mixed precision."""
-    return layer.add_weight(
-        name,
-        shape=shape,
-        dtype=tf.float32,
-        initializer=keras.initializers.Constant(value),
-        trainable=trainable,
-        experimental_autocast=False,
-    )
+@dataclasses.dataclass(frozen=True)
+class VariableSpec:
+    """A variable that a quantizer needs beside the kernel; float32 under mixed precision, too.
+
+    Attributes:
+      name: key in the mapping that the quantizer's methods take.
+      shape: () or [1, regions, 1, filters].
+      initial: value of every element.
+      trainable: whether the optimizer moves it; a schedule may move the others.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    initial: float
+    trainable: bool
 
 
-class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
+class WeightQuantizer(abc.ABC):
     """Base of the quantizers: variables, estimator, latent standardisation, regions.
 
     Args:
@@ -73,76 +80,74 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
         self.region_channels = region_channels
         self.int8_grid = bool(int8_grid)
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        """Creates the quantizer's variables on `layer`; see tfmot's Quantizer.build."""
-        variables = {}
+    def variables(self, kernel_shape: Sequence[int]) -> list[VariableSpec]:
+        """The variables that the quantizer of a kernel [..., Ci, Co] needs, in their order."""
+        specs = []
         if self.estimator == "ede":
             # IR-Net's schedule starts at t = 0.1, k = max(1/t, 1); EDESchedule moves them.
-            variables["ede_t"] = self._scalar(layer, f"{name}_ede_t", 0.1)
-            variables["ede_k"] = self._scalar(layer, f"{name}_ede_k", 10.0)
+            specs += [
+                VariableSpec("ede_t", (), 0.1, False),
+                VariableSpec("ede_k", (), 10.0, False),
+            ]
         if self.scale == "learned":
-            variables["gamma"] = self._per_region(layer, f"{name}_gamma", tensor_shape, 1.0)
-        return variables
+            specs.append(VariableSpec("gamma", self._per_region(kernel_shape), 1.0, True))
+        return specs
 
-    @staticmethod
-    def _scalar(layer: Any, name: str, value: float) -> Any:
-        return _add_variable(layer, name, (), value, trainable=False)
+    def _per_region(self, kernel_shape: Sequence[int]) -> tuple[int, ...]:
+        channels, filters = kernel_shape[-2:]
+        return (1, channels // (self.region_channels or channels), 1, filters)
 
-    def _per_region(self, layer: Any, name: str, tensor_shape: Any, value: float) -> Any:
-        channels, filters = tensor_shape[-2:]
-        regions = channels // (self.region_channels or channels)
-        return _add_variable(layer, name, (1, regions, 1, filters), value, trainable=True)
+    def quantize(self, ops: ArrayNamespace, kernel: Any, variables: Variables) -> Any:
+        """The quantized kernel, differentiable by the straight-through estimator.
 
-    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """Quantized kernel, of the shape and dtype of `inputs`; training makes no difference."""
-        del training, kwargs
-        # Under a mixed-precision policy Keras wraps the variable and casts it on reading. Masks
-        # are found in float32 all the same, so that training and conversion see equal weights.
-        kernel = tf.convert_to_tensor(getattr(inputs, "_variable", inputs))
-        compute_type = inputs.dtype
-        w = self.latent(kernel)
-        mask = tf.stop_gradient(self.mask(w, weights))
-        values = self._values(w, mask, weights)
-        derivative = self._derivative(w, mask, weights)
-        quantized = functional.straight_through(w, values, derivative)
-        return tf.cast(tf.reshape(quantized, kernel.shape), compute_type)
+        Args:
+          ops: array namespace.
+          kernel: float32 [..., Ci, Co]. Under mixed precision hand in the float32 variable, not
+            its cast, so that training and conversion see equal masks.
+          variables: an array for each of `self.variables(kernel.shape)`, by name.
 
-    def latent(self, kernel: Any) -> tf.Tensor:
+        Returns:
+          float32 of the kernel's shape.
+        """
+        w = self.latent(ops, kernel)
+        mask = ops.stop_gradient(self.mask(ops, w, variables))
+        values = self._values(ops, w, mask, variables)
+        derivative = self._derivative(ops, w, mask, variables)
+        quantized = functional.straight_through(ops, w, values, derivative)
+        return ops.reshape(quantized, kernel.shape)
+
+    def latent(self, ops: ArrayNamespace, kernel: Any) -> Any:
         """The kernel as [taps, regions, Ct, filters], standardised if configured."""
-        w = functional.to_regions(kernel, self.region_channels)
-        return functional.standardize(w) if self.standardize else w
+        w = functional.to_regions(ops, kernel, self.region_channels)
+        return functional.standardize(ops, w) if self.standardize else w
 
     @abc.abstractmethod
-    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+    def mask(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
         """1.0 where a latent weight is effectual, else 0.0; no gradient is wanted from it."""
 
     @abc.abstractmethod
-    def _values(self, w: tf.Tensor, mask: Any, weights: dict[str, Any]) -> tf.Tensor:
+    def _values(self, ops: ArrayNamespace, w: Any, mask: Any, variables: Variables) -> Any:
         """The quantized weights, [taps, regions, Ct, filters]."""
 
     @abc.abstractmethod
-    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+    def _step_distance(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
         """W minus the position of its nearest step: the argument of the shifted estimators."""
 
-    def _alpha(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor | None:
+    def _alpha(self, ops: ArrayNamespace, w: Any, mask: Any, variables: Variables) -> Any:
         """alpha [1, regions, 1, filters], or None for 1."""
         if self.scale == "none":
             return None
-        alpha = tf.stop_gradient(functional.mean_scale(w, mask))
-        return alpha * weights["gamma"] if self.scale == "learned" else alpha
+        alpha = ops.stop_gradient(functional.mean_scale(ops, w, mask))
+        return alpha * variables["gamma"] if self.scale == "learned" else alpha
 
-    def _derivative(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> Any:
-        """dq/dW = alpha * surrogate, as a function called when the gradient is built."""
-        alpha = self._alpha(w, mask, weights)
-        distance = None if self.estimator == "ste" else self._step_distance(w, weights)
-
-        def derivative() -> tf.Tensor:
-            slope = functional.surrogate_gradient(
-                self.estimator, distance, w, weights.get("ede_t"), weights.get("ede_k")
-            )
-            return slope if alpha is None else slope * alpha
-
-        return derivative
+    def _derivative(self, ops: ArrayNamespace, w: Any, mask: Any, variables: Variables) -> Any:
+        """dq/dW = alpha * surrogate."""
+        alpha = self._alpha(ops, w, mask, variables)
+        distance = None if self.estimator == "ste" else self._step_distance(ops, w, variables)
+        slope = functional.surrogate_gradient(
+            ops, self.estimator, distance, w, variables.get("ede_t"), variables.get("ede_k")
+        )
+        return slope if alpha is None else slope * alpha
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -152,6 +157,10 @@ class WeightQuantizer(tfmot_keras.quantizers.Quantizer, abc.ABC):
             "region_channels": self.region_channels,
             "int8_grid": self.int8_grid,
         }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> WeightQuantizer:
+        return cls(**config)
 
     def with_options(self, **options: Any) -> WeightQuantizer:
         """A copy of the quantizer with some of its arguments replaced."""
@@ -216,56 +225,61 @@ class SignedBinaryQuantizer(WeightQuantizer):
         self.background = _check_choice("background", background, BACKGROUNDS)
         self.pattern = patterns.check_pattern(pattern)
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        variables = super().build(tensor_shape, name, layer)
-        variables["delta"] = self._scalar(layer, f"{name}_delta", self.delta)
+    def variables(self, kernel_shape: Sequence[int]) -> list[VariableSpec]:
+        specs = super().variables(kernel_shape)
+        specs.append(VariableSpec("delta", (), self.delta, False))
         if self.pattern:
-            variables["tightness"] = self._scalar(layer, f"{name}_pattern_tightness", 1.0)
+            specs.append(VariableSpec("tightness", (), 1.0, False))
         if self.background == "learned":
-            variables["background"] = self._per_region(
-                layer, f"{name}_background", tensor_shape, self.LEARNED_BACKGROUND_START
-            )
-        return variables
+            shape = self._per_region(kernel_shape)
+            specs.append(VariableSpec("background", shape, self.LEARNED_BACKGROUND_START, True))
+        return specs
 
-    def beta(self, w: tf.Tensor) -> Any:
+    def beta(self, ops: ArrayNamespace, w: Any) -> Any:
         """Sign factor of each region, [1, regions, 1, filters]."""
+        return ops.convert_to_tensor(self._sign_factors(w))
+
+    def _sign_factors(self, w: Any) -> np.ndarray:
         return functional.sign_factors(w.shape[3], w.shape[1], self.positive_share)
 
-    def threshold_of(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+    def threshold_of(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
         """Δ of each region, [1, regions, 1, filters]."""
-        return functional.max_threshold(w, weights["delta"])
+        return functional.max_threshold(ops, w, variables["delta"])
 
-    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        threshold = self.threshold_of(w, weights)
-        tightness = weights.get("tightness")
-        return functional.signed_binary_mask(w, self.beta(w), threshold, self.pattern, tightness)
+    def mask(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
+        threshold = self.threshold_of(ops, w, variables)
+        tightness = variables.get("tightness")
+        return functional.signed_binary_mask(
+            ops, w, self.beta(ops, w), threshold, self.pattern, tightness
+        )
 
-    def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+    def _values(self, ops: ArrayNamespace, w: Any, mask: Any, variables: Variables) -> Any:
         _, regions, ct, _ = w.shape
-        alpha = self._alpha(w, mask, weights)
+        alpha = self._alpha(ops, w, mask, variables)
         # The two values as multiples of step = beta * alpha / parts; counts keep them exact.
         parts = w.shape[0] * ct if self.background == "centered" else 1
         if self.background == "none":
-            low, high = tf.constant(0.0, w.dtype), tf.ones([1, 1, 1, 1], w.dtype)
+            one = w[:1, :1, :1, :1]
+            low, high = ops.zeros_like(one), ops.ones_like(one)
         elif self.background == "centered":
-            effectual = tf.reduce_sum(mask, functional.REGION_AXES, keepdims=True)
+            effectual = ops.sum(mask, axis=functional.REGION_AXES, keepdims=True)
             low, high = -effectual, parts - effectual
         else:
-            low, high = -weights["background"], 1.0 - weights["background"]
-        step = self.beta(w) / np.float32(parts)
+            low, high = -variables["background"], 1.0 - variables["background"]
+        step = ops.convert_to_tensor(self._sign_factors(w) / np.float32(parts))
         if alpha is not None and regions == 1:
             step = step * alpha
         elif alpha is not None:
             # Regions with different alpha share one grid.
             low, high = low * alpha, high * alpha
         if self.int8_grid:
-            low, high = functional.on_int8_grid(low, high)
+            low, high = functional.on_int8_grid(ops, low, high)
         if self.background == "none":
             return mask * (high * step)
         return functional.two_values(mask, low * step, high * step)
 
-    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        return w - self.beta(w) * self.threshold_of(w, weights)
+    def _step_distance(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
+        return w - self.beta(ops, w) * self.threshold_of(ops, w, variables)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -286,21 +300,21 @@ class BinaryQuantizer(WeightQuantizer):
 
     kind = "binary"
 
-    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+    def mask(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
         """1.0 where q = +alpha, else 0.0."""
-        del weights
-        return functional.at_least(w, 0.0)
+        del variables
+        return functional.at_least(ops, w, 0.0)
 
-    def _alpha(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor | None:
+    def _alpha(self, ops: ArrayNamespace, w: Any, mask: Any, variables: Variables) -> Any:
         # Every weight is effectual.
-        return super()._alpha(w, tf.ones_like(mask), weights)
+        return super()._alpha(ops, w, ops.ones_like(mask), variables)
 
-    def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        alpha = self._alpha(w, mask, weights)
+    def _values(self, ops: ArrayNamespace, w: Any, mask: Any, variables: Variables) -> Any:
+        alpha = self._alpha(ops, w, mask, variables)
         high = 1.0 if alpha is None else alpha
         return functional.two_values(mask, -high, high)
 
-    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
+    def _step_distance(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
         return w
 
 
@@ -329,28 +343,27 @@ class TernaryQuantizer(WeightQuantizer):
         self.delta = float(delta)
         self.threshold = _check_choice("threshold", threshold, THRESHOLDS)
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
-        variables = super().build(tensor_shape, name, layer)
-        variables["delta"] = self._scalar(layer, f"{name}_delta", self.delta)
-        return variables
+    def variables(self, kernel_shape: Sequence[int]) -> list[VariableSpec]:
+        delta = VariableSpec("delta", (), self.delta, False)
+        return [*super().variables(kernel_shape), delta]
 
-    def threshold_of(self, w: tf.Tensor, weights: dict[str, Any]) -> Any:
+    def threshold_of(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
         """Δ of each region, [1, regions, 1, filters], or the scalar of threshold='fixed'."""
         if self.threshold == "fixed":
-            return weights["delta"]
+            return variables["delta"]
         rule = functional.mean_threshold if self.threshold == "mean" else functional.max_threshold
-        return rule(w, weights["delta"])
+        return rule(ops, w, variables["delta"])
 
-    def mask(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        return functional.above(tf.abs(w), self.threshold_of(w, weights))
+    def mask(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
+        return functional.above(ops, ops.abs(w), self.threshold_of(ops, w, variables))
 
-    def _values(self, w: tf.Tensor, mask: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        alpha = self._alpha(w, mask, weights)
-        signs = mask * tf.sign(w)
+    def _values(self, ops: ArrayNamespace, w: Any, mask: Any, variables: Variables) -> Any:
+        alpha = self._alpha(ops, w, mask, variables)
+        signs = mask * ops.sign(w)
         return signs if alpha is None else signs * alpha
 
-    def _step_distance(self, w: tf.Tensor, weights: dict[str, Any]) -> tf.Tensor:
-        return w - tf.sign(w) * self.threshold_of(w, weights)
+    def _step_distance(self, ops: ArrayNamespace, w: Any, variables: Variables) -> Any:
+        return w - ops.sign(w) * self.threshold_of(ops, w, variables)
 
     def get_config(self) -> dict[str, Any]:
         return {"delta": self.delta, "threshold": self.threshold, **super().get_config()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tf_signbin.train.legacy_keras import keras, tf
+from tf_signbin.train.keras2.legacy_keras import keras, tf
 
 
 class _AxisLayer(keras.layers.Layer):  # type: ignore[misc]

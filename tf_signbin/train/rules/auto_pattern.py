@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tf_signbin.format.spec import ENGINE_PATTERNS
-from tf_signbin.train import functional, patterns
-from tf_signbin.train.legacy_keras import tf
-from tf_signbin.train.quantizers import SignedBinaryQuantizer
+from tf_signbin.train.rules import functional, patterns
+from tf_signbin.train.rules.namespace import NUMPY
+from tf_signbin.train.rules.quantizers import SignedBinaryQuantizer
 
 Choice = patterns.Pattern | None
 
@@ -76,10 +76,11 @@ def _measure(
     kernel: np.ndarray, quantizer: SignedBinaryQuantizer, pattern: Choice
 ) -> tuple[float, float]:
     """Energy and number of effectual weights that `pattern` leaves."""
-    w = quantizer.latent(tf.constant(kernel, tf.float32))
-    threshold = functional.max_threshold(w, quantizer.delta)
-    mask = functional.signed_binary_mask(w, quantizer.beta(w), threshold, pattern)
-    return float(tf.reduce_sum(mask * w * w)), float(tf.reduce_sum(mask))
+    w = quantizer.latent(NUMPY, np.asarray(kernel, np.float32))
+    threshold = functional.max_threshold(NUMPY, w, np.float32(quantizer.delta))
+    beta = quantizer.beta(NUMPY, w)
+    mask = functional.signed_binary_mask(NUMPY, w, beta, threshold, pattern)
+    return float(np.sum(mask * w * w, dtype=np.float64)), float(np.sum(mask))
 
 
 def _within_density(

@@ -4,45 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tf_signbin.train.legacy_keras import keras, tfmot_keras
-from tf_signbin.train.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
-
-ACTIVATIONS = ("float32", "int8")
-
-# The kernel that is quantized in each supported layer class. Its last axis is the output channel
-# and the one before it the input channel.
-KERNELS: dict[str, str] = {
-    "Conv1D": "kernel",
-    "Conv2D": "kernel",
-    "Dense": "kernel",
-    "SeparableConv1D": "pointwise_kernel",
-    "SeparableConv2D": "pointwise_kernel",
-}
-
-
-def check_activations(activations: str) -> str:
-    if activations not in ACTIVATIONS:
-        raise ValueError(f"activations={activations!r} is not one of 'float32', 'int8'.")
-    return activations
-
-
-def why_unsupported(layer: Any) -> str | None:
-    """Why `layer` cannot hold a weight quantizer, or None when it can."""
-    kind = type(layer).__name__
-    if kind == "Conv2DTranspose":
-        return (
-            f"layer {layer.name!r} is a Conv2DTranspose, which has no packed operator. Keep it "
-            "dense, or use UpSampling2D followed by Conv2D"
-        )
-    if kind not in KERNELS:
-        return (
-            f"layer {layer.name!r} is a {kind}; weights are quantized in {', '.join(KERNELS)} only"
-        )
-    if getattr(layer, "groups", 1) != 1:
-        return (
-            f"layer {layer.name!r} has groups={layer.groups}; only groups=1 has a packed operator"
-        )
-    return None
+from tf_signbin.train.keras2.facts import facts_of
+from tf_signbin.train.keras2.legacy_keras import keras, tfmot_keras
+from tf_signbin.train.keras2.weights import TfmotQuantizer
+from tf_signbin.train.rules.layers import KERNELS, check_activations, why_unsupported
+from tf_signbin.train.rules.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
+from tf_signbin.train.rules.selection import check_quantizer
 
 
 class SignedBinaryQuantizeConfig(tfmot_keras.QuantizeConfig):
@@ -64,13 +31,8 @@ class SignedBinaryQuantizeConfig(tfmot_keras.QuantizeConfig):
     ):
         if quantizer is None:
             quantizer = SignedBinaryQuantizer()
-        if not isinstance(quantizer, WeightQuantizer):
-            raise TypeError(
-                f"quantizer must be one of {', '.join(QUANTIZERS)} (or derive from "
-                f"WeightQuantizer), not {quantizer!r}."
-            )
         self.activations = check_activations(activations)
-        self.quantizer = quantizer.with_options(int8_grid=activations == "int8")
+        self.quantizer = check_quantizer(quantizer).with_options(int8_grid=activations == "int8")
         self.quantize_activation = quantize_activation
         self._activation_quantizer = tfmot_keras.quantizers.MovingAverageQuantizer(
             num_bits=8, per_axis=False, symmetric=False, narrow_range=False
@@ -86,13 +48,13 @@ class SignedBinaryQuantizeConfig(tfmot_keras.QuantizeConfig):
 
     @staticmethod
     def kernel_name(layer: Any) -> str:
-        reason = why_unsupported(layer)
+        reason = why_unsupported(facts_of(layer))
         if reason:
             raise ValueError(f"{reason}.")
         return KERNELS[type(layer).__name__]
 
-    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, WeightQuantizer]]:
-        return [(getattr(layer, self.kernel_name(layer)), self.quantizer)]
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, TfmotQuantizer]]:
+        return [(getattr(layer, self.kernel_name(layer)), TfmotQuantizer(self.quantizer))]
 
     def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
         setattr(layer, self.kernel_name(layer), quantize_weights[0])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_signbin.train.legacy_keras import tf
+from tf_signbin.train.rules.namespace import ArrayNamespace
 
 Pattern = tuple[int, int]
 
@@ -37,12 +37,13 @@ def check_pattern(pattern: Sequence[int] | None) -> Pattern | None:
     return n, m
 
 
-def within_pattern(score: tf.Tensor, pattern: Pattern, tightness: Any = 1.0) -> tf.Tensor:
+def within_pattern(ops: ArrayNamespace, score: Any, pattern: Pattern, tightness: Any = 1.0) -> Any:
     """1.0 for the n largest scores >= 0 of each group of m input channels, 0.0 for the others.
 
     Equal scores rank by channel, the lower channel first, so never more than n are chosen.
 
     Args:
+      ops: array namespace.
       score: float32 [taps, channels, filters]. Scores below 0 may come out as 0.0 or 1.0.
       pattern: (n, m).
       tightness: 1.0; a schedule may start below: then scores are chosen from `tightness` times the
@@ -54,19 +55,21 @@ def within_pattern(score: tf.Tensor, pattern: Pattern, tightness: Any = 1.0) -> 
     n, m = pattern
     taps, channels, filters = score.shape
     padding = -channels % m
-    # A float64 has 29 bits more than the float32 it holds: room for a channel number that makes
-    # the keys of a group distinct without changing the order of different scores. (The second term
-    # does it for zeros.)
-    channel = np.arange(channels)[None, :, None] % m
-    keys = tf.cast(score, tf.float64) * (1.0 - channel * 2.0**-40) - channel * 2.0**-400
-    padded = tf.pad(keys, [[0, 0], [0, padding], [0, 0]], constant_values=-1.0)
-    groups = tf.reshape(padded, [taps, -1, m, filters])
-    lowest = tf.constant(groups.dtype.min, groups.dtype)
-    remaining = groups
-    limit = tf.reduce_max(remaining, axis=2, keepdims=True)
-    for _ in range(n - 1):
-        remaining = tf.where(remaining >= limit, lowest, remaining)
-        limit = tf.reduce_max(remaining, axis=2, keepdims=True)
-    limit *= tf.cast(tightness, tf.float64)
-    chosen = tf.cast(1.0 - tf.nn.relu(tf.sign(limit - groups)), score.dtype)
-    return tf.reshape(chosen, [taps, channels + padding, filters])[:, :channels]
+    padded = ops.pad(score, [[0, 0], [0, padding], [0, 0]], "constant", constant_values=-1.0)
+    groups = ops.reshape(padded, [taps, (channels + padding) // m, m, filters])
+    # The lower channel has the higher rank. Steps are float arithmetic: see functional.at_least.
+    rank = np.arange(m, 0, -1, dtype=np.float32)[None, None, :, None]
+    lowest = float(np.finfo(np.float32).min)
+    remaining, chosen = groups, ops.zeros_like(groups)
+    for _ in range(n):
+        largest = ops.max(remaining, axis=2, keepdims=True)
+        ranks = (1.0 - ops.relu(ops.sign(largest - remaining))) * rank
+        first = 1.0 - ops.relu(ops.sign(ops.max(ranks, axis=2, keepdims=True) - ranks))
+        chosen = chosen + first
+        remaining = ops.where(first > 0.0, lowest, remaining)
+    # `largest` is now the n-th. At tightness 1.0 nothing is added, whatever else equals it.
+    limit = largest * tightness
+    relaxed = ops.relu(ops.sign(largest - limit))
+    near = 1.0 - ops.relu(ops.sign(limit - groups))
+    chosen = ops.maximum(chosen, near * relaxed)
+    return ops.reshape(chosen, [taps, channels + padding, filters])[:, :channels]

@@ -16,7 +16,7 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
     quantize_wrapper,
 )
 
-from tf_signbin.train.legacy_keras import keras
+from tf_signbin.train.keras2.legacy_keras import keras
 
 
 class StableQuantizeWrapper(quantize_wrapper.QuantizeWrapperV2):

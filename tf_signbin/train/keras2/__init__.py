@@ -1,0 +1,26 @@
+"""Front end for Keras 2 (the package tf_keras) and tensorflow-model-optimization."""
+
+from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
+from tf_signbin.train.keras2.introspect import has_fake_quantized_activations, quantized_kernels
+from tf_signbin.train.keras2.quantize import (
+    default_keep_dense,
+    quantize_annotate_layer,
+    quantize_annotate_model,
+    quantize_apply,
+    quantize_model,
+    quantize_scope,
+)
+from tf_signbin.train.keras2.scheme import SignedBinaryQuantizeScheme
+
+__all__ = [
+    "SignedBinaryQuantizeConfig",
+    "SignedBinaryQuantizeScheme",
+    "default_keep_dense",
+    "has_fake_quantized_activations",
+    "quantize_annotate_layer",
+    "quantize_annotate_model",
+    "quantize_apply",
+    "quantize_model",
+    "quantize_scope",
+    "quantized_kernels",
+]

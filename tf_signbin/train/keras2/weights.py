@@ -1,0 +1,79 @@
+"""Weight quantizers in tfmot's form: variables of a Keras 2 layer and TensorFlow's arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tf_signbin.train.keras2.legacy_keras import keras, tf, tfmot_keras
+from tf_signbin.train.rules.quantizers import WeightQuantizer
+
+
+class TensorFlowNamespace:
+    """TensorFlow under the names of keras.ops; see rules.namespace."""
+
+    stop_gradient = staticmethod(tf.stop_gradient)
+    reshape = staticmethod(tf.reshape)
+    pad = staticmethod(tf.pad)
+    where = staticmethod(tf.where)
+    abs = staticmethod(tf.abs)
+    sign = staticmethod(tf.sign)
+    round = staticmethod(tf.round)
+    square = staticmethod(tf.square)
+    rsqrt = staticmethod(tf.math.rsqrt)
+    tanh = staticmethod(tf.tanh)
+    relu = staticmethod(tf.nn.relu)
+    maximum = staticmethod(tf.maximum)
+    divide_no_nan = staticmethod(tf.math.divide_no_nan)
+    sum = staticmethod(tf.reduce_sum)
+    mean = staticmethod(tf.reduce_mean)
+    max = staticmethod(tf.reduce_max)
+    zeros_like = staticmethod(tf.zeros_like)
+    ones_like = staticmethod(tf.ones_like)
+
+    @staticmethod
+    def convert_to_tensor(x: Any) -> Any:
+        # Under a mixed-precision policy Keras wraps a variable and casts it on reading.
+        return tf.convert_to_tensor(getattr(x, "_variable", x))
+
+    @staticmethod
+    def convert_to_numpy(x: Any) -> Any:
+        return x.numpy()
+
+
+OPS = TensorFlowNamespace()
+# As the variable is called in files written so far.
+_NAMES_IN_FILES = {"tightness": "pattern_tightness"}
+
+
+class TfmotQuantizer(tfmot_keras.quantizers.Quantizer):
+    """A WeightQuantizer as a tfmot `Quantizer`, for a QuantizeConfig's weights."""
+
+    def __init__(self, quantizer: WeightQuantizer):
+        self.quantizer = quantizer
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Creates the quantizer's variables on `layer`; see tfmot's Quantizer.build."""
+        return {
+            spec.name: layer.add_weight(
+                f"{name}_{_NAMES_IN_FILES.get(spec.name, spec.name)}",
+                shape=spec.shape,
+                dtype=tf.float32,
+                initializer=keras.initializers.Constant(spec.initial),
+                trainable=spec.trainable,
+                experimental_autocast=False,
+            )
+            for spec in self.quantizer.variables(tuple(tensor_shape))
+        }
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """Quantized kernel, of the shape and dtype of `inputs`; training makes no difference."""
+        del training, kwargs
+        kernel = OPS.convert_to_tensor(inputs)
+        return tf.cast(self.quantizer.quantize(OPS, kernel, weights), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        config = {
+            "class_name": type(self.quantizer).__name__,
+            "config": self.quantizer.get_config(),
+        }
+        return {"quantizer": config}
