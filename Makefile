@@ -3,7 +3,6 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 JOBS := $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 8 ] && n=8; echo $$n)
-export TF_USE_LEGACY_KERAS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_SIGNBIN_BUILD_DIR := build/dev
 BUILD := $(TF_SIGNBIN_BUILD_DIR)

@@ -5,10 +5,6 @@ python examples/quickstart.py
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # before TensorFlow is imported
-
 import numpy as np
 import sklearn.datasets
 import tf_keras as keras

@@ -67,7 +67,6 @@ def _version() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = [word for word in arguments if word in COMMANDS][:1]
     if arguments[:1] == ["train"]:

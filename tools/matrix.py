@@ -125,7 +125,7 @@ def run_training(python: Path) -> tuple[bool, str]:
         [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider",
          "tests/train"],
         cwd=ROOT, capture_output=True, text=True,
-        env=os.environ | {"TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     return run.returncode == 0, run.stdout.strip().splitlines()[-1]
 

@@ -34,7 +34,6 @@ def environment(tmp_path):
         **os.environ,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "TF_USE_LEGACY_KERAS": "1",
         "TF_SIGNBIN_DELEGATE": str(delegate_path().resolve()),
     }
 

@@ -340,47 +340,6 @@ def test_quantized_model_is_not_quantized_again():
         tf_signbin.quantize_model(tf_signbin.quantize_model(models.dense()))
 
 
-def test_keras_3_models_say_what_to_do():
-    keras3 = pytest.importorskip("keras", minversion="3.0")
-    model = keras3.Sequential([keras3.Input((4,)), keras3.layers.Dense(2)])
-    with pytest.raises(TypeError, match=r"Keras 3 model.*TF_USE_LEGACY_KERAS=1"):
-        tf_signbin.quantize_model(model)
-
-
-@pytest.mark.parametrize(
-    ("prelude", "message"),
-    [
-        ("import os; os.environ['TF_USE_LEGACY_KERAS'] = '0'", "TF_USE_LEGACY_KERAS='0'"),
-        (
-            "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None)\n"
-            "import tensorflow as tf; tf.keras.layers.Dense(1)",
-            "tf.keras is already Keras 3",
-        ),
-    ],
-)
-def test_import_with_the_wrong_keras(prelude, message):
-    code = f"{prelude}\ntry:\n  import tf_signbin.train\nexcept ImportError as e:\n  print(e)"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert message in output
-    assert "Set the environment variable TF_USE_LEGACY_KERAS=1" in output
-
-
-def test_import_after_tensorflow_works_while_keras_is_untouched():
-    code = textwrap.dedent("""
-        import os, sys
-        os.environ.pop("TF_USE_LEGACY_KERAS", None)
-        import tf_signbin
-        assert "tensorflow" not in sys.modules
-        import tensorflow as tf
-        tf_signbin.SignedBinaryQuantizer
-        import tf_signbin.convert, tf_signbin.summary
-        assert callable(tf_signbin.convert) and callable(tf_signbin.summary)
-        print(tf.keras.Model.__module__)
-    """)
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert output.stdout.startswith("tf_keras"), output.stderr
-
-
 class TestAutoPattern:
     def patterns(self, **arguments):
         model = tf_signbin.quantize_model(models.residual(), **arguments)
