@@ -45,6 +45,7 @@ struct RandomWeights {
   double density = 0.36;             // share of effectual weights
   int pattern_n = 0, pattern_m = 0;  // at most n of m consecutive channels; 0, 0: none
   WeightKind kind = WeightKind::kTwoValued;
+  int input_bits = 8;  // int8: below 8, inputs have the 2^bits values from the zero point up
 };
 
 // A layer's weights and the rescaling of its outputs: everything ConvProblem points to.
@@ -97,7 +98,9 @@ inline BenchLayer MakeBenchLayer(const LayerSize& size, DataType type,
   } else {
     out.multiplier.assign(size.out_c, 1 << 30);
     out.shift.assign(size.out_c, -13);
-    out.input_zero_point = -5;
+  }
+  if (type == DataType::kInt8) {
+    out.input_zero_point = weights.input_bits < 8 ? 128 - (1 << weights.input_bits) : -5;
   }
   return layer;
 }
@@ -106,7 +109,7 @@ inline BenchLayer MakeBenchLayer(const LayerSize& size, DataType type,
 struct BenchData {
   std::vector<char> input, output;
 
-  BenchData(const LayerSize& size, DataType type) {
+  BenchData(const LayerSize& size, DataType type, int input_bits = 8) {
     const ConvShape s = size.shape();
     const size_t element = type == DataType::kInt8 ? 1 : 4;
     const size_t inputs = static_cast<size_t>(s.in_h) * s.in_w * s.in_c;
@@ -115,7 +118,7 @@ struct BenchData {
     std::mt19937 rng(2);
     for (size_t i = 0; i < inputs; ++i) {
       if (type == DataType::kInt8) {
-        input[i] = static_cast<char>(rng());
+        input[i] = static_cast<char>(127 - static_cast<int>(rng() % (1u << input_bits)));
       } else {
         reinterpret_cast<float*>(input.data())[i] = static_cast<float>(rng() % 1000) * 1e-3f;
       }

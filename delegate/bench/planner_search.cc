@@ -2,7 +2,7 @@
 // picks and every other one that could run it (family, instruction set, group of channels and, for
 // the memory table, tiles and chunks), and prints the loss against the fastest.
 //   build/bench/bench/planner_search [type=int8|float32] [density=0.36] [pattern=N:M]
-//       [kind=two_valued|ternary] [isa=avx2] [layers=1x1] [width=24] [list=1]
+//       [kind=two_valued|ternary] [input_bits=4] [isa=avx2] [layers=1x1] [width=24] [list=1]
 //
 // `layers` keeps the layers whose name contains the text. Of the memory table's thousands of
 // configurations the `width` that its cost model puts first are measured. The plain reference
@@ -113,6 +113,17 @@ void AddTableKernels(const ConvProblem& problem, Isa isa, size_t width,
     table::TablePlan plan = table::EvaluateTable(problem, *ops, config);
     if (plan.possible) plans.push_back(plan);
   };
+  const auto evaluate_tiles = [&](table::TableConfig config, int max_vectors) {
+    for (config.rows = 1; config.rows <= max_vectors; ++config.rows) {
+      config.flat = true;
+      config.row_vectors = 1;
+      evaluate(config);
+      config.flat = false;
+      for (; config.rows * config.row_vectors <= max_vectors; ++config.row_vectors) {
+        if (config.rows <= problem.shape.out_h) evaluate(config);
+      }
+    }
+  };
   for (int group = 1; group <= 8; ++group) {
     for (const int limit : {2, 3, group}) {
       if (limit > group || (limit < group && group < 5)) continue;
@@ -124,15 +135,9 @@ void AddTableKernels(const ConvProblem& problem, Isa isa, size_t width,
           config.stream.limit = limit;
           config.stream.skip_zeros = skip_zeros;
           config.stream.chunk_groups = chunk;
-          for (config.rows = 1; config.rows <= ops->max_vectors; ++config.rows) {
-            config.flat = true;
-            config.row_vectors = 1;
-            evaluate(config);
-            config.flat = false;
-            for (; config.rows * config.row_vectors <= ops->max_vectors; ++config.row_vectors) {
-              if (config.rows <= problem.shape.out_h) evaluate(config);
-            }
-          }
+          evaluate_tiles(config, ops->i16.max_vectors);
+          config.bytes = true;
+          if (problem.nonnegative) evaluate_tiles(config, ops->u8.max_vectors);
         }
       }
     }
@@ -174,8 +179,8 @@ std::vector<Contender> Contenders(const ConvProblem& problem, const Request& req
   return distinct;
 }
 
-void Measure(const LayerSize& size, DataType type, std::vector<Contender>* contenders) {
-  BenchData data(size, type);
+void Measure(const LayerSize& size, const Request& request, std::vector<Contender>* contenders) {
+  BenchData data(size, request.type, request.weights.input_bits);
   ThreadPool pool(1);
   double best = INFINITY;
   for (Contender& contender : *contenders) {
@@ -203,10 +208,11 @@ void Measure(const LayerSize& size, DataType type, std::vector<Contender>* conte
 // The planner's loss, as a factor of at least 1.
 double Report(const LayerSize& size, const Request& request) {
   const BenchLayer layer = MakeBenchLayer(size, request.type, request.weights);
-  const ConvProblem problem{request.type, size.shape(), &layer.filters, &layer.output};
+  const ConvProblem problem{request.type, size.shape(), &layer.filters, &layer.output,
+                            request.weights.input_bits < 7};
   std::vector<Contender> contenders = Contenders(problem, request);
   if (contenders.empty()) return 1;
-  Measure(size, request.type, &contenders);
+  Measure(size, request, &contenders);
   const Contender* chosen = &contenders.front();
   std::vector<const Contender*> order;
   for (const Contender& contender : contenders) order.push_back(&contender);
@@ -241,6 +247,9 @@ bool Parse(const std::string& argument, Request* request) {
   } else if (key == "pattern") {
     return std::sscanf(value.c_str(), "%d:%d", &request->weights.pattern_n,
                        &request->weights.pattern_m) == 2;
+  } else if (key == "input_bits") {
+    request->weights.input_bits = std::atoi(value.c_str());
+    return request->weights.input_bits >= 1 && request->weights.input_bits <= 8;
   } else if (key == "isa") {
     request->isa = value;
   } else if (key == "layers") {

@@ -1,6 +1,7 @@
 #include "engine/conv.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <new>
 #include <tuple>
@@ -19,6 +20,31 @@ bool SameShape(const ConvShape& a, const ConvShape& b) {
                     s.pad_left);
   };
   return key(a) == key(b);
+}
+
+// The most steps above the zero point that inputs of few bits have: 6 bits. Where more are
+// possible, kernels gain nothing from inputs that are not negative.
+constexpr int kMostLowBitInput = 63;
+
+// Whether no input is less than `least`. Stops early at one that is.
+bool AllAtLeast(const int8_t* input, size_t count, int8_t least, ThreadPool& pool) {
+  constexpr size_t kBlock = 4096;
+  std::atomic<bool> holds{true};
+  const size_t blocks = (count + kBlock - 1) / kBlock;
+  const int parts = static_cast<int>(std::min<size_t>(pool.threads(), blocks));
+  pool.ParallelFor(parts, [&](int part, int) {
+    const size_t begin = blocks * part / parts * kBlock;
+    const size_t end = std::min(blocks * (part + 1) / parts * kBlock, count);
+    for (size_t at = begin; at < end && holds.load(std::memory_order_relaxed); at += kBlock) {
+      const size_t block_end = std::min(at + kBlock, end);
+      uint8_t lowest = 255;  // of inputs + 128, for which baseline x86 has a minimum
+      for (size_t i = at; i < block_end; ++i) {
+        lowest = std::min(lowest, static_cast<uint8_t>(input[i] ^ -128));
+      }
+      if (lowest < least + 128) holds.store(false, std::memory_order_relaxed);
+    }
+  });
+  return holds.load();
 }
 
 Status Failure(const std::exception& error) {
@@ -59,18 +85,42 @@ std::unique_ptr<Conv2D> Conv2D::Create(DataType type, PackedFilters filters, Out
 Status Conv2D::Resize(const ConvShape& shape, int threads) {
   if (kernel_ != nullptr && threads == threads_ && SameShape(shape, shape_)) return Status::Ok();
   kernel_.reset();  // a layer that could not be prepared must not run with its old kernel
+  any_input_.reset();
   try {
     Status status = CheckShape(filters_, shape);
     if (!status.ok()) return status;
     shape_ = shape;
     threads_ = threads;
-    ConvProblem problem{type_, shape, &filters_, &output_};
-    problem.shape.batch = std::max(shape.batch, 1);  // kernels need not know of empty batches
-    kernel_ = PlanKernel(problem, options_, threads, &status);
+    const bool low_bits =
+        type_ == DataType::kInt8 && 127 - output_.input_zero_point <= kMostLowBitInput;
+    kernel_ = PlanKernel(Problem(low_bits), options_, threads, &status);
     return status;
   } catch (const std::exception& error) {
     return Failure(error);
   }
+}
+
+ConvProblem Conv2D::Problem(bool nonnegative) const {
+  ConvProblem problem{type_, shape_, &filters_, &output_, nonnegative};
+  problem.shape.batch = std::max(shape_.batch, 1);  // kernels need not know of empty batches
+  return problem;
+}
+
+Status Conv2D::RunKernel(const void* input, void* output, ThreadPool& pool) {
+  const size_t inputs = static_cast<size_t>(shape_.batch) * shape_.in_h * shape_.in_w * shape_.in_c;
+  const auto least = static_cast<int8_t>(output_.input_zero_point);
+  if (!kernel_->needs_nonnegative() ||
+      AllAtLeast(static_cast<const int8_t*>(input), inputs, least, pool)) {
+    kernel_->Run(input, output, pool);
+    return Status::Ok();
+  }
+  if (any_input_ == nullptr) {
+    Status status;
+    any_input_ = PlanKernel(Problem(/*nonnegative=*/false), options_, threads_, &status);
+    if (!status.ok()) return status;
+  }
+  any_input_->Run(input, output, pool);
+  return Status::Ok();
 }
 
 Status Conv2D::Run(const void* input, void* output, ThreadPool& pool) {
@@ -80,11 +130,10 @@ Status Conv2D::Run(const void* input, void* output, ThreadPool& pool) {
   if (pool.threads() > threads_)
     return Status::Error("prepared for fewer threads than the pool has");
   try {
-    kernel_->Run(input, output, pool);
+    return RunKernel(input, output, pool);
   } catch (const std::exception& error) {
     return Failure(error);
   }
-  return Status::Ok();
 }
 
 }  // namespace tf_signbin

@@ -39,6 +39,8 @@ class Conv2D {
 
  private:
   Conv2D() = default;
+  ConvProblem Problem(bool nonnegative) const;
+  Status RunKernel(const void* input, void* output, ThreadPool& pool);
   DataType type_ = DataType::kFloat32;
   PackedFilters filters_;
   OutputStage output_;
@@ -46,6 +48,7 @@ class Conv2D {
   ConvShape shape_;
   int threads_ = 0;
   std::unique_ptr<ConvKernel> kernel_;
+  std::unique_ptr<ConvKernel> any_input_;  // instead of a kernel_ that needs inputs of few bits
 };
 
 }  // namespace tf_signbin

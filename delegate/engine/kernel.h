@@ -17,6 +17,13 @@ struct ConvProblem {
   ConvShape shape;
   const PackedFilters* filters = nullptr;
   const OutputStage* output = nullptr;
+  // int8: inputs lie between the zero point and 127, as a ReLU leaves them. Who sets this keeps
+  // other inputs away from the kernel.
+  bool nonnegative = false;
+
+  // The range of an input of int8, zero point removed.
+  int least_input() const { return nonnegative ? 0 : -128 - output->input_zero_point; }
+  int most_input() const { return 127 - output->input_zero_point; }
 };
 
 // Nanoseconds spent in each stage of the last Run, summed over threads; only measured when
@@ -44,6 +51,8 @@ class ConvKernel {
   // Working memory for `threads` threads, tables and accumulators included.
   virtual size_t workspace_bytes(int threads) const = 0;
   virtual StageTimes stage_times() const { return {}; }
+  // Whether it makes use of ConvProblem::nonnegative, and other inputs would give wrong outputs.
+  virtual bool needs_nonnegative() const { return false; }
 };
 
 }  // namespace tf_signbin

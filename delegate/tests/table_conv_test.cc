@@ -360,7 +360,7 @@ TEST_P(TableConvTest, EveryConfigurationIsCorrect) {
     TableConfig config;
     config.flat = random() % 3 == 0;
     config.row_vectors = config.flat ? 1 : 1 + static_cast<int>(random() % 5);
-    config.rows = 1 + static_cast<int>(random() % (ops().max_vectors / config.row_vectors));
+    config.rows = 1 + static_cast<int>(random() % (ops().i16.max_vectors / config.row_vectors));
     config.stream.group = 1 + static_cast<int>(random() % 10);
     config.stream.limit = 1 + static_cast<int>(random() % 3);
     if (config.stream.group <= 8 && random() % 2) config.stream.limit = config.stream.group;

@@ -117,6 +117,8 @@ class GemmConv final : public ConvKernel {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
       int8_t* panel = &weights_[filter / ops_.filters * panel_bytes()];
       int64_t magnitude = 0;
+      const int largest_input =
+          std::max(128 + output_.input_zero_point, 127 - output_.input_zero_point);
       // What the zero point of the activations adds to every window; wraps like the sums.
       uint32_t bias =
           output_.bias_i32.empty() ? 0 : static_cast<uint32_t>(output_.bias_i32[filter]);
@@ -133,7 +135,7 @@ class GemmConv final : public ConvKernel {
       table::OutputParamsI8& p = params_[filter];
       p.bias = static_cast<int32_t>(bias);
       table::SetMultiplier(output_, filter, &p);
-      fast_ &= table::AllowsFastOutput(output_, filter, magnitude);
+      fast_ &= table::AllowsFastOutput(output_, filter, magnitude, largest_input);
     }
   }
 

@@ -65,9 +65,11 @@ void SetOutput(const OutputStage& output, const std::vector<Segment>&, int f, co
 }  // namespace
 
 template <typename Element>
-FilterValues<Element>::FilterValues(const PackedFilters& filters, const OutputStage& stage,
+FilterValues<Element>::FilterValues(const ConvProblem& problem,
                                     const std::vector<Segment>& segments)
-    : regions(filters.regions), has_totals(regions > 1 || segments.size() > 1) {
+    : regions(problem.filters->regions), has_totals(regions > 1 || segments.size() > 1) {
+  const PackedFilters& filters = *problem.filters;
+  const OutputStage& stage = *problem.output;
   const auto& values = ValuesOf(filters, Sum());
   const bool ternary = filters.kind == WeightKind::kTernary;
   const size_t count = static_cast<size_t>(filters.out_c) * regions;
@@ -89,9 +91,10 @@ FilterValues<Element>::FilterValues(const PackedFilters& filters, const OutputSt
   }
   if constexpr (std::is_same<Sum, int32_t>::value) {
     // Biases hold the centers too; the sums they are added to lie within 2^15 * |scale| of them.
+    const int largest = std::max(-problem.least_input(), problem.most_input());
     fast_output = true;
     for (int f = 0; fast_output && f < filters.out_c; ++f) {
-      fast_output = AllowsFastOutput(stage, f, WeightMagnitude(filters, f));
+      fast_output = AllowsFastOutput(stage, f, WeightMagnitude(filters, f), largest);
     }
   }
   if (regions > 1) {
@@ -101,6 +104,7 @@ FilterValues<Element>::FilterValues(const PackedFilters& filters, const OutputSt
 }
 
 template struct FilterValues<int16_t>;
+template struct FilterValues<uint8_t>;
 template struct FilterValues<float>;
 
 }  // namespace table

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "engine/kernel.h"
 #include "engine/kernels/table/streams.h"
 #include "engine/kernels/table/table_ops.h"
 #include "engine/types.h"
@@ -18,8 +19,7 @@ struct FilterValues {
   using OutputParams = typename ElementTraits<Element>::OutputParams;
 
   // `segments`: of the layer's Streams.
-  FilterValues(const PackedFilters& filters, const OutputStage& output,
-               const std::vector<Segment>& segments);
+  FilterValues(const ConvProblem& problem, const std::vector<Segment>& segments);
 
   size_t bytes() const {
     return output.size() * sizeof(OutputParams) +

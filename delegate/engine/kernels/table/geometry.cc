@@ -65,6 +65,8 @@ Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int 
   }
   g.entry_lanes_ = g.column_phases_ * slots * row_lanes;
 
+  g.max_shift_ = max_shift;
+
   // Lanes of a place. Lane l of phase p is input column (l * stride + p - pad).
   const int lanes = shape.out_w + max_shift;
   int lead = 0, trail = 0;  // lanes that are padding whatever the phase
@@ -114,6 +116,16 @@ Geometry Geometry::Flat(const ConvShape& shape, int vector_lanes, int vectors) {
   g.entry_lanes_ = taps * vectors * vector_lanes;
   const int pixels = shape.batch * shape.out_h * shape.out_w;
   g.tiles_ = CeilDiv(pixels, vectors * vector_lanes);
+  return g;
+}
+
+Geometry Geometry::WithoutShifts() const {
+  Geometry g = *this;
+  ShiftGroup all{0, 0, {}};
+  for (const ShiftGroup& group : shift_groups_) {
+    for (const Tap& tap : group.taps) all.taps.push_back({tap.index, tap.offset + group.total});
+  }
+  g.shift_groups_ = {all};
   return g;
 }
 

@@ -9,9 +9,9 @@
 //   (input column modulo stride), the needed input rows; the rows of consecutive output rows lie
 //   side by side, so one offset serves all of them. A tap's column is reached by shifting the
 //   accumulators one lane at a time between groups of taps (Horner's rule over columns): all table
-//   loads stay aligned. Where images are narrow, a row of lanes has several places, for bands of
-//   the same image or other images of the batch. Zero columns at the right of a place are shared
-//   with those at the left of the next.
+//   loads stay aligned. Tables of bytes do without shifts (WithoutShifts). Where images are narrow,
+//   a row of lanes has several places, for bands of the same image or other images of the batch.
+//   Zero columns at the right of a place are shared with those at the left of the next.
 // * flat: the tile is any `vectors * vector_lanes` consecutive output pixels, and an entry holds
 // one
 //   copy of them per tap. No shifts and no idle lanes, at the price of larger tables.
@@ -44,12 +44,17 @@ class Geometry {
   // `row_lanes` is a multiple of `vector_lanes`.
   static Geometry Rows(const ConvShape& shape, int vector_lanes, int rows, int row_lanes);
   static Geometry Flat(const ConvShape& shape, int vector_lanes, int vectors);
+  // The same lanes with all taps in one group: those of a column are loaded from as many lanes on,
+  // up to max_shift() lanes behind the entry.
+  Geometry WithoutShifts() const;
 
   int vectors() const { return vectors_; }
   int tile_lanes() const { return vectors_ * vector_lanes_; }
   int entry_lanes() const { return entry_lanes_; }
   int tiles() const { return tiles_; }
   const std::vector<ShiftGroup>& shift_groups() const { return shift_groups_; }
+  // The most lanes that a tap's column is to the right of the output.
+  int max_shift() const { return max_shift_; }
 
   // pixels[entry_lanes]: address of the input pixel in each lane of an entry, `zero` for padding
   // and idle lanes. `pixel_bytes` is the size of one pixel (all channels).
@@ -70,6 +75,7 @@ class Geometry {
   ConvShape shape_;
   bool flat_ = false;
   int vector_lanes_ = 1, vectors_ = 1, entry_lanes_ = 1, tiles_ = 1;
+  int max_shift_ = 0;
   std::vector<ShiftGroup> shift_groups_;
   // rows
   int rows_ = 1, row_lanes_ = 1;

@@ -14,11 +14,10 @@ void SetMultiplier(const OutputStage& output, int filter, OutputParamsI8* params
   params->right_shift = static_cast<uint8_t>(fixed_point ? std::max(0, -output.shift[filter]) : 0);
 }
 
-bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude) {
+bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude, int largest) {
   if (!output.real_multiplier.empty()) return false;
   const int shift = output.shift[filter];
   if (shift < -16 || shift > -1) return false;
-  const int64_t largest = std::max(128 + output.input_zero_point, 127 - output.input_zero_point);
   const int64_t bias = output.bias_i32.empty() ? 0 : std::abs(int64_t{output.bias_i32[filter]});
   const double sum = static_cast<double>(magnitude * largest + bias);
   return std::ldexp(sum * output.multiplier[filter], shift - 31) < 32000;

@@ -14,8 +14,9 @@ namespace table {
 // Multiplier and shifts; zero where the stage has real multipliers.
 void SetMultiplier(const OutputStage& output, int filter, OutputParamsI8* params);
 
-// Whether a filter whose weights' magnitudes sum to `magnitude` allows OutputArgsI8::fast.
-bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude);
+// Whether a filter whose weights' magnitudes sum to `magnitude`, with inputs of at most `largest`
+// once the zero point is removed, allows OutputArgsI8::fast.
+bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude, int largest);
 
 // All but the sums, the lanes and the pixels, of filters [first, first + count); `params` has those
 // of every filter.

@@ -33,10 +33,13 @@ HWY_INLINE V<hn::ScalableTag<int16_t>> WidenSub(V8 x, int32_t subtrahend) {
 #endif
 }
 
-void Planes(const int8_t* const* pixels, int first, int lanes, int channels, int available,
-            int32_t zero_point, int16_t* planes, size_t stride) {
+// Calls store(x, c, count, lane) for every run of 16 channels from c on, `count` of which exist,
+// and of 2 * kLanes16 pixels from `lane` on: byte i of block b of x[k] is channel c + k of the
+// run's pixel order(b, i).
+template <class Order, class Store>
+HWY_INLINE void ForChannelRuns(const int8_t* const* pixels, int first, int lanes, int channels,
+                               int available, const Order& order, const Store& store) {
   const hn::ScalableTag<int8_t> d8;
-  const hn::ScalableTag<int16_t> d16;
   constexpr int kPixels = 2 * kLanes16;
   HWY_ALIGN int8_t copy[kPixels * 16] = {};
   for (int c = 0; c < channels; c += 16) {
@@ -55,33 +58,63 @@ void Planes(const int8_t* const* pixels, int first, int lanes, int channels, int
       for (int i = 0; i < 16; ++i) {
         const int8_t* from[kBlocks];
 #pragma GCC unroll 4
-        for (int b = 0; b < kBlocks; ++b) from[b] = rows[PixelOf(b, i)];
+        for (int b = 0; b < kBlocks; ++b) from[b] = rows[order(b, i)];
         x[i] = LoadBlocks(d8, from);
       }
       Transpose16x16(d8, x);
-      int16_t* out = planes + static_cast<size_t>(c) * stride + lane;
-      const bool both = lane + kLanes16 < lanes;
-      if (count == 16 && both) {
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; ++i) {
-          StorePair(d16, WidenSub<false>(x[i], zero_point), WidenSub<true>(x[i], zero_point), out);
-          out += stride;
-#if HWY_TARGET == HWY_NEON
-          asm("" : "+r"(out));  // one pointer: sixteen of them do not fit the registers
-#endif
-        }
-        continue;
-      }
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i) {
-        if (i < count) {
-          hn::Store(WidenSub<false>(x[i], zero_point), d16, out);
-          if (both) hn::Store(WidenSub<true>(x[i], zero_point), d16, out + kLanes16);
-          out += stride;
-        }
-      }
+      store(x, c, count, lane);
     }
   }
+}
+
+void Planes(const int8_t* const* pixels, int first, int lanes, int channels, int available,
+            int32_t zero_point, int16_t* planes, size_t stride) {
+  const hn::ScalableTag<int16_t> d16;
+  using Channels = V<hn::ScalableTag<int8_t>>[16];
+  const auto store = [=](const Channels& x, int c, int count, int lane) HWY_ATTR {
+    int16_t* out = planes + static_cast<size_t>(c) * stride + lane;
+    const bool both = lane + kLanes16 < lanes;
+    if (count == 16 && both) {
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) {
+        StorePair(d16, WidenSub<false>(x[i], zero_point), WidenSub<true>(x[i], zero_point), out);
+        out += stride;
+#if HWY_TARGET == HWY_NEON
+        asm("" : "+r"(out));  // one pointer: sixteen of them do not fit the registers
+#endif
+      }
+      return;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      if (i < count) {
+        hn::Store(WidenSub<false>(x[i], zero_point), d16, out);
+        if (both) hn::Store(WidenSub<true>(x[i], zero_point), d16, out + kLanes16);
+        out += stride;
+      }
+    }
+  };
+  ForChannelRuns(pixels, first, lanes, channels, available, PixelOf, store);
+}
+
+[[maybe_unused]] void Planes(const int8_t* const* pixels, int first, int lanes, int channels,
+                             int available, int32_t zero_point, uint8_t* planes, size_t stride) {
+  const hn::ScalableTag<uint8_t> d8;
+  const auto zero = hn::Set(d8, static_cast<uint8_t>(zero_point));
+  using Channels = V<hn::ScalableTag<int8_t>>[16];
+  const auto store = [=](const Channels& x, int c, int count, int lane) HWY_ATTR {
+    uint8_t* out = planes + static_cast<size_t>(c) * stride + lane;
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      if (i < count) hn::Store(hn::Sub(hn::BitCast(d8, x[i]), zero), d8, out);
+      out += stride;
+#if HWY_TARGET == HWY_NEON
+      asm("" : "+r"(out));
+#endif
+    }
+  };
+  const auto in_order = [](int block, int i) { return 16 * block + i; };
+  ForChannelRuns(pixels, first, lanes, channels, available, in_order, store);
 }
 
 void Planes(const float* const* pixels, int first, int lanes, int channels, int available,

@@ -12,8 +12,9 @@ namespace tf_signbin {
 namespace table {
 namespace {
 
-// Offsets are 16-bit; some are left for the zeros in front of the tables.
-constexpr size_t kMaxChunkBytes = 65535 * kOffsetUnit - 1024;
+// Offsets are 16-bit; some are left for the zeros in front of the tables, and for taps that reach
+// behind an entry.
+constexpr size_t MaxChunkBytes(bool bytes) { return 65535 * (bytes ? 1 : kOffsetUnit) - 1024; }
 
 // Loops of varying length whose lengths a branch predictor keeps.
 constexpr double kLearnedLoops = 16000;
@@ -25,10 +26,22 @@ struct CostConstants {
   double l1_bytes;
 };
 
+// Tables of bytes. (NEON: as ConstantsFor.)
+CostConstants ByteConstantsFor(Isa isa) {
+  switch (isa) {
+    case Isa::kNeon:
+      return {{0.67, 0.9, 0.84, 8.4, 0.67, 0, 10, 1.55, 0.25, 0.56, 0.67}, 28672};
+    case Isa::kNeonDot:
+      return {{0.23, 0.25, 0.17, 7.8, 0.42, 0, 4.5, 0.8, 0.1, 0.15, 0.23}, 57344};
+    default:
+      return {{0.134, 0.02, 0.092, 0.22, 0.18, 0, 3.5, 0.30, 0.06, 0.18, 0.11}, 45056};
+  }
+}
+
 CostConstants ConstantsFor(Isa isa, bool int8) {
   // In the order of Work: loads, misses, offsets, passes, accumulates, shifts, branch misses,
-  // stores, elements in, elements out. Measured on Zen 5 (CoreFactor); for Arm llvm-mca's cycles
-  // (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz and an A76 at 2.4 GHz.
+  // stores, elements in, elements out, widenings. Measured on Zen 5 (CoreFactor); for Arm
+  // llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz and an A76 at 2.4 GHz.
   switch (isa) {
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
@@ -105,15 +118,22 @@ int EntriesOf(int group, int limit, bool skip_zeros) {
 struct Estimator {
   const ConvProblem& problem;
   const TableOps& ops;
+  bool bytes;
   CostConstants cost;
   int element_bytes, vector_lanes;
+  int max_vectors, list_multiple;  // ElementOps
 
-  Estimator(const ConvProblem& p, const TableOps& o)
+  Estimator(const ConvProblem& p, const TableOps& o, bool byte_tables)
       : problem(p),
         ops(o),
-        cost(ConstantsFor(o.isa, p.type == DataType::kInt8)),
-        element_bytes(p.type == DataType::kInt8 ? 2 : 4),
-        vector_lanes(o.vector_bytes / element_bytes) {}
+        bytes(byte_tables),
+        cost(bytes ? ByteConstantsFor(o.isa) : ConstantsFor(o.isa, p.type == DataType::kInt8)),
+        element_bytes(bytes                       ? 1
+                      : p.type == DataType::kInt8 ? 2
+                                                  : 4),
+        vector_lanes(o.vector_bytes / element_bytes),
+        max_vectors(bytes ? o.u8.max_vectors : o.i16.max_vectors),
+        list_multiple(bytes ? o.u8.list_multiple : o.i16.list_multiple) {}
 
   int GroupCount(int group) const {
     const int regions = problem.filters->regions;
@@ -123,19 +143,24 @@ struct Estimator {
     return static_cast<size_t>(EntriesOf(s.group, s.limit, s.skip_zeros)) * geometry.entry_lanes() *
            element_bytes;
   }
+  // How many entries are added as bytes; 0 where a byte does not hold one.
+  int ByteSums(const StreamOptions& s) const {
+    return TableConfig::ByteSums(s, problem.most_input());
+  }
   bool Possible(const Geometry& geometry, const StreamOptions& s) const {
-    return geometry.vectors() >= 1 && geometry.vectors() <= ops.max_vectors && s.group >= 1 &&
+    return geometry.vectors() >= 1 && geometry.vectors() <= max_vectors && s.group >= 1 &&
            s.group <= kMaxGroup && s.limit >= 1 && s.chunk_groups >= 1 && geometry.tiles() >= 1 &&
-           GroupBytes(geometry, s) * s.chunk_groups <= kMaxChunkBytes;
+           GroupBytes(geometry, s) * s.chunk_groups <= MaxChunkBytes(bytes) &&
+           (!bytes || (problem.nonnegative && problem.most_input() > 0 && ByteSums(s) > 0));
   }
 
-  // Look-ups that fill up a filter's lists of every group and tap to TableOps::list_multiple.
+  // Look-ups that fill up a filter's lists of every group and tap to ElementOps::list_multiple.
   double Filling(const Geometry& geometry, int chunk_groups, int groups) const {
     const auto of_chunk = [&](int chunk) {
       int filling = 0;
       for (const ShiftGroup& group : geometry.shift_groups()) {
-        const int over = static_cast<int>(group.taps.size()) * chunk % ops.list_multiple;
-        if (over > 0) filling += ops.list_multiple - over;
+        const int over = static_cast<int>(group.taps.size()) * chunk % list_multiple;
+        if (over > 0) filling += list_multiple - over;
       }
       return filling;
     };
@@ -154,7 +179,7 @@ struct Estimator {
     }
     const double passes = filters * std::ceil(groups / s.chunk_groups);
     const double lists = passes * static_cast<double>(geometry.shift_groups().size());
-    lookups += s.skip_zeros ? (ops.list_multiple - 1) / 2.0 * lists / filters
+    lookups += s.skip_zeros ? (list_multiple - 1) / 2.0 * lists / filters
                             : Filling(geometry, s.chunk_groups, GroupCount(s.group));
     const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *
                                std::min(GroupCount(s.group), s.chunk_groups);
@@ -170,6 +195,11 @@ struct Estimator {
         direct ? 0 : tiles * groups * EntriesOf(s.group, s.limit, s.skip_zeros) * entry_vectors;
     work.misses = miss * (work.loads + work.stores);
     work.offsets = tiles * filters * lookups;
+    if (bytes) {
+      // Half a sum is lost at the end of a list, on average.
+      const double rest = 0.5 * (1 - 1.0 / ByteSums(s)) * lists;
+      work.widenings = tiles * vectors * (filters * lookups / ByteSums(s) + rest);
+    }
     work.passes = tiles * passes;
     work.accumulates = tiles * passes * vectors;
     work.shifts = tiles * passes * vectors * shifts;
@@ -186,7 +216,7 @@ struct Estimator {
                       work.passes * c.passes + work.accumulates * c.accumulates +
                       work.shifts * c.shifts + work.branch_misses * c.branch_misses +
                       work.stores * c.stores + work.elements_in * c.elements_in +
-                      work.elements_out * c.elements_out;
+                      work.elements_out * c.elements_out + work.widenings * c.widenings;
     return ns * CoreFactor(ops.isa, problem.type == DataType::kInt8);
   }
 };
@@ -209,7 +239,7 @@ std::string TableConfig::ToString() const {
 
 TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
                         const TableConfig& config) {
-  const Estimator estimator(problem, ops);
+  const Estimator estimator(problem, ops, config.bytes);
   TablePlan plan;
   plan.config = config;
   const Geometry geometry = config.MakeGeometry(problem.shape, estimator.vector_lanes);
@@ -222,8 +252,10 @@ TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
   return plan;
 }
 
-TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) {
-  const Estimator estimator(problem, ops);
+namespace {
+
+TablePlan PlanWith(const Estimator& estimator, int group) {
+  const ConvProblem& problem = estimator.problem;
   const ConvShape& shape = problem.shape;
   const int lanes = estimator.vector_lanes;
 
@@ -262,6 +294,7 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
   };
   const auto try_geometry = [&](bool flat, int rows, int row_vectors) {
     TableConfig config;
+    config.bytes = estimator.bytes;
     config.flat = flat;
     config.rows = rows;
     config.row_vectors = row_vectors;
@@ -278,10 +311,11 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
         for (const size_t budget : {static_cast<size_t>(estimator.cost.l1_bytes),
                                     static_cast<size_t>(4 * estimator.cost.l1_bytes)}) {
           const int most = std::clamp(
-              static_cast<int>(std::min(budget, kMaxChunkBytes) / group_bytes), 1, groups);
+              static_cast<int>(std::min(budget, MaxChunkBytes(estimator.bytes)) / group_bytes), 1,
+              groups);
           try_chunk(choice, geometry, most, &config);
           // Lists of every group that need no filling.
-          const int even = most / ops.list_multiple * ops.list_multiple;
+          const int even = most / estimator.list_multiple * estimator.list_multiple;
           if (!skip_zeros && even > 0 && even < most) try_chunk(choice, geometry, even, &config);
         }
       }
@@ -289,21 +323,33 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) 
   };
 
   const int span = shape.dilation_w * (shape.kernel_w - 1) / shape.stride_w;
-  for (int row_vectors = 1; row_vectors <= ops.max_vectors; ++row_vectors) {
+  const int max_vectors = estimator.max_vectors;
+  for (int row_vectors = 1; row_vectors <= max_vectors; ++row_vectors) {
     // Wider than every segment the layer has, or too narrow for one column.
     if (row_vectors * lanes <= span) continue;
     if (row_vectors > 1 && (row_vectors - 1) * lanes >=
                                (shape.out_w + span) * std::max(1, shape.batch * shape.out_h)) {
       break;
     }
-    for (int rows = 1; rows * row_vectors <= ops.max_vectors && rows <= shape.out_h; ++rows) {
+    for (int rows = 1; rows * row_vectors <= max_vectors && rows <= shape.out_h; ++rows) {
       try_geometry(false, rows, row_vectors);
     }
   }
   const int64_t pixels = static_cast<int64_t>(shape.batch) * shape.out_h * shape.out_w;
-  for (int vectors = 1; vectors <= ops.max_vectors; ++vectors) {
+  for (int vectors = 1; vectors <= max_vectors; ++vectors) {
     if (vectors > 1 && (vectors - 1) * lanes >= pixels) break;
     try_geometry(true, vectors, 1);
+  }
+  return best;
+}
+
+}  // namespace
+
+TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) {
+  TablePlan best = PlanWith(Estimator(problem, ops, /*byte_tables=*/false), group);
+  if (problem.nonnegative) {
+    const TablePlan bytes = PlanWith(Estimator(problem, ops, /*byte_tables=*/true), group);
+    if (bytes.possible && (!best.possible || bytes.cost_ns < best.cost_ns)) best = bytes;
   }
   return best;
 }

@@ -2,6 +2,7 @@
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_PLANNER_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_TABLE_PLANNER_H_
 
+#include <algorithm>
 #include <string>
 
 #include "engine/kernel.h"
@@ -17,18 +18,25 @@ struct TableConfig {
   bool flat = false;  // Geometry::Flat with `rows` vectors, else Geometry::Rows
   int rows = 1;
   int row_vectors = 1;  // vectors in one row of lanes
+  bool bytes = false;   // tables of bytes, for ConvProblem::nonnegative inputs of few bits
   StreamOptions stream;
 
   Geometry MakeGeometry(const ConvShape& shape, int vector_lanes) const {
-    return flat ? Geometry::Flat(shape, vector_lanes, rows)
-                : Geometry::Rows(shape, vector_lanes, rows, row_vectors * vector_lanes);
+    const Geometry geometry =
+        flat ? Geometry::Flat(shape, vector_lanes, rows)
+             : Geometry::Rows(shape, vector_lanes, rows, row_vectors * vector_lanes);
+    return bytes ? geometry.WithoutShifts() : geometry;
+  }
+  // How many entries of sums of inputs up to `most` a byte holds; 0: not even one.
+  static int ByteSums(const StreamOptions& stream, int most) {
+    return std::min(kMaxByteSums, 255 / (std::min(stream.limit, stream.group) * most));
   }
   std::string ToString() const;  // for example "g5_r4v2_c3"
 };
 
 // How often each thing is done in one Run; "vector" is one of the instruction set's.
 struct Work {
-  double loads = 0;          // vectors of a table added to an accumulator
+  double loads = 0;          // vectors of a table added to an accumulator, or to other bytes
   double misses = 0;         // vectors of a table read or written outside the first-level cache
   double offsets = 0;        // decoded
   double passes = 0;         // of a filter over a chunk of tables
@@ -38,6 +46,7 @@ struct Work {
   double stores = 0;         // vectors of a table built
   double elements_in = 0;    // channels of pixels brought into planes
   double elements_out = 0;   // accumulators turned into output elements
+  double widenings = 0;      // vectors of bytes widened and added to accumulators
 };
 
 struct TablePlan {

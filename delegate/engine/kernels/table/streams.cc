@@ -123,7 +123,7 @@ struct Streams::Builder {
                  const Range& range) {
     const Dictionary& dictionary = out.dictionary_;
     const size_t entry_units =
-        static_cast<size_t>(geometry.entry_lanes()) * element.bytes / kOffsetUnit;
+        static_cast<size_t>(geometry.entry_lanes()) * element.bytes / element.offset_unit();
     const size_t group_units = entry_units * dictionary.entries();
     const int chunk_first = out.chunks_.back().first_group;
     const MaskRow row(filters, plane, filter);
@@ -137,7 +137,7 @@ struct Streams::Builder {
       const size_t bit = static_cast<size_t>(tap.index) * filters.in_c;
       size_t group_at =
           (range.first_group - chunk_first) * group_units +
-          static_cast<size_t>(out.zero_lanes_ + tap.offset) * element.bytes / kOffsetUnit;
+          static_cast<size_t>(out.zero_lanes_ + tap.offset) * element.bytes / element.offset_unit();
       for (int g = range.first_group; g < range.end_group; ++g, group_at += group_units) {
         const ChannelGroup& group = out.groups_[g];
         uint32_t rest = row.Bits(bit + group.first_channel, group.channels);
@@ -199,7 +199,7 @@ struct Streams::Builder {
     if (out.segments_.empty()) return;
     out.passes_.back().ends_segment = true;
     if (!element.wraps()) return;
-    const int half = 1 << (8 * element.bytes - 1);
+    const int half = 1 << (8 * element.sum_bytes - 1);
     Segment& segment = out.segments_.back();
     segment.center.resize(out.out_c_);
     for (int f = 0; f < out.out_c_; ++f) {

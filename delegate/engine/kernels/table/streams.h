@@ -75,15 +75,17 @@ struct StreamOptions {
   int list_multiple = 1;    // lists are filled up to that with the offset 0, where zeros are
 };
 
-// Sums in table elements of integers are exact modulo 2^(8 * bytes).
+// Sums in accumulators of integers are exact modulo 2^(8 * sum_bytes).
 struct ElementRange {
   int bytes;        // of an element
+  int sum_bytes;    // of an accumulator
   int least, most;  // of one activation, zero point removed; 0, 0: elements are floats
 
+  int offset_unit() const { return bytes == 1 ? 1 : kOffsetUnit; }
   bool wraps() const { return least < most; }
   // Sums of so many activations are distinct.
   int max_terms() const {
-    return static_cast<int>(((int64_t{1} << 8 * bytes) - 1) / (most - least));
+    return static_cast<int>(((int64_t{1} << 8 * sum_bytes) - 1) / (most - least));
   }
 };
 

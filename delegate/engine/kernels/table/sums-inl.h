@@ -62,6 +62,19 @@ void ChannelSum(const int16_t* HWY_RESTRICT planes, size_t stride, int channels,
   }
 }
 
+[[maybe_unused]] void ChannelSum(const uint8_t* HWY_RESTRICT planes, size_t stride, int channels,
+                                 int lanes, bool accumulate, int32_t* HWY_RESTRICT sum) {
+  const hn::ScalableTag<int32_t> d32;
+  const hn::Rebind<uint8_t, decltype(d32)> d8;
+  for (int lane = 0; lane < lanes; lane += kLanes32) {
+    auto x = accumulate ? hn::Load(d32, sum + lane) : hn::Zero(d32);
+    for (int c = 0; c < channels; ++c) {
+      x = hn::Add(x, hn::PromoteTo(d32, hn::Load(d8, planes + c * stride + lane)));
+    }
+    hn::Store(x, d32, sum + lane);
+  }
+}
+
 void ChannelSum(const float* HWY_RESTRICT planes, size_t stride, int channels, int lanes,
                 bool accumulate, float* HWY_RESTRICT sum) {
   const hn::ScalableTag<float> d;

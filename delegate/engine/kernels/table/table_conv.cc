@@ -48,16 +48,26 @@ struct Workspace {
 
 // What one activation adds to a sum.
 template <typename Element>
-ElementRange RangeOf(const OutputStage& output) {
-  if (std::is_same<Element, float>::value) return {sizeof(Element), 0, 0};
-  return {sizeof(Element), -128 - output.input_zero_point, 127 - output.input_zero_point};
+ElementRange RangeOf(const ConvProblem& problem) {
+  constexpr int kSumBytes = sizeof(typename ElementTraits<Element>::Accumulator);
+  if (std::is_same<Element, float>::value) return {sizeof(Element), kSumBytes, 0, 0};
+  return {sizeof(Element), kSumBytes, problem.least_input(), problem.most_input()};
+}
+
+// Bits that values up to `most` take.
+int BitsOf(int most) {
+  int bits = 0;
+  while (most >> bits != 0) ++bits;
+  return bits;
 }
 
 template <typename Element>
 class TableConv : public ConvKernel {
   using Traits = ElementTraits<Element>;
   using Activation = typename Traits::Activation;
+  using Accumulator = typename Traits::Accumulator;
   using Sum = typename Traits::Sum;
+  static constexpr bool kBytes = sizeof(Element) == 1;
 
  public:
   TableConv(const ConvProblem& problem, const TableOps& ops, const TableConfig& config,
@@ -71,16 +81,16 @@ class TableConv : public ConvKernel {
         output_(*problem.output),
         geometry_(config.MakeGeometry(problem.shape,
                                       ops.vector_bytes / static_cast<int>(sizeof(Element)))),
-        streams_(*problem.filters, geometry_, WithLists(config.stream, ops),
-                 RangeOf<Element>(output_)),
+        streams_(*problem.filters, geometry_, WithLists(config.stream, ops_),
+                 RangeOf<Element>(problem)),
         subtracts_(problem.filters->kind == WeightKind::kTernary),
-        values_(*problem.filters, output_, streams_.segments()),
+        byte_sums_(kBytes ? TableConfig::ByteSums(config.stream, problem.most_input()) : 0),
+        values_(problem, streams_.segments()),
         zero_pixel_(RoundUp(shape_.in_c, 64), static_cast<Activation>(zero_point())) {
     for (const ShiftGroup& group : geometry_.shift_groups()) {
       shifts_.push_back(group.shift);
       for (const Tap& tap : group.taps) {
         box_offsets_.push_back(tap.offset + group.total);
-        box_slack_ = std::max(box_slack_, group.total);
       }
     }
     LayOutWorkspace();
@@ -98,12 +108,16 @@ class TableConv : public ConvKernel {
   }
 
   std::string name() const override {
-    return std::string("table_") + IsaName(isa_) + "_" + Traits::kName + "_" + config_.ToString();
+    const std::string bits = kBytes ? "b" + std::to_string(BitsOf(127 - zero_point())) : "";
+    return std::string("table_") + IsaName(isa_) + "_" + Traits::kName + bits + "_" +
+           config_.ToString();
   }
 
   size_t prepared_weight_bytes() const override { return streams_.bytes() + values_.bytes(); }
 
   size_t workspace_bytes(int threads) const override { return layout_.size() * threads; }
+
+  bool needs_nonnegative() const override { return kBytes; }
 
   StageTimes stage_times() const override {
     StageTimes sum;
@@ -112,7 +126,7 @@ class TableConv : public ConvKernel {
   }
 
  private:
-  static StreamOptions WithLists(StreamOptions options, const TableOps& ops) {
+  static StreamOptions WithLists(StreamOptions options, const ElementOps<Element>& ops) {
     options.list_multiple = ops.list_multiple;
     return options;
   }
@@ -140,22 +154,24 @@ class TableConv : public ConvKernel {
     plane_channels_ = direct_ ? channels : std::max(channels, kPlaneChannels);
     const size_t two_vectors = 2 * vector_bytes_ / sizeof(Element);
     inputs_at_ = layout_.Reserve<const char*>(RoundUp(lanes, two_vectors));
-    outputs_at_ = layout_.Reserve<char*>(RoundUp(tile, two_vectors));
+    outputs_at_ = layout_.Reserve<char*>(tile);
+    pixels_at_ = layout_.Reserve<char*>(RoundUp(tile, two_vectors));
     // A group that is shorter than the dictionary's reads, and never uses, planes behind the last.
     const size_t plane_lanes = (plane_channels_ + dictionary.group()) * lanes;
+    const size_t behind = kBytes ? geometry_.max_shift() : 0;  // the last entry, and never used
     const size_t zeros = streams_.zero_lanes();
     if (direct_) {
-      table_at_ = layout_.Reserve<Element>(zeros + plane_lanes);
+      table_at_ = layout_.Reserve<Element>(zeros + plane_lanes + behind);
       planes_at_ = table_at_ + zeros * sizeof(Element);
     } else {
       planes_at_ = layout_.Reserve<Element>(plane_lanes);
-      table_at_ = layout_.Reserve<Element>(zeros + static_cast<size_t>(groups) *
-                                                       dictionary.entries() * lanes);
+      table_at_ = layout_.Reserve<Element>(
+          zeros + static_cast<size_t>(groups) * dictionary.entries() * lanes + behind);
     }
-    acc_at_ = layout_.Reserve<Element>(filters * tile);
+    acc_at_ = layout_.Reserve<Accumulator>(filters * tile);
     if (values_.has_totals) total_at_ = layout_.Reserve<Sum>(filters * tile);
     if (values_.has_box) {
-      channel_sum_at_ = layout_.Reserve<Sum>(lanes + box_slack_ + kAlignment);
+      channel_sum_at_ = layout_.Reserve<Sum>(lanes + geometry_.max_shift() + kAlignment);
       box_at_ = layout_.Reserve<Sum>(tile);
     }
   }
@@ -180,7 +196,7 @@ class TableConv : public ConvKernel {
     std::fill(inputs + lanes, inputs + padded, zero);
     Element* planes = w.at<Element>(planes_at_);
     Element* table = w.at<Element>(table_at_);
-    Element* acc = w.at<Element>(acc_at_);
+    auto* acc = w.at<Accumulator>(acc_at_);
     const int first_filter = streams_.block_first_filter(block);
     const int filters = streams_.block_first_filter(block + 1) - first_filter;
 
@@ -219,7 +235,8 @@ class TableConv : public ConvKernel {
     watch.Lap(&times.output_ns);
   }
 
-  void LookUp(const Pass& pass, int block, int filters, const Element* table, Element* acc) const {
+  void LookUp(const Pass& pass, int block, int filters, const Element* table,
+              Accumulator* acc) const {
     LookupArgs<Element> args;
     args.table = table;
     args.filters = filters;
@@ -227,6 +244,8 @@ class TableConv : public ConvKernel {
     args.shifts = shifts_.data();
     args.subtract = subtracts_;
     args.accumulate = !pass.begins_segment;
+    args.byte_sums = byte_sums_;
+    args.finish = pass.ends_segment;
     args.lengths = streams_.lengths() + pass.lengths_begin[block];
     args.stream = streams_.offsets() + pass.offsets_begin[block];
     args.acc = acc;
@@ -279,7 +298,7 @@ class TableConv : public ConvKernel {
                                 segments[segment_index + 1].region != segment.region;
     const Sum* box = values_.has_box && regions > 1 && last_of_region ? MakeBox(w) : nullptr;
     const int lanes = geometry_.tile_lanes();
-    const Element* acc = w.at<Element>(acc_at_);
+    const auto* acc = w.at<Accumulator>(acc_at_);
     Sum* total = w.at<Sum>(total_at_);
     for (int i = 0; i < filters; ++i, acc += lanes, total += lanes) {
       const size_t f = static_cast<size_t>(first_filter) + i;
@@ -287,21 +306,32 @@ class TableConv : public ConvKernel {
       const Sum scale =
           regions > 1 ? values_.region_scale[in_region] : Sum{values_.output[f].scale};
       const Sum background = regions > 1 ? values_.region_background[in_region] : Sum{0};
-      const Element center = segment.center.empty() ? 0 : static_cast<Element>(segment.center[f]);
+      const auto center =
+          segment.center.empty() ? Accumulator{0} : static_cast<Accumulator>(segment.center[f]);
       ops_.spill(acc, center, scale, background, box, lanes, segment_index > 0, total);
     }
   }
 
+  // The lane of a tile whose pixel an accumulator is.
+  int PixelOf(int accumulator) const {
+    const int split = ops_.split_accumulators;
+    if (split == 0) return accumulator;
+    const int i = accumulator % split, half = split / 2;
+    return accumulator - i + (i < half ? 2 * i : 2 * (i - half) + 1);
+  }
+
   void WriteOutput(int first_filter, int filters, char** outputs, const Workspace& w) const {
+    char** pixels = w.at<char*>(pixels_at_);
     for (int lane = 0; lane < geometry_.tile_lanes(); ++lane) {
-      if (outputs[lane] != nullptr) outputs[lane] += first_filter * sizeof(Activation);
+      char* output = outputs[PixelOf(lane)];
+      pixels[lane] = output == nullptr ? nullptr : output + first_filter * sizeof(Activation);
     }
     auto args = MakeOutputArgs(output_, values_.output, values_.fast_output, first_filter, filters);
-    args.acc = values_.has_totals ? nullptr : w.at<Element>(acc_at_);
+    args.acc = values_.has_totals ? nullptr : w.at<Accumulator>(acc_at_);
     args.total = values_.has_totals ? w.at<Sum>(total_at_) : nullptr;
     args.box = values_.has_box && values_.regions == 1 ? MakeBox(w) : nullptr;
     args.lanes = geometry_.tile_lanes();
-    args.pixels = reinterpret_cast<Activation* const*>(outputs);
+    args.pixels = reinterpret_cast<Activation* const*>(pixels);
     ops_.output(args);
   }
 
@@ -315,17 +345,17 @@ class TableConv : public ConvKernel {
   const Geometry geometry_;
   const Streams streams_;
   const bool subtracts_;  // ternary
+  const int byte_sums_;   // LookupArgs
   const FilterValues<Element> values_;
   const std::vector<Activation> zero_pixel_;
   std::vector<int> shifts_;
   std::vector<int> box_offsets_;  // by tap, into the channel sums
-  int box_slack_ = 0;             // lanes the box reads behind an entry
   bool direct_ = false;           // tables of one channel: the planes themselves
   int plane_channels_ = 0;
 
   Layout layout_;
-  size_t inputs_at_ = 0, outputs_at_ = 0, planes_at_ = 0, table_at_ = 0, acc_at_ = 0, total_at_ = 0,
-         channel_sum_at_ = 0, box_at_ = 0;
+  size_t inputs_at_ = 0, outputs_at_ = 0, pixels_at_ = 0, planes_at_ = 0, table_at_ = 0,
+         acc_at_ = 0, total_at_ = 0, channel_sum_at_ = 0, box_at_ = 0;
   std::vector<Workspace> workspaces_;  // one a thread
 };
 
@@ -334,10 +364,15 @@ class TableConv : public ConvKernel {
 std::unique_ptr<ConvKernel> MakeTableConv(const ConvProblem& problem, const TableOps& ops,
                                           const TableConfig& config, bool profile, int threads) {
   try {
-    if (problem.type == DataType::kInt8) {
-      return std::make_unique<TableConv<int16_t>>(problem, ops, config, profile, threads);
+    if (problem.type == DataType::kFloat32) {
+      return std::make_unique<TableConv<float>>(problem, ops, config, profile, threads);
     }
-    return std::make_unique<TableConv<float>>(problem, ops, config, profile, threads);
+    if (config.bytes) {
+      return std::make_unique<TableConv<uint8_t>>(problem, ops, config, profile, threads);
+    }
+    ConvProblem any_input = problem;
+    any_input.nonnegative = false;
+    return std::make_unique<TableConv<int16_t>>(any_input, ops, config, profile, threads);
   } catch (const std::bad_alloc&) {
     return nullptr;
   }

@@ -6,6 +6,7 @@
 #include "engine/kernels/simd/split-inl.h"
 #include "engine/kernels/simd/vectors-inl.h"
 #include "engine/kernels/table/build-inl.h"
+#include "engine/kernels/table/byte_lookup-inl.h"
 #include "engine/kernels/table/lookup-inl.h"
 #include "engine/kernels/table/output-inl.h"
 #include "engine/kernels/table/planes-inl.h"
@@ -19,33 +20,51 @@ namespace {
 
 using namespace simd;
 
-// Accumulator vectors offered: as many as leave a few registers free.
+// Vectors of a tile: as many as leave a few registers free.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_ARCH_ARM_A64
-constexpr int kMaxVectorsHere = 24;
+constexpr int kTileVectors = 24;
 #else
-constexpr int kMaxVectorsHere = 12;
+constexpr int kTileVectors = 12;
 #endif
+
+template <typename Element, int kVectors>
+constexpr auto LookupOf() {
+  if constexpr (sizeof(Element) == 1) {
+    return &ByteLookup<kVectors>;
+  } else {
+    return &Lookup<Element, kVectors>;
+  }
+}
 
 // lookup[1] to lookup[kVectors].
 template <int kVectors, typename Element>
 constexpr void SetLookups(ElementOps<Element>* ops) {
-  ops->lookup[kVectors] = &Lookup<Element, kVectors>;
+  ops->lookup[kVectors] = LookupOf<Element, kVectors>();
   if constexpr (kVectors > 1) SetLookups<kVectors - 1>(ops);
 }
 
 template <typename Element>
 constexpr ElementOps<Element> MakeElementOps() {
+  constexpr bool kBytes = sizeof(Element) == 1;
+  constexpr int kVectors = kBytes ? kTileVectors / 2 : kTileVectors;  // bytes have two sums each
   ElementOps<Element> ops{};
+  ops.max_vectors = kVectors;
+  ops.list_multiple = kBytes ? 1 : EntryStream::kMultiple;
+  ops.split_accumulators = kBytes ? kSplitByteSums : 0;
   ops.planes = &Planes;
   ops.build_full = &BuildFull<Element>;
 #if HWY_TARGET != HWY_EMU128  // which has no registers to keep channels in
   ops.build_few = &BuildFew<Element>;
 #endif
   ops.build_list = &BuildList<Element>;
-  SetLookups<kMaxVectorsHere>(&ops);
+  SetLookups<kVectors>(&ops);
   ops.spill = &Spill;
   ops.channel_sum = &ChannelSum;
-  ops.window_sum = &WindowSum;
+  if constexpr (kBytes) {
+    ops.window_sum = &WindowSumOfBytes;
+  } else {
+    ops.window_sum = &WindowSum;
+  }
   ops.output = &Output;
   return ops;
 }
@@ -54,10 +73,11 @@ constexpr TableOps MakeTableOps(Isa isa) {
   TableOps ops{};
   ops.isa = isa;
   ops.vector_bytes = HWY_MAX_BYTES;
-  ops.max_vectors = kMaxVectorsHere;
-  ops.list_multiple = EntryStream::kMultiple;
   ops.split_lanes = kSplitLanes;
   ops.i16 = MakeElementOps<int16_t>();
+#if HWY_TARGET != HWY_EMU128  // where bytes are no faster
+  ops.u8 = MakeElementOps<uint8_t>();
+#endif
   ops.f32 = MakeElementOps<float>();
   return ops;
 }

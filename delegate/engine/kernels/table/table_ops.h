@@ -1,7 +1,8 @@
 // The vector work of the memory-table family, behind one table of functions per instruction set.
 //
 // "Lane" below always means one pixel: all arrays are channel-major (or filter-major) with pixels
-// side by side, of table elements: int16 for int8 activations, float for float activations.
+// side by side, of table elements: int16 for int8 activations, bytes for those of few bits, float
+// for float activations.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_TABLE_OPS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_TABLE_TABLE_OPS_H_
 
@@ -15,22 +16,56 @@ namespace table {
 
 // Arrays handed to these functions are aligned to this many bytes.
 constexpr size_t kAlignment = 64;
-// Table offsets in a stream count units of this many bytes (x86 scales an index by 8 for free).
+// Table offsets in a stream count units of this many bytes (x86 scales an index by 8 for free);
+// those of byte elements count bytes.
 constexpr size_t kOffsetUnit = 8;
 // The largest groups of channels that build_few takes, by the members of a subset.
 constexpr int kMaxPairGroup = 12;
 constexpr int kMaxTripleGroup = 8;
 // Registers' worth of accumulators the widest instruction set keeps.
 constexpr int kMaxVectors = 24;
+// The most entries of bytes that are added as bytes before they are widened: more gain nothing
+// (docs/performance.md).
+constexpr int kMaxByteSums = 4;
+
+struct OutputParamsI8;
+struct OutputParamsF32;
+struct OutputArgsI8;
+struct OutputArgsF32;
+
+// What goes with a type of table elements, which planes have too.
+template <typename Element>
+struct ElementTraits;
+template <>
+struct ElementTraits<int16_t> {
+  using Activation = int8_t;
+  using Accumulator = int16_t;
+  using Sum = int32_t;  // of totals and boxes
+  using OutputParams = OutputParamsI8;
+  using OutputArgs = OutputArgsI8;
+  static constexpr const char* kName = "i8";  // in kernels' names
+};
+// Activations of few bits, from the zero point up.
+template <>
+struct ElementTraits<uint8_t> : ElementTraits<int16_t> {};
+template <>
+struct ElementTraits<float> {
+  using Activation = float;
+  using Accumulator = float;
+  using Sum = float;
+  using OutputParams = OutputParamsF32;
+  using OutputArgs = OutputArgsF32;
+  static constexpr const char* kName = "f32";
+};
 
 // One pass of all filters over the tables of one chunk of channel groups.
 // A list of offsets for each filter and shift group, of entries to add, one behind the other in
 // `stream`, lengths in `lengths`; with `subtract` (ternary) each is followed by one of entries to
-// subtract. Lengths are multiples of TableOps::list_multiple, and that many offsets can be read
+// subtract. Lengths are multiples of ElementOps::list_multiple, and that many offsets can be read
 // behind the last list.
-template <typename T>
+template <typename Element>
 struct LookupArgs {
-  const T* table;
+  const Element* table;
   const uint16_t* lengths;
   const uint16_t* stream;
   int filters;
@@ -39,7 +74,10 @@ struct LookupArgs {
   const int* shifts;
   bool subtract;
   bool accumulate;  // add to what `acc` holds
-  T* acc;           // [filters, vectors * lanes]
+  // Bytes only. There is one shift group, and entries lie at any lane.
+  int byte_sums;  // so many entries add up without carry, 1 to kMaxByteSums
+  bool finish;    // the last pass: leave sums, not what accumulates them
+  typename ElementTraits<Element>::Accumulator* acc;  // [filters, vectors * lanes]
 };
 
 // What turns the sums of one filter into its output; all arithmetic of int8 wraps at 32 bits.
@@ -82,33 +120,20 @@ struct OutputArgsF32 {
   float* const* pixels;
 };
 
-// What goes with a type of table elements, which planes and accumulators have too.
-template <typename Element>
-struct ElementTraits;
-template <>
-struct ElementTraits<int16_t> {
-  using Activation = int8_t;
-  using Sum = int32_t;  // of totals and boxes
-  using OutputParams = OutputParamsI8;
-  using OutputArgs = OutputArgsI8;
-  static constexpr const char* kName = "i8";  // in kernels' names
-};
-template <>
-struct ElementTraits<float> {
-  using Activation = float;
-  using Sum = float;
-  using OutputParams = OutputParamsF32;
-  using OutputArgs = OutputArgsF32;
-  static constexpr const char* kName = "f32";
-};
-
 // The functions for one type of table elements. Where Element is float, `zero_point` and `center`
 // are 0 and not looked at.
 template <typename Element>
 struct ElementOps {
   using Activation = typename ElementTraits<Element>::Activation;
+  using Accumulator = typename ElementTraits<Element>::Accumulator;
   using Sum = typename ElementTraits<Element>::Sum;
   using OutputArgs = typename ElementTraits<Element>::OutputArgs;
+
+  int max_vectors;    // of a tile, whose accumulators fit in registers; 0: no such elements here
+  int list_multiple;  // of offsets (LookupArgs)
+  // Accumulators: of so many lanes, the even ones come first, then the odd ones; 0: in order. What
+  // is said of lanes below holds for them in that order.
+  int split_accumulators;
 
   // planes[c * stride + lane] = pixels[lane][first + c] - zero_point for c in [0, channels).
   // A pixel has `first + available` channels. `lanes` is a multiple of a vector's; `pixels` must be
@@ -134,13 +159,14 @@ struct ElementOps {
 
   // total = (accumulate ? total : 0) + scale * (acc - center) + background * box; of int8, acc -
   // center is sign-extended, and totals are in the order of split_lanes. `box` may be null.
-  void (*spill)(const Element* acc, Element center, Sum scale, Sum background, const Sum* box,
-                int lanes, bool accumulate, Sum* total);
+  void (*spill)(const Accumulator* acc, Accumulator center, Sum scale, Sum background,
+                const Sum* box, int lanes, bool accumulate, Sum* total);
 
   // sum[lane] = (accumulate ? sum[lane] : 0) + planes of all channels.
   void (*channel_sum)(const Element* planes, size_t stride, int channels, int lanes,
                       bool accumulate, Sum* sum);
-  // box[lane] = sum over taps of sum[offset[tap] + lane], in the order of split_lanes.
+  // box[lane] = sum over taps of sum[offset[tap] + lane], in the order of split_lanes (of lanes in
+  // the order of split_accumulators).
   void (*window_sum)(const Sum* sum, const int* offsets, int taps, int lanes, Sum* box);
 
   void (*output)(const OutputArgs& args);
@@ -149,12 +175,11 @@ struct ElementOps {
 struct TableOps {
   Isa isa;
   int vector_bytes;
-  int max_vectors;    // accumulators that fit in registers
-  int list_multiple;  // of offsets (LookupArgs)
   // 32-bit sums of int8 activations (totals, boxes): of so many, the even lanes come first, then
   // the odd ones; 0: in order.
   int split_lanes;
   ElementOps<int16_t> i16;  // int8 activations
+  ElementOps<uint8_t> u8;
   ElementOps<float> f32;
 
   template <typename Element>
@@ -163,6 +188,10 @@ struct TableOps {
 template <>
 inline const ElementOps<int16_t>& TableOps::Of() const {
   return i16;
+}
+template <>
+inline const ElementOps<uint8_t>& TableOps::Of() const {
+  return u8;
 }
 template <>
 inline const ElementOps<float>& TableOps::Of() const {
