@@ -52,7 +52,8 @@ struct RandomLayer {
            by(s.dilation_h, s.dilation_w) + " padding " + by(s.pad_top, s.pad_left) + " regions " +
            std::to_string(filters.regions) + " pattern " + std::to_string(filters.pattern_n) + ":" +
            std::to_string(filters.pattern_m) +
-           (output.real_multiplier.empty() ? "" : " real multiplier");
+           (output.real_multiplier.empty() ? "" : " real multiplier") + " input zero point " +
+           std::to_string(output.input_zero_point);
   }
 };
 
@@ -170,12 +171,23 @@ inline void FillInput(Rng& rng, RandomLayer* layer) {
   const ConvShape& s = layer->shape;
   const size_t inputs = static_cast<size_t>(s.batch) * s.in_h * s.in_w * s.in_c;
   const bool extreme = rng.Chance(0.1);  // drives int16 partial sums to their limits
+  // Inputs of few bits, sometimes with one that lies below the zero point after all.
+  const bool low_bits = layer->type == DataType::kInt8 && rng.Chance(0.4);
+  const int bits = rng.Int(1, 6);
+  if (low_bits) layer->output.input_zero_point = 128 - (1 << bits);
   for (size_t i = 0; i < inputs; ++i) {
     if (layer->type == DataType::kFloat32) {
       layer->input_f32.push_back(static_cast<float>(4 * rng.Real() - 2));
+    } else if (low_bits) {
+      layer->input_i8.push_back(
+          static_cast<int8_t>(extreme ? 127 : 127 - rng.Int(0, (1 << bits) - 1)));
     } else {
       layer->input_i8.push_back(static_cast<int8_t>(extreme ? -128 : rng.Int(-128, 127)));
     }
+  }
+  if (low_bits && rng.Chance(0.2)) {
+    layer->input_i8[rng.Int(0, static_cast<int>(inputs) - 1)] =
+        static_cast<int8_t>(rng.Int(-128, layer->output.input_zero_point - 1));
   }
 }
 

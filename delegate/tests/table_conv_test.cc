@@ -56,6 +56,7 @@ struct CaseOptions {
   int pattern_n = 0, pattern_m = 0;
   bool int8 = true;
   bool real_multiplier = false;  // int8: one rounding in double
+  int input_bits = 8;            // int8: below 8, values from the zero point up to 127
 };
 
 std::unique_ptr<Case> MakeCase(const CaseOptions& options, std::mt19937& random) {
@@ -132,7 +133,13 @@ std::unique_ptr<Case> MakeCase(const CaseOptions& options, std::mt19937& random)
       out.shift.clear();
     }
     c.input_i8.resize(inputs);
-    for (int8_t& x : c.input_i8) x = static_cast<int8_t>(random());
+    for (int8_t& x : c.input_i8) {
+      x = static_cast<int8_t>(127 - static_cast<int>(random() % (1u << options.input_bits)));
+    }
+    if (options.input_bits < 8) {
+      out.input_zero_point = 128 - (1 << options.input_bits);
+      c.problem.nonnegative = true;
+    }
   } else {
     std::normal_distribution<float> normal;
     out.clamp_min_f32 = coin(random) ? 0.0f : -1e30f;
@@ -295,6 +302,7 @@ CaseOptions RandomOptions(std::mt19937& random) {
   o.kind = random() % 3 == 0 ? WeightKind::kTernary : WeightKind::kTwoValued;
   o.background = random() % 2 == 0;
   o.real_multiplier = random() % 4 == 0;
+  if (random() % 2 == 0) o.input_bits = pick({1, 2, 3, 4, 4, 5, 6});
   o.density = pick({2, 10, 36, 50, 100}) / 100.0;
   if (random() % 3 == 0) {
     o.pattern_m = pick({7, 8, 10});
@@ -310,8 +318,9 @@ std::string Describe(const CaseOptions& o) {
          x(s.in_h, s.in_w) + "x" + x(s.in_c, s.out_c) + " k" + x(s.kernel_h, s.kernel_w) + " s" +
          x(s.stride_h, s.stride_w) + " d" + x(s.dilation_h, s.dilation_w) + " pad" +
          x(s.pad_top, s.pad_left) + " out" + x(s.out_h, s.out_w) + " regions " +
-         std::to_string(o.regions) + (o.kind == WeightKind::kTernary ? " ternary" : "") +
-         (o.background ? " background" : "") + " density " + std::to_string(o.density);
+         std::to_string(o.regions) + (o.kind == WeightKind::kTernary ? " ternary" : "") + " " +
+         std::to_string(o.input_bits) + " bits" + (o.background ? " background" : "") +
+         " density " + std::to_string(o.density);
 }
 
 class TableConvTest : public ::testing::TestWithParam<Isa> {
@@ -358,9 +367,11 @@ TEST_P(TableConvTest, EveryConfigurationIsCorrect) {
     const CaseOptions options = RandomOptions(random);
     const auto c = MakeCase(options, random);
     TableConfig config;
+    config.bytes = c->problem.nonnegative && ops().u8.max_vectors > 0 && random() % 4 != 0;
+    const int max_vectors = config.bytes ? ops().u8.max_vectors : ops().i16.max_vectors;
     config.flat = random() % 3 == 0;
     config.row_vectors = config.flat ? 1 : 1 + static_cast<int>(random() % 5);
-    config.rows = 1 + static_cast<int>(random() % (ops().i16.max_vectors / config.row_vectors));
+    config.rows = 1 + static_cast<int>(random() % (max_vectors / config.row_vectors));
     config.stream.group = 1 + static_cast<int>(random() % 10);
     config.stream.limit = 1 + static_cast<int>(random() % 3);
     if (config.stream.group <= 8 && random() % 2) config.stream.limit = config.stream.group;
@@ -369,7 +380,7 @@ TEST_P(TableConvTest, EveryConfigurationIsCorrect) {
     config.stream.filter_blocks = 1 + static_cast<int>(random() % 3);
     const int span =
         options.shape.dilation_w * (options.shape.kernel_w - 1) / options.shape.stride_w;
-    const int lanes = ops().vector_bytes / (options.int8 ? 2 : 4);
+    const int lanes = ops().vector_bytes / (config.bytes ? 1 : options.int8 ? 2 : 4);
     if (!config.flat && config.row_vectors * lanes <= span) continue;
     if (!EvaluateTable(c->problem, ops(), config).possible) continue;
     ++tested;
@@ -403,6 +414,42 @@ TEST_P(TableConvTest, SumsAtTheLimitAreExact) {
       }
     }
   }
+}
+
+// Sums of bytes at the limit of a byte and of 16 bits: all weights effectual, the largest inputs.
+TEST_P(TableConvTest, SumsOfBytesAtTheLimitAreExact) {
+  if (ops().u8.max_vectors == 0) GTEST_SKIP() << "no tables of bytes";
+  int tested = 0;
+  for (const int bits : {1, 2, 3, 4, 5, 6}) {
+    for (const int channels : {28, 115, 116, 300}) {  // 9 * 63 * 115 = 65205 < 2^16 < 9 * 63 * 116
+      for (int group = 1; group <= 10; ++group) {
+        std::mt19937 random(1);
+        CaseOptions options;
+        options.shape = MakeShape(1, 4, 9, channels, 5, 3, 3, 1, 1, 1, 1, true);
+        options.density = 1.0;
+        options.input_bits = bits;
+        options.background = group % 2 == 0;
+        options.kind = group == 3 ? WeightKind::kTernary : WeightKind::kTwoValued;
+        const auto c = MakeCase(options, random);
+        std::fill(c->input_i8.begin(), c->input_i8.end(), int8_t{127});
+        TableConfig config;
+        config.bytes = true;
+        config.rows = 2;
+        config.stream.group = group;
+        config.stream.limit = group <= 8 ? group : 2;
+        config.stream.chunk_groups = 4;
+        if (!EvaluateTable(c->problem, ops(), config).possible) continue;
+        ++tested;
+        SCOPED_TRACE(std::to_string(bits) + " bits, " + std::to_string(channels) + " channels, " +
+                     config.ToString());
+        const auto kernel = MakeTableConv(c->problem, ops(), config, false, 1);
+        ASSERT_NE(kernel, nullptr);
+        ExpectCorrect(*c, *kernel, 1);
+        if (HasFailure()) return;
+      }
+    }
+  }
+  EXPECT_GT(tested, 100);
 }
 
 // A kernel so large that one channel overflows a 16-bit sum, and one that no row of lanes covers.
