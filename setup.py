@@ -20,17 +20,21 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-DELEGATE = Path("tf_signbin/runtime/libtf_signbin_delegate.so")
+# The CMake targets by the names that setuptools knows their libraries by.
+LIBRARIES = {
+    "tf_signbin.runtime.libtf_signbin_delegate": "tf_signbin_delegate",
+    "tf_signbin.runtime.libLiteRtGpuAccelerator": "tf_signbin_accelerator",
+}
 
 
 class BuildDelegate(build_ext):
-    """`build_ext` that runs CMake; with --inplace the library lands beside the Python sources."""
+    """`build_ext` that runs CMake; with --inplace the libraries land beside the Python sources."""
 
     def get_ext_filename(self, fullname):
-        return str(DELEGATE)
+        return fullname.replace(".", "/") + ".so"
 
     def build_extension(self, ext):
-        target = ROOT / DELEGATE if self.inplace else Path(self.build_lib).resolve() / DELEGATE
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
         build_dir = ROOT / os.environ.get("TF_SIGNBIN_BUILD_DIR", "build/delegate")
         configure = ["cmake", "-S", str(ROOT / "delegate"), "-B", str(build_dir)]
         if not (build_dir / "CMakeCache.txt").exists():
@@ -39,7 +43,7 @@ class BuildDelegate(build_ext):
                 configure += ["-G", "Ninja"]
         configure += shlex.split(os.environ.get("TF_SIGNBIN_CMAKE_ARGS", ""))
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(min(os.cpu_count() or 1, 8))
-        build = ["cmake", "--build", str(build_dir), "--target", "tf_signbin_delegate", "-j", jobs]
+        build = ["cmake", "--build", str(build_dir), "--target", LIBRARIES[ext.name], "-j", jobs]
         for command in (configure, build):
             try:
                 subprocess.run(command, check=True, cwd=ROOT)
@@ -52,7 +56,7 @@ class BuildDelegate(build_ext):
         target.parent.mkdir(parents=True, exist_ok=True)
         # A rename, so that a process that has the old library loaded keeps it.
         partial = target.with_suffix(".partial")
-        shutil.copy2(build_dir / DELEGATE.name, partial)
+        shutil.copy2(build_dir / target.name, partial)
         partial.replace(target)
 
 
@@ -84,7 +88,7 @@ def build_tools():
 
 
 setup(
-    ext_modules=[Extension("tf_signbin.runtime.libtf_signbin_delegate", sources=[])],
+    ext_modules=[Extension(name, sources=[]) for name in LIBRARIES],
     cmdclass={
         "build_ext": BuildDelegate,
         "build_py": BuildWithExamples,

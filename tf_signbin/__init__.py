@@ -32,7 +32,7 @@ _PUBLIC = {
         "quantized_kernels",
     ),
     "tf_signbin.convert": ("convert", "inspect_model", "unpack"),
-    "tf_signbin.runtime": ("Interpreter", "load_delegate"),
+    "tf_signbin.runtime": ("CompiledModel", "Interpreter", "load_delegate"),
     "tf_signbin.summary": ("summary",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

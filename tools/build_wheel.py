@@ -52,7 +52,7 @@ def build_wheel(architecture: str, folder: Path) -> Path:
     _run([str(ROOT / "tools/sysroot.sh"), architecture])
     _run(["cmake", "--preset", preset], ROOT / "delegate")
     jobs = str(min(os.cpu_count() or 1, 8))
-    _run(["cmake", "--build", str(build), "--target", "tf_signbin_delegate", "-j", jobs])
+    _run(["cmake", "--build", str(build), "--target", "tf_signbin_accelerator", "-j", jobs])
     environment = os.environ | {
         "TF_SIGNBIN_BUILD_DIR": str(build.relative_to(ROOT)),
         "TF_SIGNBIN_CMAKE_ARGS": f"--preset {preset}",

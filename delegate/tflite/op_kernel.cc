@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <utility>
 
+#include "tflite/last_error.h"
 #include "tflite/tensor_access.h"
 
 namespace tf_signbin {
@@ -45,6 +47,17 @@ Status ResizeOutput(abi::TfLiteContext* context, abi::TfLiteTensor* output,
 }
 
 }  // namespace
+
+void ReportFailure(abi::TfLiteContext* context, const char* layer, const char* message) noexcept {
+  char text[2048];
+  if (layer != nullptr) {
+    std::snprintf(text, sizeof(text), "tf_signbin: layer '%s': %s", layer, message);
+  } else {
+    std::snprintf(text, sizeof(text), "tf_signbin: %s", message);
+  }
+  RecordError(text);
+  context->ReportError(context, "%s\n", text);
+}
 
 OpKernel::OpKernel(Layer layer, std::shared_ptr<Runtime> runtime)
     : layer_(std::move(layer)), runtime_(std::move(runtime)) {

@@ -41,25 +41,25 @@ class OpKernel {
   NodeProfile profile_;
 };
 
-// Calls `body` (returning Status), reports its failure or exception through the context and returns
-// a TfLiteStatus: nothing is thrown into the runtime. `layer` is named when memory runs out, where
-// no message can be put together.
+// Reports a failure of `layer` (null: the message names it) through the context, and keeps it for
+// TakeError.
+void ReportFailure(abi::TfLiteContext* context, const char* layer, const char* message) noexcept;
+
+// Calls `body` (returning Status), reports its failure or exception and returns a TfLiteStatus:
+// nothing is thrown into the runtime. `layer` is named when memory runs out, where no message can
+// be put together.
 template <typename Body>
 int Guarded(abi::TfLiteContext* context, const Body& body, const char* layer = nullptr) {
   try {
     const Status status = body();
     if (status.ok()) return abi::kOk;
-    context->ReportError(context, "tf_signbin: %s\n", status.message().c_str());
+    ReportFailure(context, nullptr, status.message().c_str());
   } catch (const std::bad_alloc&) {
-    if (layer != nullptr) {
-      context->ReportError(context, "tf_signbin: layer '%s': out of memory\n", layer);
-    } else {
-      context->ReportError(context, "tf_signbin: out of memory\n");
-    }
+    ReportFailure(context, layer, "out of memory");
   } catch (const std::exception& error) {
-    context->ReportError(context, "tf_signbin: %s\n", error.what());
+    ReportFailure(context, nullptr, error.what());
   } catch (...) {
-    context->ReportError(context, "tf_signbin: unknown failure\n");
+    ReportFailure(context, nullptr, "unknown failure");
   }
   return abi::kError;
 }

@@ -1,11 +1,12 @@
 // The only symbols that the shared library exports: the entry points of an external delegate, and
-// one of our own that says what a delegate runs.
+// two of our own that say what a delegate runs and why something failed.
 #include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <new>
 
 #include "tflite/delegate.h"
+#include "tflite/last_error.h"
 
 namespace {
 
@@ -15,6 +16,7 @@ using ReportError = void (*)(const char*);
 void Report(ReportError report_error, const char* message) {
   char text[4096];
   std::snprintf(text, sizeof(text), "tf_signbin: %s", message);
+  tf_signbin::RecordError(text);
   if (report_error != nullptr) {
     report_error(text);
   } else {
@@ -59,6 +61,12 @@ __attribute__((visibility("default"))) const char* tf_signbin_describe(
   } catch (const std::exception&) {
     return nullptr;
   }
+}
+
+// Why the last call on this thread failed, once: CompiledModel tells its caller only that it did.
+// Empty: nothing failed.
+__attribute__((visibility("default"))) const char* tf_signbin_take_error() {
+  return tf_signbin::TakeError();
 }
 
 }  // extern "C"

@@ -19,6 +19,7 @@ from tools.cross_test import emulation
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = "tf_signbin/runtime/libtf_signbin_delegate.so"
+ACCELERATOR = "tf_signbin/runtime/libLiteRtGpuAccelerator.so"
 
 
 def run(*command, **options):
@@ -50,7 +51,7 @@ def test_wheel_serves_every_python_of_this_platform(wheel):
 
 def test_wheel_holds_the_delegate_and_the_examples_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert LIBRARY in names
+    assert {LIBRARY, ACCELERATOR} <= set(names)
     assert "tf_signbin/_examples/train_resnet.py" in names
     assert "tf_signbin/py.typed" in names
     assert not any(name.startswith(("tests/", "delegate/")) for name in names)
@@ -64,6 +65,7 @@ def test_delegate_exports_only_its_entry_points(wheel, tmp_path):
     ).stdout  # fmt: skip
     assert {line.split()[-1] for line in symbols.splitlines()} == {
         "tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate", "tf_signbin_describe",
+        "tf_signbin_take_error",
     }  # fmt: skip
 
 

@@ -33,11 +33,12 @@ class ClaimedLayer:
 
 def claimed_layers(delegate: Any) -> list[ClaimedLayer]:
     """The layers of a delegate from load_delegate(); empty before allocate_tensors()."""
-    # The library is loaded already: this only finds it again.
-    describe = ctypes.CDLL(str(delegate_path())).tf_signbin_describe
-    describe.argtypes = [ctypes.c_void_p]
-    describe.restype = ctypes.c_char_p
-    text = describe(delegate._get_native_delegate_pointer())
+    return describe_delegate(delegate._get_native_delegate_pointer())
+
+
+def describe_delegate(pointer: int) -> list[ClaimedLayer]:
+    """The layers of the TfLiteDelegate at that address."""
+    text = _library().tf_signbin_describe(pointer)
     if text is None:
         raise MemoryError("the delegate could not describe its layers")
     layers = [ClaimedLayer(**layer) for layer in json.loads(text)["layers"]]
@@ -46,3 +47,17 @@ def claimed_layers(delegate: Any) -> list[ClaimedLayer]:
         replace(layer, layer=layer.layer.encode("latin-1").decode("utf-8", "replace"))
         for layer in layers
     ]
+
+
+def take_error() -> str:
+    """Why the delegate's last call on this thread failed, once; empty: it did not."""
+    return str(_library().tf_signbin_take_error().decode("utf-8", "replace"))
+
+
+def _library() -> ctypes.CDLL:
+    # It is loaded already: this only finds it again.
+    library = ctypes.CDLL(str(delegate_path()))
+    library.tf_signbin_describe.argtypes = [ctypes.c_void_p]
+    library.tf_signbin_describe.restype = ctypes.c_char_p
+    library.tf_signbin_take_error.restype = ctypes.c_char_p
+    return library

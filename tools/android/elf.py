@@ -12,6 +12,7 @@ EXPORTS = {
     "tflite_plugin_create_delegate",
     "tflite_plugin_destroy_delegate",
     "tf_signbin_describe",
+    "tf_signbin_take_error",
 }
 NEEDED = {*(f"{library}.so" for library in LIBRARIES), "liblog.so"}
 _MACHINES = {"arm64": "AArch64", "arm": "ARM"}
