@@ -16,19 +16,18 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from android import elf, standin  # noqa: E402
 
-LIBRARY = "libtf_signbin_delegate.so"
 PRESETS = {"arm64-v8a": "android-arm64", "armeabi-v7a": "android-armv7"}
 
 
-def build(preset: str, ndk: Path) -> Path:
-    """The delegate that the preset builds."""
+def build(preset: str, ndk: Path) -> list[Path]:
+    """The delegate and the accelerator that the preset builds."""
     environment = os.environ | {"ANDROID_NDK": str(ndk)}
     jobs = str(min(os.cpu_count() or 1, 8))
     folder = ROOT / "build/cross" / preset
     for command in (
         ["cmake", "--preset", preset, "--fresh"] if _other_ndk(folder, ndk)
         else ["cmake", "--preset", preset],
-        ["cmake", "--build", "--preset", preset, "--target", "tf_signbin_delegate", "-j", jobs],
+        ["cmake", "--build", "--preset", preset, "--target", "tf_signbin_accelerator", "-j", jobs],
     ):  # fmt: skip
         run = subprocess.run(
             command, cwd=ROOT / "delegate", env=environment, capture_output=True, text=True,
@@ -36,7 +35,7 @@ def build(preset: str, ndk: Path) -> Path:
         )  # fmt: skip
         if run.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} failed:\n{run.stdout[-3000:]}{run.stderr}")
-    return folder / LIBRARY
+    return [folder / elf.DELEGATE, folder / elf.ACCELERATOR]
 
 
 def _other_ndk(folder: Path, ndk: Path) -> bool:
@@ -51,12 +50,12 @@ def main() -> int:
         print(f"built with {'the NDK' if named else 'clang and stub libraries, without an NDK'}")
         wrong = False
         for abi in standin.ABIS:
-            library = build(PRESETS[abi.name], ndk)
-            found = elf.problems(library, abi)
-            print(f"{abi.name}: {library.stat().st_size} bytes", flush=True)
-            for problem in found:
-                print(f"  {problem}")
-            wrong |= bool(found)
+            for library in build(PRESETS[abi.name], ndk):
+                found = elf.problems(library, abi)
+                print(f"{abi.name}: {library.name}, {library.stat().st_size} bytes", flush=True)
+                for problem in found:
+                    print(f"  {problem}")
+                wrong |= bool(found)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,10 +1,11 @@
-// Neither allocates nor throws, so that the C++ library is not linked into this small file too.
+// Neither constructs nor throws, so that the C++ library is not linked into this small file too.
 #include "litert/accelerator.h"
 
 #include <cstdio>
 #include <cstring>
 
 #include "litert/litert_abi.h"
+#include "tflite/thread_data.h"
 
 // The delegate's library, which this one needs.
 extern "C" {
@@ -21,8 +22,10 @@ namespace {
 
 constexpr size_t kTextBytes = 2048, kMostOptions = 64;
 
-thread_local char next_options[kTextBytes] = "";
-thread_local abi::TfLiteDelegate* last_delegate = nullptr;
+struct ThreadState {
+  char options[kTextBytes];
+  abi::TfLiteDelegate* delegate;
+};
 
 // The runtime gives its caller a status and no text.
 void Report(const char* message) { std::fprintf(stderr, "%s\n", message); }
@@ -73,7 +76,8 @@ const char* Options(const LiteRtRuntimeContext& runtime, void* options) {
       text != nullptr) {
     return static_cast<const char*>(text);
   }
-  return next_options;
+  const auto* thread = ThreadData<ThreadState>();
+  return thread == nullptr ? "" : thread->options;
 }
 
 int CreateDelegate(LiteRtRuntimeContext* runtime, void*, const void*, void* options,
@@ -91,7 +95,8 @@ int CreateDelegate(LiteRtRuntimeContext* runtime, void*, const void*, void* opti
   if (delegate == nullptr) return kInvalidArgument;  // and it has said why
   const int status = runtime->wrap_delegate(delegate, tflite_plugin_destroy_delegate, wrapper);
   if (status == kOk) {
-    last_delegate = delegate;
+    auto* thread = ThreadData<ThreadState>();
+    if (thread != nullptr) thread->delegate = delegate;
   } else {
     tflite_plugin_destroy_delegate(delegate);
   }
@@ -140,12 +145,15 @@ __attribute__((visibility(
 };
 
 __attribute__((visibility("default"))) int tf_signbin_litert_options(const char* text) {
-  tf_signbin::litert::last_delegate = nullptr;
-  return tf_signbin::litert::Copy(text == nullptr ? "" : text, tf_signbin::litert::next_options);
+  auto* thread = tf_signbin::ThreadData<tf_signbin::litert::ThreadState>();
+  if (thread == nullptr) return 0;
+  thread->delegate = nullptr;
+  return tf_signbin::litert::Copy(text == nullptr ? "" : text, thread->options);
 }
 
 __attribute__((visibility("default"))) void* tf_signbin_litert_delegate() {
-  return tf_signbin::litert::last_delegate;
+  const auto* thread = tf_signbin::ThreadData<tf_signbin::litert::ThreadState>();
+  return thread == nullptr ? nullptr : thread->delegate;
 }
 
 }  // extern "C"

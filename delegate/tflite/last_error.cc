@@ -2,24 +2,30 @@
 
 #include <cstdio>
 
+#include "tflite/thread_data.h"
+
 namespace tf_signbin {
 namespace {
 
-// Of a fixed size: memory may just have run out.
-thread_local char text[2048] = "";
-thread_local bool fresh = false;
+struct LastError {
+  bool fresh;
+  char text[2048];
+};
 
 }  // namespace
 
 void RecordError(const char* message) noexcept {
-  std::snprintf(text, sizeof(text), "%s", message);
-  fresh = true;
+  LastError* last = ThreadData<LastError>();
+  if (last == nullptr) return;  // it was reported, which has to do
+  std::snprintf(last->text, sizeof(last->text), "%s", message);
+  last->fresh = true;
 }
 
 const char* TakeError() noexcept {
-  const bool taken = fresh;
-  fresh = false;
-  return taken ? text : "";
+  LastError* last = ThreadData<LastError>();
+  if (last == nullptr || !last->fresh) return "";
+  last->fresh = false;
+  return last->text;
 }
 
 }  // namespace tf_signbin

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Languages that a test executes or compiles, and those that nothing can be done with.
-TESTED, PLAIN = ("python", "bash", "cpp"), ("text",)
+TESTED, PLAIN = ("python", "bash", "cpp", "kotlin"), ("text",)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,15 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import ai_edge_litert
+import numpy as np
 import pytest
 
+import tf_signbin
+from tf_signbin.benchmark.networks import network_model
+from tf_signbin.benchmark.weights import WeightSpec
 from tools import matrix
 
 ROOT = matrix.ROOT
@@ -23,7 +29,8 @@ def prefix(tmp_path_factory):
     """What `cmake --install` of the build that the other tests use puts there."""
     folder = tmp_path_factory.mktemp("prefix")
     build = matrix.native_library().parent
-    run("cmake", "--build", str(build), "--target", "tf_signbin_delegate", "tf_signbin_tflite")
+    run("cmake", "--build", str(build), "--target", "tf_signbin_accelerator",
+        "tf_signbin_tflite")  # fmt: skip
     run("cmake", "--install", str(build), "--prefix", str(folder))
     return folder
 
@@ -41,7 +48,7 @@ def example(prefix, tmp_path_factory):
 def test_installed_headers_are_all_that_they_include(prefix):
     include = prefix / "include/tf_signbin"
     headers = {str(path.relative_to(include)) for path in include.rglob("*.h")}
-    assert {"engine/conv.h", "tflite/register.h"} <= headers
+    assert {"engine/conv.h", "tflite/register.h", "litert/accelerator.h"} <= headers
     for header in headers:
         text = (include / header).read_text()
         assert set(re.findall(r'#include "(.*?)"', text)) <= headers, header
@@ -90,3 +97,29 @@ def test_operators_in_a_real_op_resolver(example, tmp_path):
     library = str(example / "libsignbin_ops.so")
     output = run(sys.executable, "-c", _RESOLVER, library, str(cases), str(count))
     assert output.splitlines()[-1] == f"right {count}"
+
+
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_compiled_model_in_the_stock_library(prefix, example, tmp_path, activations):
+    """The wheel's libLiteRt.so, the accelerator from where it was installed."""
+    data = tf_signbin.convert(network_model("resnet20", activations, WeightSpec(pattern=(3, 7))))
+    (tmp_path / "net.tflite").write_bytes(data)
+    interpreter = tf_signbin.Interpreter(data)
+    interpreter.allocate_tensors()
+    (source,), (sink,) = interpreter.get_input_details(), interpreter.get_output_details()
+    x = np.random.default_rng(0).integers(-100, 100, source["shape"]).astype(source["dtype"])
+    (tmp_path / "x.bin").write_bytes(x.tobytes())
+    interpreter.set_tensor(source["index"], x)
+    interpreter.invoke()
+    expected = interpreter.get_tensor(sink["index"])
+    runtime = Path(ai_edge_litert.__file__).with_name("libLiteRt.so")
+    command = [str(example / "compiled_model"), str(runtime), str(prefix / "lib"),
+               *(str(tmp_path / name) for name in ("net.tflite", "x.bin", "y.bin"))]  # fmt: skip
+    for options in ([], ["num_threads:2;isa:portable"]):
+        run(*command, *options)
+        y = np.frombuffer((tmp_path / "y.bin").read_bytes(), sink["dtype"]).reshape(expected.shape)
+        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+    refused = subprocess.run([*command, "threads:2"], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "unknown delegate option 'threads'" in refused.stderr
+    assert "LiteRtCreateCompiledModel: status 1" in refused.stderr

@@ -14,13 +14,25 @@ EXPORTS = {
     "tf_signbin_describe",
     "tf_signbin_take_error",
 }
+ACCELERATOR_EXPORTS = {
+    "LiteRtAcceleratorImpl",
+    "tf_signbin_litert_delegate",
+    "tf_signbin_litert_options",
+}
+DELEGATE, ACCELERATOR = "libtf_signbin_delegate.so", "libLiteRtGpuAccelerator.so"
 NEEDED = {*(f"{library}.so" for library in LIBRARIES), "liblog.so"}
 _MACHINES = {"arm64": "AArch64", "arm": "ARM"}
 _PAGES = {"arm64": 16384, "arm": 4096}
 
 
 def problems(library: Path, abi: Abi) -> list[str]:
-    """One line for everything that Android 7 and later, or 16 KiB pages, would not accept."""
+    """One line for everything that Android 7 and later, or 16 KiB pages, would not accept.
+
+    The accelerator may also need the delegate, which lies beside it, and its symbols.
+    """
+    exports, beside = (
+        (ACCELERATOR_EXPORTS, [DELEGATE]) if library.name == ACCELERATOR else (EXPORTS, [])
+    )
     header = readelf("-h", library)
     machine = re.search(r"Machine:\s+(\S+)", header)
     if machine is None or machine[1] != _MACHINES[abi.architecture]:
@@ -28,7 +40,7 @@ def problems(library: Path, abi: Abi) -> list[str]:
     dynamic, segments = readelf("-d", library), readelf("-l", library)
     found = []
     needed = set(re.findall(r"Shared library: \[(.*?)\]", dynamic))
-    if extra := needed - NEEDED:
+    if extra := needed - NEEDED - set(beside):
         found.append(f"needs {', '.join(sorted(extra))}, which Android does not offer")
     if "TEXTREL" in dynamic:
         found.append("has text relocations, which Android refuses")
@@ -48,10 +60,10 @@ def problems(library: Path, abi: Abi) -> list[str]:
         found.append("is not stripped")
     if abi.architecture == "arm" and "Tag_ABI_VFP_args" in readelf("-A", library):
         found.append("passes floats in registers; Android's 32-bit ABI does not")
-    return found + _symbol_problems(library, abi)
+    return found + _symbol_problems(library, abi, exports, EXPORTS if beside else set())
 
 
-def _symbol_problems(library: Path, abi: Abi) -> list[str]:
+def _symbol_problems(library: Path, abi: Abi, exports: set[str], others: set[str]) -> list[str]:
     exported, undefined = set(), set()
     for line in readelf("--dyn-syms", library).splitlines():
         fields = line.split()
@@ -63,9 +75,9 @@ def _symbol_problems(library: Path, abi: Abi) -> list[str]:
         elif binding == "GLOBAL":  # a weak one may be missing
             undefined.add(name)
     found = []
-    if exported != EXPORTS:
-        found.append(f"exports {sorted(exported)}, not {sorted(EXPORTS)}")
+    if exported != exports:
+        found.append(f"exports {sorted(exported)}, not {sorted(exports)}")
     offered = {name for library in LIBRARIES for _, name, _ in bionic_symbols(abi, library)}
-    if missing := sorted(undefined - offered):
+    if missing := sorted(undefined - offered - others):
         found.append(f"needs symbols that Android 7 does not have: {', '.join(missing)}")
     return found
