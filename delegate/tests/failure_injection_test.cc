@@ -83,6 +83,7 @@ tf_signbin::abi::TfLiteDelegate* tflite_plugin_create_delegate(const char* const
                                                                void (*report_error)(const char*));
 void tflite_plugin_destroy_delegate(tf_signbin::abi::TfLiteDelegate* delegate);
 const char* tf_signbin_describe(tf_signbin::abi::TfLiteDelegate* delegate);
+const char* tf_signbin_take_error();
 }
 
 // The calls below go through --wrap.
@@ -299,7 +300,8 @@ TEST(EntryPoints, ThrowNothingWhenMemoryRunsOut) {
   const char* keys[] = {"num_threads", "kernel", "log_level", "profile"};
   const char* values[] = {"2", "reference", "error", "true"};
   reported.reserve(4096);  // its block is not a leak
-  // Once without failures: lists that live as long as the program are made.
+  // Once without failures: what lives as long as the program or the thread is made.
+  tf_signbin_take_error();
   tflite_plugin_destroy_delegate(tflite_plugin_create_delegate(keys, values, 4, KeepReport));
   for (const bool all : {false, true}) {
     bool failed = true;
@@ -316,6 +318,8 @@ TEST(EntryPoints, ThrowNothingWhenMemoryRunsOut) {
       EXPECT_TRUE(failed || delegate != nullptr) << reported;
       if (delegate == nullptr) {
         EXPECT_NE(reported.find("out of memory"), std::string::npos) << reported;
+        EXPECT_EQ(tf_signbin_take_error(), reported);
+        EXPECT_STREQ(tf_signbin_take_error(), "");  // only once
       } else {
         Exhaustion exhaustion(0, true);
         EXPECT_NO_THROW(tf_signbin_describe(delegate));
