@@ -63,6 +63,24 @@ TEST(DelegateOptions, ReadsEveryOption) {
   EXPECT_TRUE(options.plan.profile);
 }
 
+TEST(DelegateOptions, BlanksDoNotCount) {
+  DelegateOptions options;
+  const Status status = Parse({{" num_threads", " 3"},
+                               {"\tlog_level ", "info "},
+                               {"isa", " portable\n"},
+                               {"  strict  ", "  true  "}},
+                              &options);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(options.num_threads, 3);
+  EXPECT_EQ(options.log_level, LogLevel::kInfo);
+  EXPECT_EQ(options.plan.isa, "portable");
+  EXPECT_TRUE(options.strict);
+  EXPECT_EQ(options.given, "num_threads=3, log_level=info, isa=portable, strict=true");
+  EXPECT_NE(Error({{"num_threads", " "}}).find("num_threads is ''"), std::string::npos);
+  EXPECT_NE(Error({{"num_threads", "1 2"}}).find("num_threads is '1 2'"), std::string::npos);
+  EXPECT_NE(Error({{" ", "1"}}).find("unknown delegate option ''"), std::string::npos);
+}
+
 TEST(DelegateOptions, UnknownOptionListsTheKnownOnes) {
   const std::string error = Error({{"threads", "2"}});
   for (const char* known : {"threads", "num_threads", "log_level", "claim_builtin", "claim_dense",

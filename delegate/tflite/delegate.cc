@@ -21,6 +21,9 @@ struct DelegateData {
   // The layer of the node that is being replaced: the runtime calls Init from within
   // ReplaceNodeSubsetsWithDelegateKernels.
   std::unique_ptr<Layer> pending;
+  std::string refusal;  // why no model may be run, if so
+  // Over all subgraphs that were prepared.
+  size_t nodes = 0, claimed = 0;
 };
 
 void* Init(abi::TfLiteContext* context, const char* buffer, size_t) {
@@ -170,9 +173,15 @@ Status ClaimNodes(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, Re
   return Status::Ok();
 }
 
+std::string Claimed(size_t claimed, size_t nodes) {
+  return "claimed " + std::to_string(claimed) + " of " + std::to_string(nodes) + " nodes";
+}
+
 int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
   return Guarded(context, [&] {
-    Runtime& runtime = *static_cast<DelegateData*>(delegate->data_)->runtime;
+    auto* data = static_cast<DelegateData*>(delegate->data_);
+    if (!data->refusal.empty()) return Status::Error(data->refusal);
+    Runtime& runtime = *data->runtime;
     abi::TfLiteIntArray* plan = nullptr;
     if (context->GetExecutionPlan(context, &plan) != abi::kOk) {
       return Status::Error("the runtime has no execution plan");
@@ -186,9 +195,9 @@ int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
       status = ClaimNodes(context, delegate, ReadDense, nodes, &claimed);
     }
     if (!status.ok()) return status;
-    runtime.Log(claimed.empty() ? LogLevel::kWarning : LogLevel::kInfo,
-                "claimed " + std::to_string(claimed.size()) + " of " +
-                    std::to_string(nodes.size()) + " nodes");
+    runtime.Log(LogLevel::kInfo, Claimed(claimed.size(), nodes.size()));
+    data->claimed += claimed.size();
+    data->nodes += nodes.size();
     return Status::Ok();
   });
 }
@@ -197,12 +206,20 @@ int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
 
 abi::TfLiteDelegate* CreateDelegate(const DelegateOptions& options) {
   auto data = std::make_unique<DelegateData>(options);
+  data->runtime->Log(LogLevel::kInfo,
+                     "options: " + (options.given.empty() ? "all default" : options.given));
   auto delegate = std::make_unique<abi::TfLiteDelegate>();
   *delegate = {};
   delegate->data_ = data.release();
   delegate->Prepare = PrepareGraph;
   delegate->flags = abi::kAllowDynamicTensors;
   return delegate.release();
+}
+
+abi::TfLiteDelegate* CreateRefusingDelegate(const std::string& message) {
+  abi::TfLiteDelegate* delegate = CreateDelegate({});
+  static_cast<DelegateData*>(delegate->data_)->refusal = message;
+  return delegate;
 }
 
 const char* DescribeDelegate(abi::TfLiteDelegate* delegate) {
@@ -213,6 +230,11 @@ void DestroyDelegate(abi::TfLiteDelegate* delegate) {
   if (delegate == nullptr) return;
   auto* data = static_cast<DelegateData*>(delegate->data_);
   const DelegateOptions& options = data->runtime->options();
+  // Only now is it known: the runtime prepares one subgraph after the other, and layers may be in
+  // the body of a loop or in another signature's subgraph.
+  if (data->claimed == 0 && data->nodes > 0) {
+    data->runtime->Log(LogLevel::kWarning, Claimed(0, data->nodes));
+  }
   if (options.plan.profile && options.log_level != LogLevel::kError) data->runtime->PrintProfile();
   delete data;
   delete delegate;

@@ -75,6 +75,15 @@ Status ParseOne(const std::string& key, const std::string& value, DelegateOption
   return Status::Error("unknown delegate option '" + key + "'; known options: " + kKnown);
 }
 
+// `benchmark_model` splits 'key:value; key:value' at its separators and keeps the blanks.
+std::string WithoutBlanks(const char* text) {
+  const std::string whole = text;
+  const char* const blanks = " \t\r\n";
+  const size_t first = whole.find_first_not_of(blanks);
+  if (first == std::string::npos) return "";
+  return whole.substr(first, whole.find_last_not_of(blanks) - first + 1);
+}
+
 }  // namespace
 
 Status ParseDelegateOptions(const char* const* keys, const char* const* values, size_t count,
@@ -86,8 +95,10 @@ Status ParseDelegateOptions(const char* const* keys, const char* const* values, 
     if (keys[i] == nullptr || values[i] == nullptr) {
       return Status::Error("delegate option " + std::to_string(i) + " is null");
     }
-    const Status status = ParseOne(keys[i], values[i], options);
+    const std::string key = WithoutBlanks(keys[i]), value = WithoutBlanks(values[i]);
+    const Status status = ParseOne(key, value, options);
     if (!status.ok()) return status;
+    options->given += (options->given.empty() ? "" : ", ") + key + "=" + value;
   }
   return Status::Ok();
 }

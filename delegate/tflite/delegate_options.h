@@ -3,6 +3,7 @@
 #define TF_SIGNBIN_TFLITE_DELEGATE_OPTIONS_H_
 
 #include <cstddef>
+#include <string>
 
 #include "engine/conv.h"
 #include "engine/types.h"
@@ -18,9 +19,11 @@ struct DelegateOptions {
   bool claim_dense = true;    // and, beside those, dense int8 CONV_2D of few input channels
   bool strict = false;        // an operator that could be claimed but for a detail is an error
   PlanOptions plan;           // isa, kernel, group, profile
+  std::string given;          // what was parsed, for the log: "num_threads=2, log_level=info"
 };
 
-// Fails on an unknown key (and lists the known ones) and on a value outside its range.
+// Fails on an unknown key (and lists the known ones) and on a value outside its range. Blanks around
+// keys and values do not count.
 Status ParseDelegateOptions(const char* const* keys, const char* const* values, size_t count,
                             DelegateOptions* options);
 

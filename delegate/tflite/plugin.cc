@@ -37,6 +37,9 @@ tflite_plugin_create_delegate(const char* const* keys, const char* const* values
         tf_signbin::ParseDelegateOptions(keys, values, count, &options);
     if (status.ok()) return tf_signbin::CreateDelegate(options);
     Report(report_error, status.message().c_str());
+    // benchmark_model, and whoever else gives no way to report, takes a missing delegate for none
+    // and would measure the stock kernels instead.
+    if (report_error == nullptr) return tf_signbin::CreateRefusingDelegate(status.message());
   } catch (const std::bad_alloc&) {
     Report(report_error, "out of memory while the delegate is created");
   } catch (const std::exception& error) {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import interpreter as litert
@@ -111,6 +113,71 @@ for _ in range(7):
     assert runs == "7"
     assert float(total) >= float(lookup) > 0
     assert float(tables) == float(output) == 0
+
+
+def test_info_names_the_options_that_arrived(delegate_path, capfd):
+    litert.load_delegate(str(delegate_path), {" num_threads ": " 2", "log_level": "info "})
+    assert "tf_signbin info: options: num_threads=2, log_level=info\n" in capfd.readouterr().err
+
+
+class _Pointer:
+    """What Interpreter wants of a delegate."""
+
+    def __init__(self, pointer: int) -> None:
+        self._get_native_delegate_pointer = lambda: pointer
+
+
+def test_wrong_option_is_loud_where_nobody_takes_the_error(delegate_path, capfd):
+    """As TfLiteExternalDelegateCreate calls it, and with it benchmark_model: no error reporter, and
+    no delegate means that the stock kernels are measured. So the model must be refused instead."""
+    library = ctypes.CDLL(str(delegate_path))
+    create, destroy = library.tflite_plugin_create_delegate, library.tflite_plugin_destroy_delegate
+    create.restype = ctypes.c_void_p
+    destroy.argtypes = [ctypes.c_void_p]
+    words = ctypes.c_char_p * 1
+    pointer = create(words(b"threads"), words(b"2"), ctypes.c_size_t(1), None)
+    assert "unknown delegate option 'threads'" in capfd.readouterr().err
+    dense = models.dense_model(small_layer(), np.random.default_rng(2))
+    with pytest.raises(RuntimeError, match="unknown delegate option 'threads'"):
+        litert.Interpreter(model_content=dense, experimental_delegates=[_Pointer(pointer)])
+    destroy(pointer)
+    assert "claimed" not in capfd.readouterr().err
+
+
+def joined(files: list[bytes]) -> bytes:
+    """One model with the subgraph of each, as a model of several signatures has them."""
+    trees = [models.schema.ModelT.InitFromPackedBuf(data) for data in files]
+    whole = trees[0]
+    for tree in trees[1:]:
+        buffers, codes = len(whole.buffers), len(whole.operatorCodes)
+        for graph in tree.subgraphs:
+            for tensor in graph.tensors:
+                tensor.buffer += buffers
+            for operator in graph.operators:
+                operator.opcodeIndex += codes
+        whole.buffers += tree.buffers
+        whole.operatorCodes += tree.operatorCodes
+        whole.subgraphs += tree.subgraphs
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("order", ["layers first", "layers last"])
+def test_claims_are_counted_over_all_subgraphs(runner, capfd, order):
+    """Of several signatures, or behind a loop's body: one graph without layers is no warning."""
+    dense = models.dense_model(small_layer(), np.random.default_rng(2))
+    parts = [models.one_layer_model(small_layer(), packed=True), dense]
+    model = joined(parts if order == "layers first" else parts[::-1])
+    interpreter = runner.interpreter(model, log_level="info")
+    log = capfd.readouterr().err
+    assert "tf_signbin info: claimed 1 of 1 nodes" in log
+    assert "tf_signbin info: claimed 0 of 1 nodes" in log
+    del interpreter
+    assert "warning" not in log + capfd.readouterr().err
+    interpreter = runner.interpreter(joined([dense, dense]))
+    del interpreter
+    assert "tf_signbin warning: claimed 0 of 2 nodes" in capfd.readouterr().err
 
 
 def test_bad_packed_options_name_layer_key_and_value(runner):

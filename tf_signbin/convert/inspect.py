@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tf_signbin.convert.files import read_source
-from tf_signbin.convert.layers import CannotPackError, GraphReader
+from tf_signbin.convert.layers import PACKED_OPS, CannotPackError, GraphReader, layer_names
 from tf_signbin.convert.report import ALREADY_PACKED, DENSE, KEPT_BUILTIN
-from tf_signbin.convert.rewrite import PACKED_OPS, read_packed_op
+from tf_signbin.convert.rewrite import read_packed_op
 from tf_signbin.format.detect import detect
 from tf_signbin.format.errors import named_errors
 from tf_signbin.format.model import indices, operator_name, read_model, shape_of
@@ -124,18 +124,15 @@ def inspect_model(source: bytes | str | os.PathLike[str]) -> ModelInfo:
     model = read_model(data, name)
     info = ModelInfo(len(data))
     with named_errors(name):
-        for number, graph in enumerate(model.subgraphs):
-            reader = GraphReader(model, number)
-            for position, operator in enumerate(graph.operators):
-                op = operator_name(model, operator)
-                if op in PACKED_OPS or reader.carries_weights(operator):
-                    info.layers.append(_describe(reader, operator, op, number, position))
+        readers = [GraphReader(model, number) for number in range(len(model.subgraphs))]
+        for (number, position), layer in layer_names(model).items():
+            info.layers.append(_describe(readers[number], layer, number, position))
     return info
 
 
-def _describe(
-    reader: GraphReader, operator: Any, op: str, subgraph: int, position: int
-) -> LayerInfo:
+def _describe(reader: GraphReader, name: str, subgraph: int, position: int) -> LayerInfo:
+    operator = reader.graph.operators[position]
+    op = operator_name(reader.model, operator)
     reason, filters, weight_bytes = "", None, 0
     filter_shape: tuple[int, ...] = reader.filter_shape(operator)
     if op in PACKED_OPS:
@@ -154,7 +151,7 @@ def _describe(
     outputs = indices(operator.outputs)
     output_shape = shape_of(reader.graph.tensors[outputs[0]]) if outputs else ()
     info = LayerInfo(
-        reader.name_of(operator), reader.output_name(operator), op, subgraph, position, status,
+        name, reader.output_name(operator), op, subgraph, position, status,
         reader.activation_type(operator), filter_shape, output_shape,
         _macs(op, filter_shape, output_shape), weight_bytes, reason,
     )  # fmt: skip

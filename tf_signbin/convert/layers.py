@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_signbin.convert.names import layer_name
+from tf_signbin.convert.names import layer_path, unique_names
 from tf_signbin.format.model import constant, indices, operator_name, schema, shape_of, text
 from tf_signbin.format.spec import ACTIVATIONS, CONV_2D, FULLY_CONNECTED
 
@@ -19,6 +19,9 @@ _OTHER_KINDS = {
     "CONV_3D_TRANSPOSE": "3-D convolutions are not packed",
     "BATCH_MATMUL": "matrix products are not packed (Dense layers are)",
 }
+
+
+PACKED_OPS = (CONV_2D, FULLY_CONNECTED)
 
 
 class CannotPackError(Exception):
@@ -61,16 +64,20 @@ class GraphReader:
             return self.filter_bytes(operator) > 0
         return name in ("CONV_2D", "FULLY_CONNECTED") or name in _OTHER_KINDS
 
+    def is_layer(self, operator: Any) -> bool:
+        """Whether the operator is packed or carries weights."""
+        return operator_name(self.model, operator) in PACKED_OPS or self.carries_weights(operator)
+
     def output_name(self, operator: Any) -> str:
         outputs = indices(operator.outputs)
         return text(self.graph.tensors[outputs[0]].name) if outputs else ""
 
-    def name_of(self, operator: Any) -> str:
-        """The layer's name, as far as the tensors' names tell."""
+    def path_of(self, operator: Any) -> tuple[str, ...]:
+        """The path of the layer's name, as far as the tensors' names tell."""
         inputs = indices(operator.inputs)
         has_filter = len(inputs) > 1 and inputs[1] >= 0
         filter_name = text(self.graph.tensors[inputs[1]].name) if has_filter else ""
-        return layer_name(filter_name, self.output_name(operator))
+        return layer_path(filter_name, self.output_name(operator))
 
     def filter_shape(self, operator: Any) -> tuple[int, ...]:
         inputs = indices(operator.inputs)
@@ -223,6 +230,21 @@ class GraphReader:
             "activation": _activation(options.fusedActivationFunction),
             "keep_num_dims": int(options.keepNumDims),
         }
+
+
+def layer_names(model: Any) -> dict[tuple[int, int], str]:
+    """(subgraph, position) of each operator with weights to the layer's name, unique in the file.
+
+    The names follow from the tensors' names, so a file and its packed form give the same ones.
+    """
+    places, paths = [], []
+    for number, graph in enumerate(model.subgraphs):
+        reader = GraphReader(model, number)
+        for position, operator in enumerate(graph.operators):
+            if reader.is_layer(operator):
+                places.append((number, position))
+                paths.append(reader.path_of(operator))
+    return dict(zip(places, unique_names(paths), strict=True))
 
 
 def _quantization(tensor: Any) -> tuple[np.ndarray, np.ndarray, int]:

@@ -16,7 +16,13 @@ from tf_signbin.convert.graph import (
     custom_code,
     drop_unused,
 )
-from tf_signbin.convert.layers import CannotPackError, GraphReader, Layer
+from tf_signbin.convert.layers import (
+    PACKED_OPS,
+    CannotPackError,
+    GraphReader,
+    Layer,
+    layer_names,
+)
 from tf_signbin.convert.report import ALREADY_PACKED, KEPT_BUILTIN, PACKED, LayerReport
 from tf_signbin.format.detect import Detection, detect
 from tf_signbin.format.errors import ModelError, named_errors
@@ -31,10 +37,7 @@ from tf_signbin.format.model import (
 )
 from tf_signbin.format.options import decode_options, encode_options
 from tf_signbin.format.pack import unpack_filters
-from tf_signbin.format.spec import CONV_2D, FULLY_CONNECTED, OpOptions, PackedFilters
-
-PACKED_OPS = (CONV_2D, FULLY_CONNECTED)
-
+from tf_signbin.format.spec import FULLY_CONNECTED, OpOptions, PackedFilters
 
 def pack(
     data: bytes, *, name: str = "model", layout: str = "custom_op"
@@ -130,25 +133,25 @@ class _Packer:
 
     def run(self, rewrite: bool) -> list[LayerReport]:
         reports = []
+        names = layer_names(self._model)
         for number, graph in enumerate(self._model.subgraphs):
             reader = GraphReader(self._model, number)
             chosen: list[tuple[Any, Layer, PackedFilters]] = []
             for position, operator in enumerate(graph.operators):
-                op = operator_name(self._model, operator)
-                name, tensor = reader.name_of(operator), reader.output_name(operator)
-                report = LayerReport(name, tensor, op, number, position)
+                if (number, position) not in names:
+                    continue
+                op, tensor = operator_name(self._model, operator), reader.output_name(operator)
+                report = LayerReport(names[number, position], tensor, op, number, position)
                 if op in PACKED_OPS:
                     report.status = ALREADY_PACKED
                     packed_op = read_packed_op(self._model, graph, operator)
                     _describe(report, packed_op.filters)
-                elif reader.carries_weights(operator):
+                else:
                     report.filter_shape = reader.filter_shape(operator)
                     found = self._examine(reader, operator, report)
                     if found is not None:
                         report.status = PACKED if rewrite else KEPT_BUILTIN
                         chosen.append((operator, *found))
-                else:
-                    continue
                 reports.append(report)
             if rewrite and chosen:
                 self._rewrite(number, chosen)

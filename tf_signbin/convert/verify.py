@@ -23,8 +23,8 @@ from tf_signbin.convert.interpret import (
     random_tensor,
     signatures,
 )
-from tf_signbin.convert.names import layer_name
-from tf_signbin.convert.rewrite import PACKED_OPS, PackedOp, read_packed_op, unpack
+from tf_signbin.convert.layers import PACKED_OPS, layer_names
+from tf_signbin.convert.rewrite import PackedOp, read_packed_op, unpack
 from tf_signbin.convert.single_layer import extract_operator
 from tf_signbin.format import reference
 from tf_signbin.format.errors import ModelError
