@@ -9,7 +9,7 @@ from typing import Any
 
 from tf_signbin.convert import rewrite
 from tf_signbin.convert.report import DENSE, ConversionReport, LayerReport
-from tf_signbin.convert.requested import requested_layers
+from tf_signbin.convert.requested import requested_layers, unmatched, why_dense
 from tf_signbin.convert.stock import RepresentativeDataset, stock_model
 from tf_signbin.convert.verify import VerificationError
 from tf_signbin.convert.verify import verify as verify_models
@@ -86,8 +86,9 @@ def convert(
     data, report.layers = rewrite.pack(stock, name=name, layout=layout)
     report.pack_seconds = time.perf_counter() - start
     report.stock_file_bytes, report.file_bytes = len(stock), len(data)
-    if strict:
-        _check_strict(source, report.layers)
+    left = _explain(source, report.layers)
+    if strict and left:
+        raise UnpackedLayersError(left)
     if verify and layout == "custom_op":
         report.verification = verify_models(stock, data, verify_data)
         if not report.verification.ok:
@@ -95,16 +96,14 @@ def convert(
     return data
 
 
-def _check_strict(source: Any, layers: list[LayerReport]) -> None:
-    """Raises for layers that stayed dense although the model's author quantized them: by one of our
-    quantizers (Keras sources), or, as far as their values show, by any means."""
-    requested = set(requested_layers(source))
-    left = {
-        layer.name: layer.reason
-        for layer in layers
-        if layer.status == DENSE and (layer.nearly or layer.name in requested)
-    }
-    for name in sorted(requested - {layer.name for layer in layers}):
-        left[name] = "the converted model has no operator of this name"
-    if left:
-        raise UnpackedLayersError(left)
+def _explain(source: Any, layers: list[LayerReport]) -> dict[str, str]:
+    """Names and reasons of the layers that stayed dense although the model's author quantized them:
+    by one of our quantizers (Keras sources), or, as far as their values show, by any means."""
+    nearly = {layer.name: layer for layer in layers if layer.status == DENSE and layer.nearly}
+    left = {}
+    for request, dense in unmatched(requested_layers(source), layers):
+        left[request.name] = why_dense(request, dense)
+        if dense is not None:
+            dense.reason = left[request.name]
+            nearly.pop(dense.name, None)
+    return {**left, **{name: layer.reason for name, layer in nearly.items()}}

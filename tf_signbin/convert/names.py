@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 # Last parts of a path that name an operation of a layer, not the layer.
 _OPERATION = re.compile(
-    r"(Conv\d?D|conv\d?d|DepthwiseConv2dNative|depthwise|convolution|Tensordot|MatMul|BatchMatMul"
+    r"(Conv\d?D|DepthwiseConv2dNative|Tensordot|MatMul|BatchMatMul"
     r"|BiasAdd|ReadVariableOp|FusedBatchNorm\w*|FakeQuant\w*|LastValueQuant|AllValuesQuant"
     r"|MovingAvgQuant\w*|ExpandDims|Squeeze|Reshape|transpose|values)(_?\d+)?"
 )
+# Those that are Keras's names of layers, too: only the last part of all can be an operation.
+_OPERATION_OR_LAYER = re.compile(r"((separable_)?conv\d?d|depthwise|convolution)(_?\d+)?")
 
 
 def layer_path(filter_name: str, output_name: str) -> tuple[str, ...]:
@@ -25,8 +27,11 @@ def layer_path(filter_name: str, output_name: str) -> tuple[str, ...]:
         for path in name.split(";"):
             parts = path.split("/")
             kept = list(parts)
-            while kept and _OPERATION.fullmatch(kept[-1]):
+            if len(kept) > 1 and _OPERATION_OR_LAYER.fullmatch(kept[-1]):
                 kept.pop()
+            else:
+                while kept and _OPERATION.fullmatch(kept[-1]):
+                    kept.pop()
             if kept and len(kept) < len(parts):
                 return tuple(kept)
     return (output_name,)
@@ -39,7 +44,7 @@ def unique_names(paths: Sequence[tuple[str, ...]]) -> list[str]:
     ('model', 'block', 'conv'), ('model', 'block_1', 'conv') and ('model', 'head') are 'block/conv',
     'block_1/conv' and 'head'.
     """
-    lengths = {path: 1 for path in paths}
+    lengths = dict.fromkeys(paths, 1)
     while True:
         short = {path: "/".join(path[-length:]) for path, length in lengths.items()}
         users = Counter(short.values())

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from tf_signbin.format.spec import PackedFilters
+
 PACKED, DENSE, ALREADY_PACKED, KEPT_BUILTIN = "packed", "dense", "already packed", "kept builtin"
 
 
@@ -13,11 +15,12 @@ PACKED, DENSE, ALREADY_PACKED, KEPT_BUILTIN = "packed", "dense", "already packed
 class LayerReport:
     """One operator with weights.
 
-    `name` is the layer's, `tensor` that of the operator's output. `status` is one of packed, dense,
-    already packed and kept builtin (layout='builtin': a stock operator that the delegate will
-    claim). `nearly`: the weights look quantized although the layer stayed dense. `dense_bytes` and
-    `packed_bytes` count the weights only (masks and values); `snapped` is the largest change of a
-    weight relative to its filter's largest magnitude (0: exact).
+    `name` is the layer's, unique in the file, `tensor` that of the operator's output. `status` is
+    one of packed, dense, already packed and kept builtin (layout='builtin': a stock operator that
+    the delegate will claim); `filters` are its packed filters, if it has any. `nearly`: the weights
+    look quantized although the layer stayed dense. `dense_bytes` and `packed_bytes` count the
+    weights only (masks and values); `snapped` is the largest change of a weight relative to its
+    filter's largest magnitude (0: exact).
     """
 
     name: str
@@ -35,6 +38,13 @@ class LayerReport:
     dense_bytes: int = 0
     packed_bytes: int = 0
     snapped: float = 0.0
+    filters: PackedFilters | None = field(default=None, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the filters."""
+        values = dataclasses.asdict(dataclasses.replace(self, filters=None))
+        del values["filters"]
+        return values
 
 
 @dataclass
@@ -58,7 +68,8 @@ class ConversionReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        result = dataclasses.asdict(dataclasses.replace(self, verification=None))
+        result = dataclasses.asdict(dataclasses.replace(self, layers=[], verification=None))
+        result["layers"] = [layer.to_dict() for layer in self.layers]
         if self.verification is not None:
             result["verification"] = self.verification.to_dict()
         return result

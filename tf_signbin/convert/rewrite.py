@@ -24,6 +24,7 @@ from tf_signbin.convert.layers import (
     layer_names,
 )
 from tf_signbin.convert.report import ALREADY_PACKED, KEPT_BUILTIN, PACKED, LayerReport
+from tf_signbin.convert.unfold import unfold_model
 from tf_signbin.format.detect import Detection, detect
 from tf_signbin.format.errors import ModelError, named_errors
 from tf_signbin.format.model import (
@@ -39,6 +40,7 @@ from tf_signbin.format.options import decode_options, encode_options
 from tf_signbin.format.pack import unpack_filters
 from tf_signbin.format.spec import FULLY_CONNECTED, OpOptions, PackedFilters
 
+
 def pack(
     data: bytes, *, name: str = "model", layout: str = "custom_op"
 ) -> tuple[bytes, list[LayerReport]]:
@@ -47,7 +49,7 @@ def pack(
     Args:
       data: the file.
       name: for error messages.
-      layout: 'custom_op', or 'builtin' to return `data` unchanged with the report of what the
+      layout: 'custom_op', or 'builtin' to keep stock operators, with the report of what the
         delegate will claim.
 
     Returns:
@@ -58,8 +60,9 @@ def pack(
     """
     model = read_model(data, name)
     with named_errors(name):
+        changed = unfold_model(model)
         reports = _Packer(model).run(rewrite=layout == "custom_op")
-    if layout == "builtin" or not any(report.status == PACKED for report in reports):
+    if not changed and not any(report.status == PACKED for report in reports):
         return data, reports
     drop_unused(model)
     return write_model(model), reports
@@ -273,7 +276,7 @@ class _Packer:
 
 
 def _describe(report: LayerReport, filters: PackedFilters) -> None:
-    report.filter_shape = filters.filter_shape
+    report.filters, report.filter_shape = filters, filters.filter_shape
     report.kind, report.regions, report.pattern = filters.kind, filters.regions, filters.pattern
     report.packed_bytes = filters.nbytes
     report.dense_bytes = int(np.prod(filters.filter_shape)) * filters.values.itemsize

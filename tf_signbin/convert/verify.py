@@ -185,15 +185,19 @@ def _compare_output(check: Check, expected: np.ndarray, actual: np.ndarray) -> N
 
 def _packed_layers(model: Any, stock_model: Any) -> list[_PackedLayer]:
     layers = []
+    labels = layer_names(model)
     if len(model.subgraphs) != len(stock_model.subgraphs):
         raise ModelError("the packed model has other subgraphs than the stock model")
     for number, graph in enumerate(model.subgraphs):
         stock_graph = stock_model.subgraphs[number]
         names = {text(tensor.name): index for index, tensor in enumerate(stock_graph.tensors)}
-        for operator in graph.operators:
+        writers = {tensor: op for op in graph.operators for tensor in indices(op.outputs)}
+        for position, operator in enumerate(graph.operators):
             if operator_name(model, operator) not in PACKED_OPS:
                 continue
-            layer = _PackedLayer(model, number, operator)
+            layer = _PackedLayer(model, number, operator, labels[number, position])
+            if text(graph.tensors[layer.x].name) not in names and layer.x in writers:
+                layer.take_factors(model, graph, writers[layer.x])
             # A file that was packed by us keeps tensor numbers; one that was unpacked and packed
             # again need not, so tensors are matched by name.
             for role in ("x", "y"):
@@ -208,7 +212,7 @@ def _packed_layers(model: Any, stock_model: Any) -> list[_PackedLayer]:
 class _PackedLayer:
     """A packed operator; x and y are the tensors of the stock model that it reads and writes."""
 
-    def __init__(self, model: Any, subgraph: int, operator: Any) -> None:
+    def __init__(self, model: Any, subgraph: int, operator: Any, name: str) -> None:
         graph = model.subgraphs[subgraph]
         inputs = indices(operator.inputs)
         self.subgraph = subgraph
@@ -219,14 +223,23 @@ class _PackedLayer:
         self._bias = None if inputs[3] < 0 else constant(model, graph.tensors[inputs[3]])
         self._quantization = _quantization(graph, self.x, self.y, self._op)
         limit = LAYER_TOLERANCE if self._quantization is None else 0.0
-        output_name = text(graph.tensors[self.y].name)
-        self.check = Check(
-            layer_name(text(graph.tensors[inputs[1]].name), output_name), limit=limit
-        )
+        self.check = Check(name, limit=limit)
+        self._factors: np.ndarray | None = None
+
+    def take_factors(self, model: Any, graph: Any, operator: Any) -> None:
+        """Reads a MUL that conversion put before the layer; in the stock model, the layer's filters
+        hold its factors."""
+        inputs = indices(operator.inputs)
+        if operator_name(model, operator) == "MUL" and len(inputs) == 2 and min(inputs) >= 0:
+            self._factors = constant(model, graph.tensors[inputs[1]])
+            if self._factors is not None:
+                self.x = inputs[0]
 
     def compare(self, x: np.ndarray, expected: np.ndarray) -> None:
         """Runs the specification on the stock layer's input, against the stock layer's output."""
         self.compared = True
+        if self._factors is not None:
+            x = x * self._factors
         actual = self._run(x)
         if actual.shape != expected.shape:
             self.check.ok = False
