@@ -252,7 +252,7 @@ def test_subgraphs_signatures_and_metadata():
     stock = two_signature_model()
     packed, reports = pack(stock)
     assert [(r.name, r.subgraph, r.status) for r in reports] == [
-        ("conv", 0, "packed"), ("conv", 1, "packed"),
+        ("encode/conv", 0, "packed"), ("decode/conv", 1, "packed"),
     ]  # fmt: skip
     model = read_model(packed)
     assert [text(s.signatureKey) for s in model.signatureDefs] == ["encode", "decode"]

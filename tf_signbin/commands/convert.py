@@ -90,9 +90,6 @@ def _source(path: str) -> Any:
         raise FileNotFoundError(f"{path}: no such file or folder")
     if Path(path).suffix not in _KERAS_SUFFIXES:
         return path
-    import tf_keras
+    from tf_signbin.convert.keras_models import load_keras_file
 
-    from tf_signbin import quantize_scope
-
-    with quantize_scope():
-        return tf_keras.models.load_model(path, compile=False)
+    return load_keras_file(path)

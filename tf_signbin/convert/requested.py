@@ -41,7 +41,7 @@ def requested_layers(source: Any) -> list[RequestedLayer]:
         return []
     found = []
     for kernel in training.quantized_kernels(source):
-        weights = np.moveaxis(np.asarray(kernel.quantized()), -1, 0)
+        weights = np.moveaxis(kernel.ops.convert_to_numpy(kernel.quantized()), -1, 0)
         taps = weights.reshape(len(weights), -1, weights.shape[-1])
         found.append(RequestedLayer(str(kernel.wrapper.name), taps, kernel.wrapper))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tf_signbin.convert.files import read_file
+from tf_signbin.convert.keras_models import by_input_name, convertible
 
 RepresentativeDataset = Callable[[], Iterable[Any]]
 _IO_TYPES = ("float32", "int8", "uint8")
@@ -54,6 +55,8 @@ def stock_model(
                 "trained with int8 activations (quantize_model(..., activations='int8'))"
             )
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if representative_dataset is not None and hasattr(source, "layers"):
+            representative_dataset = by_input_name(source, representative_dataset)
         converter.representative_dataset = representative_dataset
     elif representative_dataset is not None:
         raise ValueError("representative_dataset has no use with activations='float32'")
@@ -89,7 +92,7 @@ def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
             )
         from tf_signbin.train.api import has_fake_quantized_activations
 
-        converter = tf.lite.TFLiteConverter.from_keras_model(source)
+        converter = tf.lite.TFLiteConverter.from_keras_model(convertible(source))
         return converter, has_fake_quantized_activations(source)
     raise TypeError(
         f"cannot convert a {type(source).__name__}: give a Keras model, a SavedModel folder, a "
