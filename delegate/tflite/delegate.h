@@ -11,8 +11,8 @@ namespace tf_signbin {
 
 // Throws only std::bad_alloc. To be destroyed after the interpreter that uses it.
 abi::TfLiteDelegate* CreateDelegate(const DelegateOptions& options);
-// A delegate that no model accepts: applying it fails with `message`. For callers that go on without
-// a delegate when there is none.
+// A delegate that no model accepts: applying it fails with `message`. For callers that go on
+// without a delegate when there is none.
 abi::TfLiteDelegate* CreateRefusingDelegate(const std::string& message);
 void DestroyDelegate(abi::TfLiteDelegate* delegate);
 // The layers that the delegate runs, as JSON (Runtime::Describe).

@@ -22,8 +22,8 @@ struct DelegateOptions {
   std::string given;          // what was parsed, for the log: "num_threads=2, log_level=info"
 };
 
-// Fails on an unknown key (and lists the known ones) and on a value outside its range. Blanks around
-// keys and values do not count.
+// Fails on an unknown key (and lists the known ones) and on a value outside its range. Blanks
+// around keys and values do not count.
 Status ParseDelegateOptions(const char* const* keys, const char* const* values, size_t count,
                             DelegateOptions* options);
 
