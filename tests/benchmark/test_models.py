@@ -50,6 +50,25 @@ def test_layer(layer, activations):
     check(layer.model(activations, WeightSpec()), 1e-4)
 
 
+@pytest.mark.parametrize("bits", [4, 5, 6])
+@pytest.mark.parametrize("pattern", [(0, 0), (2, 10)])
+def test_layer_with_inputs_of_few_bits(bits, pattern):
+    layer = LayerShape(13, 40, 24)
+    model = layer.model("int8", WeightSpec(pattern=pattern), input_bits=bits)
+    check(model, 0)
+    interpreter, _ = ours(model, Settings())
+    zero_point = interpreter.get_input_details()[0]["quantization"][1]
+    assert zero_point == 128 - 2**bits
+    inputs = interpreter.get_tensor(interpreter.get_input_details()[0]["index"])
+    assert set(np.unique(inputs)) == set(range(zero_point, 128))
+
+
+def test_network_with_inputs_of_few_bits():
+    settings = Settings(delegate_options={"claim_dense": False})
+    interpreter, _ = ours(network_model("resnet20", "int8", WeightSpec(), input_bits=4), settings)
+    assert len(interpreter.claimed_layers) == 18
+
+
 def test_resnet20_int8_is_exact():
     """The dense layers run in XNNPACK, whose int8 rounding differs from the reference by a step."""
     settings = Settings(delegate_options={"claim_dense": False})

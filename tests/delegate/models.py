@@ -387,8 +387,15 @@ def random_layer(rng: np.random.Generator, dtype: str, **fixed: object) -> Layer
 def random_input(rng: np.random.Generator, layer: Layer) -> np.ndarray:
     if layer.dtype == "float32":
         return rng.standard_normal(layer.input_shape).astype(np.float32)
+    if layer.input_zero_point >= 64 and rng.random() < 0.7:
+        return low_bit_input(rng, layer)
     low, high = (-128, 128) if rng.random() < 0.8 else (126, 128)  # sometimes all extreme
     return rng.integers(low, high, layer.input_shape).astype(np.int8)
+
+
+def low_bit_input(rng: np.random.Generator, layer: Layer) -> np.ndarray:
+    """Values from the zero point up to 127, as a ReLU leaves them."""
+    return rng.integers(layer.input_zero_point, 128, layer.input_shape).astype(np.int8)
 
 
 def _random_masks(rng, shape, fixed) -> tuple[np.ndarray, tuple[int, int]]:
@@ -450,7 +457,8 @@ def _quantize(rng, layer: Layer) -> Layer:
         bias = np.rint(rng.standard_normal(out_channels) * (steps + 10)).astype(np.int32)
     return dataclasses.replace(
         layer, bias=bias, input_scale=float(input_scale), output_scale=float(output_scale),
-        weight_scales=scales, input_zero_point=int(rng.integers(-128, 128)),
+        weight_scales=scales,
+        input_zero_point=int(rng.choice([rng.integers(-128, 128), 128 - 2 ** rng.integers(1, 7)])),
         output_zero_point=int(rng.choice([-128, 0, rng.integers(-128, 128)])),
     )  # fmt: skip
 

@@ -55,6 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background", action="store_true", help="a second value other than 0 (centered filters)"
     )
+    parser.add_argument(
+        "--input-bits",
+        type=int,
+        choices=(4, 5, 6, 8),
+        default=8,
+        help="for layers and model, int8: bits of the inputs of signed-binary layers (default 8)",
+    )
     parser.add_argument("--threads", type=positive, default=1, metavar="N")
     parser.add_argument("--isa", help="instruction set for the delegate (XNNPACK keeps its own)")
     parser.add_argument(
@@ -78,6 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.input_bits < 8 and (args.activations != INT8 or args.what not in ("layers", "model")):
+        raise console.CommandError(
+            f"--input-bits {args.input_bits} is for layers and model with int8 activations"
+        )
     options = dict(args.option)
     if args.isa:
         options["isa"] = args.isa
@@ -104,11 +115,17 @@ def _measure(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         if args.what == "layers":
             layers = select_layers(args.layers)
             return compare.compare_layers(
-                layers, args.activations, spec, settings, args.seconds, tick
+                layers, args.activations, spec, settings, args.seconds, tick, args.input_bits
             )
         if args.what == "model":
             return compare.compare_model(
-                args.network, args.activations, spec, settings, args.seconds, tick
+                args.network,
+                args.activations,
+                spec,
+                settings,
+                args.seconds,
+                tick,
+                args.input_bits,
             )
         if args.what == "kinds":
             return compare.compare_kinds(args.activations, settings, args.seconds, tick)
@@ -143,6 +160,8 @@ def _footer(result: dict[str, Any]) -> list[str]:
 
 def _title(result: dict[str, Any], what: str) -> str:
     title = f"{what}, {result['activations']} activations"
+    if result.get("input_bits", 8) < 8:
+        title += f", inputs of {result['input_bits']} bits"
     weights = result.get("weights")
     if weights:
         title += f", density {weights['density']:.2f}"

@@ -30,11 +30,12 @@ def compare_layers(
     settings: Settings,
     seconds: float,
     tick: Tick,
+    input_bits: int = 8,
 ) -> dict[str, Any]:
     """Each layer with the delegate, and dense with XNNPACK in float32 and int8."""
     rows = []
     for number, layer in enumerate(layers):
-        interpreter, invoke = ours(layer.model(activations, spec), settings)
+        interpreter, invoke = ours(layer.model(activations, spec, input_bits=input_bits), settings)
         timings = interleave(
             {"ours": invoke, **_xnnpack_contenders(layer.model, settings)},
             seconds=seconds,
@@ -50,6 +51,7 @@ def compare_layers(
         )
     return {
         **_header("layers", activations, spec, settings),
+        "input_bits": input_bits,
         "layers": rows,
         "geomean_ratio": geometric_mean([row["ratio"] for row in rows]),
         "geomean_ratio_int8": geometric_mean([row["ratio_int8"] for row in rows]),
@@ -58,11 +60,17 @@ def compare_layers(
 
 
 def compare_model(
-    network: str, activations: str, spec: WeightSpec, settings: Settings, seconds: float, tick: Tick
+    network: str,
+    activations: str,
+    spec: WeightSpec,
+    settings: Settings,
+    seconds: float,
+    tick: Tick,
+    input_bits: int = 8,
 ) -> dict[str, Any]:
     """A whole network with the delegate, and dense with XNNPACK in float32 and int8."""
     tick("building", 0.0)
-    model = network_model(network, activations, spec)
+    model = network_model(network, activations, spec, input_bits=input_bits)
     start = time.perf_counter()
     interpreter, invoke = ours(model, settings)
     load_seconds = time.perf_counter() - start
@@ -80,6 +88,7 @@ def compare_model(
     return {
         **_header("model", activations, spec, settings),
         "network": network,
+        "input_bits": input_bits,
         **_comparison(timings, activations),
         "pack_and_load_seconds": round(load_seconds, 3),
         "claimed_layers": [{"name": name, "kernel": kernel} for name, kernel in kernels],

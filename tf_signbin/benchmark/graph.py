@@ -18,15 +18,17 @@ from tf_signbin.format.reference import output_size
 FLOAT32, INT8 = "float32", "int8"
 # An int8 activation's standard deviation in steps: +-3 deviations fill the range.
 _SPREAD = 40.0
+_DEVIATIONS = 3.0  # that the range of an activation of fewer bits covers, from 0 up
 
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the graph: its number, NHWC (or [N, C]) shape and int8 scale."""
+    """A tensor of the graph: its number, NHWC (or [N, C]) shape, int8 scale and bits."""
 
     index: int
     shape: tuple[int, ...]
     scale: float
+    bits: int = 8
 
 
 class GraphBuilder:
@@ -43,8 +45,8 @@ class GraphBuilder:
         self._codes: dict[tuple[int, int], int] = {}
         self._inputs: list[Value] = []
 
-    def input(self, shape: tuple[int, ...]) -> Value:
-        value = self._activation(shape, 1.0 / _SPREAD)
+    def input(self, shape: tuple[int, ...], bits: int = 8) -> Value:
+        value = self._activation(shape, 1.0 / _SPREAD, bits)
         self._inputs.append(value)
         return value
 
@@ -56,14 +58,15 @@ class GraphBuilder:
         dilation: int = 1,
         padding: str = "SAME",
         activation: str = "RELU",
+        bits: int = 8,
     ) -> Value:
-        """CONV_2D; weights: int8 [O, KH, KW, I]."""
+        """CONV_2D; weights: int8 [O, KH, KW, I], `bits` of an int8 output."""
         out_channels, kernel_h, kernel_w, _ = weights.shape
         size = [
             output_size(x.shape[axis + 1], kernel, stride, dilation, padding)
             for axis, kernel in enumerate((kernel_h, kernel_w))
         ]
-        y = self._activation((x.shape[0], *size, out_channels), 1.0 / _SPREAD)
+        y = self._activation((x.shape[0], *size, out_channels), 1.0 / _SPREAD, bits)
         options = self._fb.Conv2DOptionsT(
             padding=getattr(self._fb.Padding, padding), strideH=stride, strideW=stride,
             dilationHFactor=dilation, dilationWFactor=dilation,
@@ -89,13 +92,19 @@ class GraphBuilder:
         self._operator("ADD", 2 if self.int8 else 1, [a, b], y, options)
         return y
 
+    def relu(self, x: Value, bits: int) -> Value:
+        """RELU, which makes an int8 output of fewer bits of its input."""
+        y = self._activation(x.shape, x.scale, bits)
+        self._operator("RELU", 2 if self.int8 else 1, [x], y, None)
+        return y
+
     def max_pool(self, x: Value, size: int, stride: int) -> Value:
         return self._pool("MAX_POOL_2D", x, size, stride, "SAME")
 
     def global_average_pool(self, x: Value) -> Value:
         """[N, H, W, C] to [N, C]."""
         pooled = self._pool("AVERAGE_POOL_2D", x, x.shape[1], 1, "VALID")
-        y = self._activation((x.shape[0], x.shape[3]), x.scale)
+        y = self._activation((x.shape[0], x.shape[3]), x.scale, x.bits)
         # -1: the batch may be resized.
         shape = np.array([-1, x.shape[3]], np.int32)
         options = self._fb.ReshapeOptionsT(newShape=shape)
@@ -129,7 +138,7 @@ class GraphBuilder:
 
     def _pool(self, op: str, x: Value, size: int, stride: int, padding: str) -> Value:
         out = [output_size(side, size, stride, 1, padding) for side in x.shape[1:3]]
-        y = self._activation((x.shape[0], *out, x.shape[3]), x.scale)
+        y = self._activation((x.shape[0], *out, x.shape[3]), x.scale, x.bits)
         options = self._fb.Pool2DOptionsT(
             padding=getattr(self._fb.Padding, padding), strideH=stride, strideW=stride,
             filterHeight=size, filterWidth=size,
@@ -157,11 +166,15 @@ class GraphBuilder:
             self._constant(steps, f"b{number}", (x.scale * scale).astype(np.float32)),
         )
 
-    def _activation(self, shape: tuple[int, ...], scale: float) -> Value:
+    def _activation(self, shape: tuple[int, ...], scale: float, bits: int = 8) -> Value:
         dtype = np.int8 if self.int8 else np.float32
+        zero_point = 0
+        if bits < 8:  # the values from the zero point up to 127 (docs/format.md)
+            zero_point = 128 - 2**bits
+            scale = _DEVIATIONS / (2**bits - 1)
         scales = np.array([scale], np.float32) if self.int8 else None
-        index = self._tensor(shape, dtype, f"t{len(self._tensors)}", 0, scales)
-        return Value(index, shape, scale)
+        index = self._tensor(shape, dtype, f"t{len(self._tensors)}", 0, scales, zero_point)
+        return Value(index, shape, scale, bits)
 
     def _constant(self, data: np.ndarray, name: str, scale: np.ndarray | None = None) -> Value:
         raw = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
@@ -170,14 +183,22 @@ class GraphBuilder:
         return Value(index, data.shape, 0.0)
 
     def _tensor(
-        self, shape: tuple[int, ...], dtype: Any, name: str, buffer: int, scale: np.ndarray | None
+        self,
+        shape: tuple[int, ...],
+        dtype: Any,
+        name: str,
+        buffer: int,
+        scale: np.ndarray | None,
+        zero_point: int = 0,
     ) -> int:
         types = self._fb.TensorType
         codes = {"float32": types.FLOAT32, "int32": types.INT32, "int8": types.INT8}
         quantization = None
         if scale is not None:
             quantization = self._fb.QuantizationParametersT(
-                scale=scale, zeroPoint=np.zeros(scale.size, np.int64), quantizedDimension=0
+                scale=scale,
+                zeroPoint=np.full(scale.size, zero_point, np.int64),
+                quantizedDimension=0,
             )
         self._tensors.append(
             self._fb.TensorT(
@@ -194,7 +215,7 @@ class GraphBuilder:
     def _operator(self, op: str, version: int, inputs: list[Value], y: Value, options: Any) -> None:
         key = getattr(self._fb.BuiltinOperator, op), version
         number = self._codes.setdefault(key, len(self._codes))
-        kind = type(options).__name__.removesuffix("T")
+        kind = "NONE" if options is None else type(options).__name__.removesuffix("T")
         self._operators.append(
             self._fb.OperatorT(
                 opcodeIndex=number,

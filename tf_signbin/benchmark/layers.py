@@ -44,14 +44,16 @@ class LayerShape:
     def filter_shape(self) -> tuple[int, int, int, int]:
         return self.out_channels, self.kernel, self.kernel, self.in_channels
 
-    def model(self, activations: str, spec: WeightSpec, seed: int = 0) -> bytes:
+    def model(
+        self, activations: str, spec: WeightSpec, seed: int = 0, input_bits: int = 8
+    ) -> bytes:
         """A .tflite file with this layer alone, stock operators."""
         weights = int8_filters(np.random.default_rng(seed), self.filter_shape, spec)
         graph = GraphBuilder(activations)
         if not self.size:
-            x = graph.input((1, self.in_channels))
+            x = graph.input((1, self.in_channels), input_bits)
             return graph.finish(graph.fully_connected(x, weights))
-        x = graph.input((1, self.size, self.size, self.in_channels))
+        x = graph.input((1, self.size, self.size, self.in_channels), input_bits)
         return graph.finish(graph.conv(x, weights, self.stride, self.dilation))
 
 

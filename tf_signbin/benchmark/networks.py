@@ -13,9 +13,10 @@ from tf_signbin.benchmark.weights import WeightSpec, int8_filters
 class _Network:
     """A graph and the random weights that fill it."""
 
-    def __init__(self, activations: str, spec: WeightSpec, seed: int) -> None:
+    def __init__(self, activations: str, spec: WeightSpec, seed: int, input_bits: int) -> None:
         self.graph = GraphBuilder(activations)
         self._spec = spec
+        self._bits = input_bits  # of the inputs of layers that are not dense
         self._rng = np.random.default_rng(seed)
 
     def conv(
@@ -26,12 +27,17 @@ class _Network:
         stride: int = 1,
         activation: str = "RELU",
         dense: bool = False,
+        bits: int = 8,
     ) -> Value:
         spec = self._spec.dense() if dense else self._spec
         shape = (channels, kernel, kernel, x.shape[3])
         return self.graph.conv(
-            x, int8_filters(self._rng, shape, spec), stride, activation=activation
+            x, int8_filters(self._rng, shape, spec), stride, activation=activation, bits=bits
         )
+
+    def block_input(self, x: Value) -> Value:
+        """For a block's first layer: the residual stream keeps its 8 bits."""
+        return x if self._bits == 8 else self.graph.relu(x, self._bits)
 
     def shortcut(self, x: Value, channels: int, stride: int) -> Value:
         if x.shape[3] == channels and stride == 1:
@@ -45,13 +51,13 @@ class _Network:
         return self.graph.finish(self.graph.fully_connected(pooled, weights))
 
     def basic_block(self, x: Value, channels: int, stride: int) -> Value:
-        y = self.conv(x, channels, 3, stride)
+        y = self.conv(self.block_input(x), channels, 3, stride, bits=self._bits)
         y = self.conv(y, channels, 3, activation="NONE")
         return self.graph.add(y, self.shortcut(x, channels, stride))
 
     def bottleneck(self, x: Value, channels: int, stride: int) -> Value:
-        y = self.conv(x, channels, 1)
-        y = self.conv(y, channels, 3, stride)
+        y = self.conv(self.block_input(x), channels, 1, bits=self._bits)
+        y = self.conv(y, channels, 3, stride, bits=self._bits)
         y = self.conv(y, 4 * channels, 1, activation="NONE")
         return self.graph.add(y, self.shortcut(x, 4 * channels, stride))
 
@@ -84,8 +90,13 @@ _BUILDERS: dict[str, Callable[[_Network], bytes]] = {
 NETWORKS = tuple(_BUILDERS)
 
 
-def network_model(name: str, activations: str, spec: WeightSpec, seed: int = 0) -> bytes:
-    """The .tflite file of a network, stock operators; ValueError for an unknown name."""
+def network_model(
+    name: str, activations: str, spec: WeightSpec, seed: int = 0, input_bits: int = 8
+) -> bytes:
+    """The .tflite file of a network, stock operators; ValueError for an unknown name.
+
+    `input_bits` are those of int8 inputs of the layers that are not dense.
+    """
     if name not in _BUILDERS:
         raise ValueError(f"network={name!r}: must be one of {NETWORKS}")
-    return _BUILDERS[name](_Network(activations, spec, seed))
+    return _BUILDERS[name](_Network(activations, spec, seed, input_bits))
