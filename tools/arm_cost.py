@@ -37,8 +37,9 @@ PAGE = ROOT / "docs/devices.md"
 HOT_BLOCKS = 400
 COUNT_INVOKES = str(ROOT / "tools/arm/count_invokes.py")
 # llvm-mca's processor for a core. Its cortex-a76 is a copy of its cortex-a72; the Neoverse N1 is
-# the server version of the same core. It has no usable model of the A53 and the A7.
-MCA_MODELS = {"cortex-a72": "cortex-a72", "cortex-a76": "neoverse-n1"}
+# the server version of the same core. It has no usable model of the A53 and the A7. The emulated
+# core with i8mm is seen as a Neoverse N2.
+MCA_MODELS = {"cortex-a72": "cortex-a72", "cortex-a76": "neoverse-n1", "max": "neoverse-n2"}
 LLVM = "-19"
 _STOCK_IS_RUY = {core.name for core in emulation.ARMV7.cores}  # no XNNPACK in that runtime's wheel
 _MARKS = re.compile(r"(<!-- arm-cost:begin -->\n).*?(<!-- arm-cost:end -->)", re.DOTALL)
@@ -185,7 +186,7 @@ def join_blocks(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _simulate(source: list[str], model: str, iterations: int) -> dict[int, int]:
     """Cycles of that many iterations of each numbered block, by llvm-mca."""
     run = subprocess.run(
-        [f"llvm-mca{LLVM}", "-mtriple=aarch64", f"-mcpu={model}", "-mattr=+dotprod,+fullfp16",
+        [f"llvm-mca{LLVM}", "-mtriple=aarch64", f"-mcpu={model}", "-mattr=+dotprod,+fullfp16,+i8mm",
          f"-iterations={iterations}", "-json", "-skip-unsupported-instructions=lack-sched"],
         input="\n".join(source) + "\n", capture_output=True, text=True,
     )  # fmt: skip

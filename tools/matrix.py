@@ -14,21 +14,39 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
-import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+
+@dataclass(frozen=True)
+class Runtime:
+    package: str
+    extra: tuple[str, ...] = ()
+    python: str | None = None  # its version; None: the calling one
+    compiled: bool = False  # in CompiledModel instead of the interpreter
+
+
+# The oldest and the newest of each, and what is between where an interface changed.
 RUNTIMES = {
-    "tflite-runtime==2.14.0": ["numpy<2"],
-    "tensorflow-cpu==2.16.2": [],
-    "tensorflow-cpu==2.21.0": [],
-    "ai-edge-litert==1.4.0": [],
-    "ai-edge-litert==2.0.3": [],
-    "ai-edge-litert==2.3.0": [],
+    "tflite-runtime==2.14.0": Runtime("tflite-runtime==2.14.0", ("numpy<2",)),
+    "tensorflow-cpu==2.16.2": Runtime("tensorflow-cpu==2.16.2"),
+    "tensorflow-cpu==2.21.0": Runtime("tensorflow-cpu==2.21.0"),
+    "ai-edge-litert==1.4.0": Runtime("ai-edge-litert==1.4.0"),
+    "ai-edge-litert==2.0.3": Runtime("ai-edge-litert==2.0.3"),
+    "ai-edge-litert==2.1.6": Runtime("ai-edge-litert==2.1.6"),
+    "ai-edge-litert==2.2.0": Runtime("ai-edge-litert==2.2.0"),
+    "ai-edge-litert==2.3.0": Runtime("ai-edge-litert==2.3.0"),
+    "CompiledModel, LiteRT 2.2": Runtime("ai-edge-litert==2.2.0", compiled=True),
+    "CompiledModel, LiteRT 2.3": Runtime("ai-edge-litert==2.3.0", compiled=True),
+    "Python 3.13": Runtime("ai-edge-litert==2.3.0", python="3.13"),
+    "Python 3.14": Runtime("ai-edge-litert==2.3.0", python="3.14"),
 }
 # The oldest and the newest TensorFlow that train, each with its Keras 2 and its tfmot.
 TRAINING = {
@@ -58,6 +76,26 @@ for i in range(int(sys.argv[3])):
     y = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     error = np.abs(y.astype(np.float64) - cases[f"y{i}"])
     right += bool(np.all(error <= cases[f"limit{i}"]))
+print("result", right)
+"""
+# The same in CompiledModel.
+COMPILED_WORKER = """
+import sys, numpy as np
+sys.path.insert(0, sys.argv[1])
+from tf_signbin.runtime import CompiledModel
+right = 0
+cases = np.load(sys.argv[2])
+environment = CompiledModel.create_environment()
+for i in range(int(sys.argv[3])):
+    model = CompiledModel.from_buffer(cases[f"model{i}"].tobytes(), environment=environment,
+                                      on_unclaimed="error", num_threads=1 + i % 2)
+    sources, sinks = model.create_input_buffers(0), model.create_output_buffers(0)
+    sources[0].write(cases[f"x{i}"])
+    model.run_by_index(0, sources, sinks)
+    expected = cases[f"y{i}"]
+    dtype = np.int8 if cases[f"x{i}"].dtype == np.int8 else np.float32
+    y = sinks[0].read(expected.size, dtype).reshape(expected.shape)
+    right += bool(np.all(np.abs(y.astype(np.float64) - expected) <= cases[f"limit{i}"]))
 print("result", right)
 """
 
@@ -107,16 +145,38 @@ def write_cases(path: Path, library: Path, dense: int = 0) -> None:
     np.savez(path, **cases)
 
 
-def prepare(folder: Path, name: str, requirements: list[str]) -> Path:
-    """The Python of a virtual environment that holds the requirements."""
+def prepare(folder: Path, name: str, requirements: list[str], version: str | None = None) -> Path:
+    """The Python of a virtual environment that holds the requirements.
+
+    Raises:
+      FileNotFoundError: there is no Python of that version.
+      subprocess.CalledProcessError: they cannot be installed.
+    """
     folder = folder / re.sub(r"[^\w.=-]+", "-", name)
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
+        base = sys.executable if version is None else find_python(version)
+        subprocess.run([base, "-m", "venv", "--clear", str(folder)], check=True)
         command = [str(python), "-m", "pip", "install", "-q", *requirements]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         (folder / "ready").touch()
     return python
+
+
+def find_python(version: str) -> str:
+    """The program of that version, on the path or of pyenv.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+    for candidate in (shutil.which(f"python{version}"), *reversed(pyenv)):
+        if candidate is None:
+            continue
+        found = subprocess.run([candidate, "--version"], capture_output=True, text=True)
+        if found.returncode == 0:
+            return str(candidate)
+    raise FileNotFoundError(f"there is no Python {version} on this machine")
 
 
 def run_training(python: Path) -> tuple[bool, str]:
@@ -130,10 +190,12 @@ def run_training(python: Path) -> tuple[bool, str]:
     return run.returncode == 0, run.stdout.strip().splitlines()[-1]
 
 
-def run_cases(python: Path | str, cases: Path, library: Path, runtime: str = "auto") -> str:
+def run_cases(
+    python: Path | str, cases: Path, library: Path, runtime: str = "auto", worker: str = WORKER
+) -> str:
     """How many cases that Python's `runtime` got right, or the end of its error message."""
     run = subprocess.run(
-        [str(python), "-c", WORKER, str(ROOT), str(cases), str(2 * LAYERS), runtime],
+        [str(python), "-c", worker, str(ROOT), str(cases), str(2 * LAYERS), runtime],
         env=os.environ | {"TF_SIGNBIN_DELEGATE": str(library)}, capture_output=True, text=True,
     )  # fmt: skip
     if run.returncode != 0:
@@ -166,16 +228,27 @@ def main() -> int:
         if any(name in RUNTIMES for name in chosen):
             write_cases(cases, library)
         for name in chosen:
-            requirements = [*TRAINING.get(name, [name]), *RUNTIMES.get(name, TEST_PACKAGES)]
+            runtime = RUNTIMES.get(name)
+            requirements = (
+                [runtime.package, "numpy", *runtime.extra]
+                if runtime
+                else [*TRAINING[name], *TEST_PACKAGES]
+            )
             try:
-                python = prepare(arguments.venvs, name, requirements)
+                python = prepare(
+                    arguments.venvs, name, requirements, runtime.python if runtime else None
+                )
+            except FileNotFoundError as error:  # nothing is claimed of it
+                tell(name, True, f"not run: {error}")
+                continue
             except subprocess.CalledProcessError:
                 tell(name, False, f"cannot be installed in Python {sys.version.split()[0]}")
                 continue
-            if name in TRAINING:
+            if runtime is None:
                 tell(name, *run_training(python))
             else:
-                right = run_cases(python, cases, library)
+                worker = COMPILED_WORKER if runtime.compiled else WORKER
+                right = run_cases(python, cases, library, worker=worker)
                 tell(name, right == str(2 * LAYERS), f"{right} of {2 * LAYERS} layers right")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")

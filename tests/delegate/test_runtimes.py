@@ -37,6 +37,6 @@ def test_oldest_runtime(cases, delegate_path):
         if sys.version_info >= (3, 12):
             pytest.skip(f"{OLDEST} exists for Python 3.11 and older only")
         python = matrix.prepare(
-            matrix.ROOT / ".cache" / "matrix", OLDEST, [OLDEST, *matrix.RUNTIMES[OLDEST]]
+            matrix.ROOT / ".cache" / "matrix", OLDEST, [OLDEST, *matrix.RUNTIMES[OLDEST].extra]
         )
     assert matrix.run_cases(python, cases, delegate_path) == str(2 * matrix.LAYERS)

@@ -38,7 +38,9 @@ def claimed_layers(delegate: Any) -> list[ClaimedLayer]:
 
 def describe_delegate(pointer: int) -> list[ClaimedLayer]:
     """The layers of the TfLiteDelegate at that address."""
-    text = _library().tf_signbin_describe(pointer)
+    describe = _function("tf_signbin_describe")
+    describe.argtypes = [ctypes.c_void_p]
+    text = describe(pointer)
     if text is None:
         raise MemoryError("the delegate could not describe its layers")
     layers = [ClaimedLayer(**layer) for layer in json.loads(text)["layers"]]
@@ -51,13 +53,11 @@ def describe_delegate(pointer: int) -> list[ClaimedLayer]:
 
 def take_error() -> str:
     """Why the delegate's last call on this thread failed, once; empty: it did not."""
-    return str(_library().tf_signbin_take_error().decode("utf-8", "replace"))
+    return str(_function("tf_signbin_take_error")().decode("utf-8", "replace"))
 
 
-def _library() -> ctypes.CDLL:
-    # It is loaded already: this only finds it again.
-    library = ctypes.CDLL(str(delegate_path()))
-    library.tf_signbin_describe.argtypes = [ctypes.c_void_p]
-    library.tf_signbin_describe.restype = ctypes.c_char_p
-    library.tf_signbin_take_error.restype = ctypes.c_char_p
-    return library
+def _function(name: str) -> Any:
+    # The library is loaded already: this only finds it again.
+    function = getattr(ctypes.CDLL(str(delegate_path())), name)
+    function.restype = ctypes.c_char_p
+    return function

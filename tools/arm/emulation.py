@@ -66,6 +66,7 @@ class Architecture:
 
 _ARMV8 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 _ARMV8_2 = f"{_ARMV8} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
+_I8MM = f"{_ARMV8_2} sve sve2 i8mm bf16"
 _ARMV7 = "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae"
 
 AARCH64 = Architecture(
@@ -79,6 +80,9 @@ AARCH64 = Architecture(
         Core("cortex-a53", "0xd03", _ARMV8),  # Raspberry Pi 3
         Core("cortex-a72", "0xd08", _ARMV8),  # Raspberry Pi 4
         Core("cortex-a76", "0xd0b", _ARMV8_2),  # Raspberry Pi 5
+        # Cores with i8mm: phones since 2022 (Cortex-A510, A710, X2 and later), servers (Neoverse
+        # V1, N2). qemu 7.2 has none by name; XNNPACK sees a Neoverse N2.
+        Core("max", "0xd49", _I8MM),
     ),
     runtimes=(
         Package(
