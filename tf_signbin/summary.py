@@ -1,28 +1,18 @@
-"""What a quantized Keras model holds and costs, layer by layer.
-
-Energy is an estimate from published costs per operation, not a measurement: additions and
-multiplications at their type, and one read of every weight from DRAM per inference. Costs in pJ at
-45 nm and 0.9 V: M. Horowitz, "Computing's energy problem (and what we can do about it)", ISSCC
-2014, figure 1.1.9.
-"""
+"""What a quantized Keras model holds and costs, layer by layer; tf_signbin.costs counts."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tf_signbin.costs import LayerFacts, totals
+from tf_signbin.format import TERNARY, TWO_VALUED, packed_bytes
+
 if TYPE_CHECKING:
     from tf_signbin.train.rules.kernels import QuantizedKernel
-
-# Horowitz, ISSCC 2014: pJ an operation.
-ADD_PJ = {"float32": 0.9, "int8": 0.1}  # int8 products are accumulated as int32
-MULTIPLY_PJ = {"float32": 3.7, "int8": 0.2}
-INT32_MULTIPLY_PJ = 3.1  # requantisation of an int8 layer's output
-DRAM_PJ_PER_BIT = 640 / 32  # 1.3 to 2.6 nJ for 64 bits; 640 pJ for 32 is the usual reading
 
 _KERNELS = {
     "Conv1D": ("kernel",),
@@ -36,49 +26,16 @@ _KERNELS = {
 }
 
 
-@dataclass
-class LayerSummary:
-    """One kernel.
+@dataclass(kw_only=True)
+class LayerSummary(LayerFacts):
+    """One kernel: its record (see tf_signbin.costs), and how it is trained.
 
-    kind: 'float32', 'int8', or the quantizer's: 'signed_binary', 'binary', 'ternary'.
-    activations: 'float32' or 'int8'.
-    weights, effectual, density: weights of the kernel, those that are not the background (binary:
-      all), and their share.
-    bits: stored bits a weight, with the values of each filter.
-    macs: multiply-accumulates of a dense run, for one sample.
-    adds, multiplies: what one sample costs; a two-valued filter with a background needs one
-      multiplication more per output, and its layer one window sum per output position.
-    lookups: table look-ups per output in the engine.
-    distinct_patterns: mean number of different mask patterns that the filters of the layer show at
-      one tap and group of channels (the pattern's m, else 6 for int8 and 5 for float32).
-    weight_bytes: masks and values as packed, or the dense weights.
-    energy_nj: for one sample.
+    background: of signed-binary weights 'none', 'centered' or 'learned', of binary 'negative'.
+    delta: threshold factor, where the quantizer has one.
     """
 
-    name: str
-    layer: str
-    kind: str
-    activations: str
-    kernel_shape: tuple[int, ...]
-    weights: int
-    effectual: int
-    density: float
-    bits: float
-    macs: int
-    adds: int
-    multiplies: int
-    weight_bytes: int
-    energy_nj: float
     background: str = ""
-    pattern: tuple[int, int] | None = None
     delta: float | None = None
-    lookups: int = 0
-    distinct_patterns: float = 0.0
-
-    @property
-    def quantized(self) -> bool:
-        """Whether the kernel holds one of this package's quantizers."""
-        return self.kind not in ("float32", "int8")
 
 
 @dataclass
@@ -95,37 +52,24 @@ class ModelSummary:
     tflite_bytes: int | None = None
 
     def totals(self) -> dict[str, Any]:
-        """Sums over the layers; `density` and `bits` are those of the quantized kernels."""
-        quantized = [layer for layer in self.layers if layer.quantized]
-        weights = sum(layer.weights for layer in quantized)
-
-        def total(attribute: str, layers: list[LayerSummary]) -> Any:
-            return sum(getattr(layer, attribute) for layer in layers)
-
+        """Sums over the layers; `density` and `bits_per_weight` are those of quantized kernels."""
         return {
-            "weights": total("weights", self.layers),
-            "quantized_weights": weights,
-            "effectual": total("effectual", quantized),
-            "density": total("effectual", quantized) / weights if weights else 1.0,
-            "bits": 8 * total("weight_bytes", quantized) / weights if weights else 0.0,
-            "macs": total("macs", self.layers),
-            "macs_turned_into_adds": total("macs", quantized),
-            "adds": total("adds", self.layers),
-            "multiplies": total("multiplies", self.layers),
-            "weight_bytes": total("weight_bytes", self.layers),
-            "float32_bytes": 4 * total("weights", self.layers),
-            "energy_nj": total("energy_nj", self.layers),
+            **totals(self.layers),
             "other_parameters": self.other_parameters,
             "tflite_bytes": self.tflite_bytes,
         }
 
     def to_dict(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "totals": self.totals()}
+        return {
+            "name": self.name,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "totals": self.totals(),
+        }
 
     def __str__(self) -> str:
         header = (
             "layer", "kind", "act.", "kernel", "density", "effectual / weights", "background",
-            "pattern", "bits", "MACs", "adds", "lookups", "distinct", "bytes", "energy nJ",
+            "pattern", "bits", "MACs", "additions", "look-ups", "distinct", "bytes", "energy nJ",
         )  # fmt: skip
         rows = [header, *(_row(layer) for layer in self.layers)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
@@ -134,13 +78,14 @@ class ModelSummary:
             for row in rows
         ]
         t = self.totals()
-        share = t["macs_turned_into_adds"] / t["macs"] if t["macs"] else 0.0
+        macs = t["macs_per_sample"]
+        share = t["packed_macs_per_sample"] / macs if macs else 0.0
         lines += [
-            f"{t['quantized_weights']:,} of {t['weights']:,} weights quantized, {t['bits']:.2f} "
-            f"bits each, density {t['density']:.3f}; {share:.1%} of {t['macs']:,} MACs become "
-            f"additions ({t['adds']:,} in all)",
-            f"weights {t['weight_bytes']:,} bytes ({t['float32_bytes'] / t['weight_bytes']:.1f}x "
-            f"smaller than float32); about {t['energy_nj']:,.0f} nJ a sample (45 nm)",
+            f"{t['packed_weights']:,} of {t['weights']:,} weights quantized, "
+            f"{t['bits_per_weight']:.2f} bits each, density {t['density']:.3f}; {share:.1%} of "
+            f"{macs:,} MACs become additions ({t['additions_per_sample']:,} in all)",
+            f"weights {t['weight_bytes']:,} bytes ({t['smaller_than_float32']:.1f}x smaller than "
+            f"float32); about {t['energy_nj_per_sample']:,.0f} nJ a sample (estimate, 45 nm)",
         ]
         if self.tflite_bytes is not None:
             lines.append(f".tflite file {self.tflite_bytes:,} bytes")
@@ -202,8 +147,15 @@ def _describe(
     layer: Any, inner: Any, attribute: str, kernel: QuantizedKernel | None
 ) -> LayerSummary:
     shape = tuple(int(size) for size in getattr(inner, attribute).shape)
-    activations = _activation_type(layer)
+    fields = {
+        "name": layer.name,
+        "operator": type(inner).__name__,
+        "activation_type": _activation_type(layer),
+        "filter_shape": shape,
+    }
     positions = _output_positions(layer, inner, attribute)
+    if kernel is not None:
+        return _describe_quantized(kernel, shape, positions, fields)
     weights = math.prod(shape)
     if attribute == "depthwise_kernel":
         *window, channels, multiplier = shape
@@ -211,65 +163,42 @@ def _describe(
         macs = outputs * math.prod(window)
     else:
         transposed = type(inner).__name__ == "Conv2DTranspose"
-        outputs = positions * (shape[-2] if transposed else shape[-1])
+        outputs = math.prod(layer.output_shape[1:]) if transposed else positions * shape[-1]
         macs = positions * weights
-    result = LayerSummary(
-        name=layer.name, layer=type(inner).__name__, kind=activations, activations=activations,
-        kernel_shape=shape, weights=weights, effectual=weights, density=1.0,
-        bits=32.0 if activations == "float32" else 8.0, macs=macs, adds=macs, multiplies=macs,
-        weight_bytes=weights * (4 if activations == "float32" else 1), energy_nj=0.0,
-    )  # fmt: skip
-    multiply_energy = result.multiplies * MULTIPLY_PJ[activations]
-    if activations == "int8":
-        multiply_energy += outputs * INT32_MULTIPLY_PJ
-    if kernel is not None:
-        _describe_quantized(result, kernel, positions, outputs)
-        scale = INT32_MULTIPLY_PJ if activations == "int8" else MULTIPLY_PJ["float32"]
-        multiply_energy = result.multiplies * scale
-    picojoules = (
-        result.adds * ADD_PJ[activations]
-        + multiply_energy
-        + 8 * result.weight_bytes * DRAM_PJ_PER_BIT
-    )
-    result.energy_nj = picojoules / 1000
-    return result
+    return LayerSummary.dense(weights=weights, outputs=outputs, macs=macs, **fields)
 
 
 def _describe_quantized(
-    result: LayerSummary, kernel: QuantizedKernel, positions: int, outputs: int
-) -> None:
-    from tf_signbin.convert.inspect import distinct_patterns
-    from tf_signbin.format.spec import TERNARY, TWO_VALUED, UNPATTERNED_GROUP, packed_bytes
-
-    shape = result.kernel_shape
-    window, channels, filters = shape[:-2], shape[-2], shape[-1]
-    taps = math.prod(window)
-    mask = kernel.mask().numpy().reshape(taps, channels, filters)
-    regions = channels // (kernel.quantizer.region_channels or channels)
-    result.kind = kernel.quantizer.kind
-    ternary, binary = result.kind == "ternary", result.kind == "binary"
-    result.effectual = result.weights if binary else int(mask.sum())
-    result.density = result.effectual / result.weights
-    result.background = "negative" if binary else getattr(kernel.quantizer, "background", "")
-    result.pattern = getattr(kernel.quantizer, "pattern", None)
-    if "delta" in kernel.variables:
-        result.delta = float(kernel.variables["delta"])
-    result.weight_bytes = packed_bytes(
-        TERNARY if ternary else TWO_VALUED,
-        (filters, 1, taps, channels),
-        regions,
-        4 if result.activations == "float32" else 1,
+    kernel: QuantizedKernel, shape: tuple[int, ...], positions: int, fields: dict[str, Any]
+) -> LayerSummary:
+    quantizer = kernel.quantizer
+    channels, filters = shape[-2:]
+    # [taps, I, O] -> [planes, O, 1, taps, I]
+    mask = kernel.mask().numpy().reshape(-1, channels, filters)
+    planes = _sign_planes(kernel, mask) if quantizer.kind == "ternary" else mask[None] > 0
+    masks = np.moveaxis(planes, -1, 1)[:, :, None]
+    is_binary = quantizer.kind == "binary"
+    background = "negative" if is_binary else getattr(quantizer, "background", "")
+    regions = channels // (quantizer.region_channels or channels)
+    delta = kernel.variables.get("delta")
+    return LayerSummary.masked(
+        masks,
+        positions=positions,
+        is_binary=is_binary,
+        kind=quantizer.kind,
+        regions=regions,
+        pattern=getattr(quantizer, "pattern", None) or (0, 0),
+        has_background=background not in ("", "none"),
+        weight_bytes=packed_bytes(
+            TERNARY if quantizer.kind == "ternary" else TWO_VALUED,
+            (filters, 1, len(mask), channels),
+            regions,
+            4 if fields["activation_type"] == "float32" else 1,
+        ),
+        background=background,
+        delta=None if delta is None else float(delta),
+        **fields,
     )
-    result.bits = 8 * result.weight_bytes / result.weights
-    has_background = result.background not in ("", "none")
-    # One window sum a position serves all filters; each region has its own.
-    result.adds = positions * (int(mask.sum()) + has_background * taps * channels)
-    result.multiplies = outputs * regions * (1 + has_background)
-    group = result.pattern[1] if result.pattern else UNPATTERNED_GROUP[result.activations]
-    result.lookups = (2 if ternary else 1) * taps * -(-channels // group)
-    planes = _sign_planes(kernel, mask) if ternary else mask[None]
-    by_filter = np.moveaxis(planes, -1, 1)[:, :, None]  # [planes, O, 1, taps, I]
-    result.distinct_patterns = distinct_patterns(by_filter.astype(bool), group)
 
 
 def _sign_planes(kernel: QuantizedKernel, mask: np.ndarray) -> np.ndarray:
@@ -302,15 +231,18 @@ def _output_positions(layer: Any, inner: Any, attribute: str) -> int:
 
 
 def _row(layer: LayerSummary) -> tuple[str, ...]:
-    pattern = f"{layer.pattern[0]} of {layer.pattern[1]}" if layer.pattern else "-"
     details = ("-", "-", "-", "-")
-    if layer.quantized:
+    if not layer.is_dense:
+        n, m = layer.pattern
+        distinct = layer.distinct_patterns[layer.engine_group_channels]
         details = (
-            layer.background or "-", pattern, str(layer.lookups), f"{layer.distinct_patterns:.1f}"
+            layer.background or "-", f"{n} of {m}" if m else "-",
+            str(layer.engine_lookups_per_output), f"{distinct:.1f}",
         )  # fmt: skip
     return (
-        layer.name, layer.kind, layer.activations, "x".join(map(str, layer.kernel_shape)),
-        f"{layer.density:.3f}", f"{layer.effectual:,} / {layer.weights:,}", details[0], details[1],
-        f"{layer.bits:.2f}", f"{layer.macs:,}", f"{layer.adds:,}", details[2], details[3],
-        f"{layer.weight_bytes:,}", f"{layer.energy_nj:,.1f}",
+        layer.name, layer.kind, layer.activation_type, "x".join(map(str, layer.filter_shape)),
+        f"{layer.density:.3f}", f"{layer.effectual_weights:,} / {layer.weights:,}", details[0],
+        details[1], f"{layer.bits_per_weight:.2f}", f"{layer.macs_per_sample:,}",
+        f"{layer.additions_per_sample:,}", details[2], details[3], f"{layer.weight_bytes:,}",
+        f"{layer.energy_nj_per_sample:,.1f}",
     )  # fmt: skip

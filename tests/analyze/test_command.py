@@ -22,12 +22,12 @@ def test_layer(tmp_path, monkeypatch, capsys, activations):
     result = json.loads(path.read_text())
     binary, *others = result["points"]
     per_add = result["reference"]["ns_per_addition"] * 1e-6
-    outputs = result["macs"] // binary["macs_per_output"]
+    outputs = binary["outputs_per_sample"]
     for point in result["points"]:
-        predicted = per_add * point["adds_per_output"] * outputs
+        predicted = per_add * point["shared_adds_per_output"] * outputs
         assert point["predicted_ms"] == pytest.approx(predicted)
-        parts = point["energy_parts_uj"]
-        assert sum(parts.values()) == pytest.approx(point["energy_uj"])
+        parts = point["arithmetic_nj_per_sample"] + point["dram_nj_per_sample"]
+        assert parts == pytest.approx(point["energy_nj_per_sample"])
     for dense in result["dense"]:
         per_mac = result["reference"][f"ns_per_mac_{dense['name']}"] * 1e-6
         assert dense["predicted_ms"] == pytest.approx(per_mac * result["macs"])

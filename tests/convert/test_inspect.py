@@ -9,8 +9,8 @@ import pytest
 from tests.convert.test_rewrite import int8_conv, one_conv, two_signature_model
 from tests.format.tflite_builder import conv_model, random_filters
 from tf_signbin.convert import inspect_model
-from tf_signbin.convert.inspect import distinct_patterns
 from tf_signbin.convert.rewrite import pack
+from tf_signbin.costs import distinct_patterns
 from tf_signbin.format import ModelError
 
 
@@ -28,7 +28,7 @@ def test_signed_binary_layer():
     assert layer.weight_bytes == 6 * 18 + 6 * 2 * 4
     assert layer.bits_per_weight == pytest.approx(8 * layer.weight_bytes / weights.size)
     assert layer.distinct_patterns[4] == pytest.approx(1.5)  # 2, 2, 1, 1 patterns in four groups
-    assert layer.lookups_per_output == 9 * 4  # ceil(16 / 5) groups a tap
+    assert layer.engine_lookups_per_output == 9 * 4  # ceil(16 / 5) groups a tap
     [builtin] = inspect_model(stock).layers
     assert (builtin.status, builtin.kind) == ("kept builtin", "two_valued")
     assert builtin.weight_bytes == weights.nbytes
@@ -47,7 +47,7 @@ def test_background_ternary_and_dense():
     assert [info.background_filters for info in infos] == [8, 0, 0]
     assert infos[1].density == pytest.approx(np.count_nonzero(ternary) / ternary.size)
     assert infos[1].positive_filters == infos[1].negative_filters == 0
-    assert infos[1].lookups_per_output == 2 * infos[0].lookups_per_output
+    assert infos[1].engine_lookups_per_output == 2 * infos[0].engine_lookups_per_output
     assert infos[2].status == "dense"
     assert "distinct values" in infos[2].reason
 
@@ -57,9 +57,9 @@ def test_totals():
     totals = info.totals()
     weights = 8 * 9 * 8
     assert totals["weights"] == weights
-    assert totals["int8_bytes"] * 4 == totals["fp32_bytes"] == 4 * weights
+    assert totals["int8_bytes"] * 4 == totals["float32_bytes"] == 4 * weights
     assert totals["weight_bytes"] == 8 * 9 + 8 * 2
-    assert totals["macs"] == totals["packed_macs"] > 0
+    assert totals["macs_per_sample"] == totals["packed_macs_per_sample"] > 0
     assert json.loads(json.dumps(info.to_dict()))["totals"] == totals
 
 

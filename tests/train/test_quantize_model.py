@@ -24,7 +24,7 @@ def quantized_names(model):
 def names_by_shape(model):
     """{kernel shape: quantized?} of convolutions and dense layers."""
     rows = tf_signbin.summary(model, tflite=False).layers
-    return [(row.kernel_shape, row.quantized) for row in rows]
+    return [(row.filter_shape, not row.is_dense) for row in rows]
 
 
 DENSE = {

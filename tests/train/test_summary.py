@@ -39,17 +39,18 @@ def test_signed_binary_by_hand():
     _, _, quantized = one_layer(SignedBinaryQuantizer())
     set_mask(quantized, 12)
     row = tf_signbin.summary(quantized, tflite=False).layers[1]
-    assert (row.weights, row.effectual, row.density) == (360, 48, 48 / 360)
-    assert (row.macs, row.adds, row.multiplies) == (36 * 360, 36 * 48, 36 * 4)
+    assert (row.weights, row.effectual_weights, row.density) == (360, 48, 48 / 360)
+    assert (row.macs_per_sample, row.additions_per_sample) == (36 * 360, 36 * 48)
+    assert (row.products_per_sample, row.scalings_per_sample) == (0, 36 * 4)
     # 12 bytes of bits and two float32 values for each filter of 90 weights.
     assert row.weight_bytes == 4 * (12 + 8)
-    assert row.bits == 8 * 80 / 360
-    assert row.lookups == 9 * 2
-    # float additions, one multiplication per output, weights once from DRAM (Horowitz 2014).
-    picojoules = 36 * 48 * 0.9 + 36 * 4 * 3.7 + 8 * 80 * 20
-    assert row.energy_nj == pytest.approx(picojoules / 1000)
+    assert row.bits_per_weight == 8 * 80 / 360
+    assert row.engine_lookups_per_output == 9 * 2
+    # float additions, one scaling per output, weights once from DRAM: 1.3 nJ for 8 bytes.
+    picojoules = 36 * 48 * 0.9 + 36 * 4 * 3.7 + 80 / 8 * 1300
+    assert row.energy_nj_per_sample == pytest.approx(picojoules / 1000)
     # The masks of all four filters are equal.
-    assert row.distinct_patterns == 1.0
+    assert set(row.distinct_patterns.values()) == {1.0}
 
 
 def test_background_and_pattern_by_hand():
@@ -57,10 +58,10 @@ def test_background_and_pattern_by_hand():
     _, _, quantized = one_layer(quantizer, activations="int8")
     set_mask(quantized, 90)
     row = tf_signbin.summary(quantized, tflite=False).layers[1]
-    assert (row.effectual, row.pattern, row.background) == (4 * 9 * 2, (2, 10), "centered")
+    assert (row.effectual_weights, row.pattern, row.background) == (4 * 9 * 2, (2, 10), "centered")
     # The window sum of 90 inputs is shared by the four filters.
-    assert row.adds == 36 * (72 + 90)
-    assert (row.multiplies, row.lookups) == (2 * 36 * 4, 9)
+    assert row.additions_per_sample == 36 * (72 + 90)
+    assert (row.scalings_per_sample, row.engine_lookups_per_output) == (2 * 36 * 4, 9)
     assert row.weight_bytes == 4 * (12 + 2)
 
 
@@ -70,33 +71,36 @@ def test_background_and_pattern_by_hand():
 )
 def test_baselines(quantizer, kind, row_bytes, lookups):
     row, summary, _ = one_layer(quantizer)
-    assert (row.kind, row.weight_bytes, row.lookups) == (kind, 4 * row_bytes, lookups)
+    assert (row.kind, row.weight_bytes) == (kind, 4 * row_bytes)
+    assert row.engine_lookups_per_output == lookups
     assert row.density == 1.0 if kind == "binary" else row.density < 1
-    assert [r.kind for r in summary.layers] == ["float32", kind, "float32"]
+    assert [r.kind for r in summary.layers] == ["dense", kind, "dense"]
 
 
 def test_totals_table_and_dict():
     row, summary, _ = one_layer(SignedBinaryQuantizer())
     totals = summary.totals()
     assert totals["weights"] == 100 + 360 + 144 * 3
-    assert totals["quantized_weights"] == 360
-    assert totals["macs"] == 36 * 100 + 36 * 360 + 432
+    assert totals["packed_weights"] == 360
+    assert totals["macs_per_sample"] == 36 * 100 + 36 * 360 + 432
     assert summary.other_parameters == 10 + 4 * 4 + 3, "biases and the BatchNorm's four vectors"
-    assert json.loads(json.dumps(summary.to_dict()))["totals"]["effectual"] == row.effectual
+    assert json.loads(json.dumps(summary.to_dict()))["totals"]["effectual_weights"] == (
+        row.effectual_weights
+    )
     assert "quant_middle" in str(summary)
     assert "signed_binary" in str(summary)
 
 
 def test_nested_separable_and_plain_models_are_listed():
     rows = tf_signbin.summary(tf_signbin.quantize_model(models.separable()), tflite=False).layers
-    kinds = [(row.layer, row.kind) for row in rows]
+    kinds = [(row.operator, row.kind) for row in rows]
     assert kinds == [
-        ("Conv2D", "float32"),
-        ("SeparableConv2D", "float32"),
+        ("Conv2D", "dense"),
+        ("SeparableConv2D", "dense"),
         ("SeparableConv2D", "signed_binary"),
-        ("SeparableConv2D", "float32"),
+        ("SeparableConv2D", "dense"),
         ("SeparableConv2D", "signed_binary"),
-        ("Dense", "float32"),
+        ("Dense", "dense"),
     ]
     assert len(tf_signbin.summary(models.nested(), tflite=False).layers) == 4
     with pytest.raises(ValueError, match="no convolution or dense layer"):
@@ -125,5 +129,5 @@ def test_sizes_equal_the_converters(kind, arguments, rng):
     summary = tf_signbin.summary(quantized)
     report = ConversionReport()
     assert summary.tflite_bytes == len(tf_signbin.convert(quantized, report=report))
-    ours = sorted(row.weight_bytes for row in summary.layers if row.quantized)
+    ours = sorted(row.weight_bytes for row in summary.layers if not row.is_dense)
     assert ours == sorted(layer.packed_bytes for layer in report.packed)

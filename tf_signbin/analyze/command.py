@@ -103,7 +103,7 @@ def _print_layer(result: dict[str, Any]) -> None:
     measured = "measured_ms" in result["points"][0]
     rows = []
     for dense in result["dense"]:
-        macs = result["points"][0]["macs_per_output"]
+        macs = dense["macs_per_sample"] // dense["outputs_per_sample"]
         rows.append(
             [
                 f"dense {dense['name']}",
@@ -126,13 +126,13 @@ def _print_layer(result: dict[str, Any]) -> None:
             [
                 point["series"], f"{point['density']:.2f}", f"{point['entropy_per_weight']:.2f}",
                 str(best["group"]), f"{best['distinct_patterns']:.0f}/{best['table_entries']}",
-                f"{point['adds_per_output']:.0f}", f"{point['lower_bound']:.0f}",
+                f"{point['shared_adds_per_output']:.0f}", f"{point['lower_bound_per_output']:.0f}",
                 *_energy_cells(point), *_time_cells(point),
             ]
         )  # fmt: skip
     header = [
         "weights", "density", "bits/weight", "best group", "patterns seen/possible",
-        "adds/output", "lower bound", "µJ", "arithmetic", "weights",
+        "shared adds/output", "lower bound", "µJ", "arithmetic", "weights",
         *(["ms", "predicted"] if measured else []),
     ]  # fmt: skip
     console.table(f"{result['layer']}, {result['activations']} activations", header, rows)
@@ -142,13 +142,13 @@ def _print_layer(result: dict[str, Any]) -> None:
     )
     console.table(
         f"group sizes, signed-binary at density {point['density']:.2f}",
-        ["channels a group", "patterns seen", "table entries", "empty groups", "lookups/output",
-         "table adds/output", "adds/output"],
+        ["channels a group", "patterns seen", "table entries", "empty groups",
+         "non-empty look-ups/output", "table adds/output", "shared adds/output"],
         [
             [
                 str(g["group"]), f"{g['distinct_patterns']:.1f}", str(g["table_entries"]),
-                f"{g['zero_share']:.0%}", f"{g['lookups_per_output']:.0f}",
-                f"{g['table_adds_per_output']:.1f}", f"{g['adds_per_output']:.0f}",
+                f"{g['zero_share']:.0%}", f"{g['nonempty_lookups_per_output']:.0f}",
+                f"{g['table_adds_per_output']:.1f}", f"{g['shared_adds_per_output']:.0f}",
             ]
             for g in point["groups"]
         ],
@@ -156,8 +156,8 @@ def _print_layer(result: dict[str, Any]) -> None:
 
 
 def _energy_cells(row: dict[str, Any]) -> list[str]:
-    parts = row["energy_parts_uj"]
-    return [f"{value:.0f}" for value in (row["energy_uj"], parts["arithmetic"], parts["weights"])]
+    parts = ("energy_nj_per_sample", "arithmetic_nj_per_sample", "dram_nj_per_sample")
+    return [f"{row[part] / 1e3:.0f}" for part in parts]
 
 
 def _time_cells(row: dict[str, Any]) -> list[str]:
@@ -176,9 +176,9 @@ def _print_model(result: dict[str, Any]) -> None:
                 layer["name"], layer["kind"], f"{layer['density']:.2f}",
                 f"{layer['entropy_per_weight']:.2f}", str(best["group"]),
                 f"{best['distinct_patterns']:.0f}/{best['table_entries']}",
-                str(layer["macs_per_output"]), f"{layer['adds_per_output']:.0f}",
-                f"{layer['lower_bound']:.0f}",
-                f"{layer['dense_int8_energy_uj'] / layer['energy_uj']:.1f}x",
+                f"{layer['macs_per_sample'] / layer['outputs_per_sample']:.0f}",
+                f"{layer['shared_adds_per_output']:.0f}", f"{layer['lower_bound_per_output']:.0f}",
+                f"{layer['dense_int8_nj'] / layer['energy_nj_per_sample']:.1f}x",
             ]
             + (
                 [f"{layer['measured_ms']:.3f}", f"{layer['dense_ms']:.3f}", layer["kernel"]]
@@ -188,7 +188,7 @@ def _print_model(result: dict[str, Any]) -> None:
         )  # fmt: skip
     header = [
         "layer", "kind", "density", "bits/weight", "best group", "patterns seen/possible",
-        "MAC/output", "adds/output", "lower bound", "int8 energy/ours",
+        "MAC/output", "shared adds/output", "lower bound", "int8 energy/ours",
         *(["ms", "dense ms", "kernel"] if measured else []),
     ]  # fmt: skip
     footer = []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any
 
-from tf_signbin.analyze.cost import layer_costs
-from tf_signbin.analyze.energy import dense_energy, describe, layer_energy
 from tf_signbin.benchmark.contenders import Settings, ours, stock
+from tf_signbin.benchmark.graph import FLOAT32, INT8
 from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.benchmark.timing import interleave
 from tf_signbin.convert.files import read_source
@@ -17,6 +16,7 @@ from tf_signbin.convert.inspect import inspect_model
 from tf_signbin.convert.layers import GraphReader
 from tf_signbin.convert.rewrite import unpack
 from tf_signbin.convert.single_layer import extract_operator
+from tf_signbin.costs import LayerFacts, describe_energy, sharing_costs
 from tf_signbin.format import detect
 from tf_signbin.format.model import indices, read_model
 
@@ -43,33 +43,23 @@ def analyze_model(
     model = read_model(dense_model, name)
     layers, places = [], []
     for info in inspect_model(dense_model).layers:
-        if not info.kind:
+        if info.is_dense:
             continue
         reader = GraphReader(model, info.subgraph)
-        operator = model.subgraphs[info.subgraph].operators[info.operator]
+        operator = model.subgraphs[info.subgraph].operators[info.operator_index]
         layer = reader.read(operator)
         filters = detect(layer.weights).packed
         if filters is None:
             continue
         stride = int(layer.geometry.get("stride_h", 1)) * int(layer.geometry.get("stride_w", 1))
-        costs = layer_costs(filters, stride)
-        outputs = math.prod(max(size, 1) for size in info.output_shape)
         places.append((info.subgraph, indices(operator.outputs)[0]))
+        # Inspected is the unpacked model: what its file stores is dense.
+        packed = dataclasses.replace(info, weight_bytes=filters.nbytes)
         layers.append(
             {
-                "name": info.name,
-                "tensor": info.tensor,
-                "filter_shape": list(info.filter_shape),
-                "pattern": list(info.pattern),
-                "macs": info.macs,
-                **costs.to_dict(),
-                "adds_per_output": costs.best.adds_per_output,
-                "weight_bytes": filters.nbytes,
-                **layer_energy(
-                    outputs, costs.best.adds_per_output, filters.nbytes, info.activation_type
-                ).to_dict(),
-                "dense_int8_energy_uj": dense_energy(info.macs, info.weights, "int8").total_uj,
-                "dense_fp32_energy_uj": dense_energy(info.macs, info.weights, "float32").total_uj,
+                **packed.to_dict(),
+                **sharing_costs(filters, stride).to_dict(),
+                **{f"dense_{dtype}_nj": dense_energy_nj(info, dtype) for dtype in (INT8, FLOAT32)},
             }
         )
     if not layers:
@@ -83,9 +73,21 @@ def analyze_model(
         "command": "analyze",
         "model": name,
         "layers": layers,
-        "energy": describe(),
+        "energy": describe_energy(),
         "machine": machine,
     }
+
+
+def dense_energy_nj(layer: LayerFacts, dtype: str) -> float:
+    """Of a sample, had the layer dense weights and activations of that type."""
+    return LayerFacts.dense(
+        name=layer.name,
+        operator=layer.operator,
+        activation_type=dtype,
+        weights=layer.weights,
+        outputs=layer.outputs_per_sample,
+        macs=layer.macs_per_sample,
+    ).energy_nj_per_sample
 
 
 def _measure(single: bytes, settings: Settings, seconds: float) -> dict[str, Any]:

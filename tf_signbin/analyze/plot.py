@@ -29,7 +29,7 @@ def _layer(pyplot: Any, result: dict[str, Any]) -> Any:
     else:
         figure, (groups, counts, energy) = pyplot.subplots(1, 3, figsize=(15, 4.4))
     _groups(groups, result)
-    _density(counts, result, "adds_per_output", "additions per output (best group)")
+    _density(counts, result, "shared_adds_per_output", "additions per output (best group)")
     _bound(counts, result)
     _energy(energy, result)
     figure.suptitle(
@@ -40,17 +40,18 @@ def _layer(pyplot: Any, result: dict[str, Any]) -> Any:
 
 def _groups(axes: Any, result: dict[str, Any]) -> None:
     """Few channels a group share little, many make tables that cost more than they save."""
+    first = result["points"][0]
+    dense = first["macs_per_sample"] / first["outputs_per_sample"]
     for series in ("binary", "ternary", "signed_binary"):
         points = [point for point in result["points"] if point["series"] == series]
         wanted = 0.36 if series == "signed_binary" else 0.58
         point = min(points, key=lambda p: abs(p["density"] - wanted))
-        groups = [g for g in point["groups"] if g["adds_per_output"] <= point["macs_per_output"]]
+        groups = [g for g in point["groups"] if g["shared_adds_per_output"] <= dense]
         axes.plot(
-            [g["group"] for g in groups], [g["adds_per_output"] for g in groups],
+            [g["group"] for g in groups], [g["shared_adds_per_output"] for g in groups],
             "o-", color=COLOURS[series],
             label=f"{LABELS[series]}, density {point['density']:.2f}",
         )  # fmt: skip
-    dense = result["points"][0]["macs_per_output"]
     axes.axhline(dense, color=COLOURS["xnnpack_fp32"], linestyle=":")
     axes.annotate(
         f"dense: {dense:.0f} MAC", (1, dense), fontsize=8, color=COLOURS["xnnpack_fp32"],
@@ -97,7 +98,8 @@ def _bound(axes: Any, result: dict[str, Any]) -> None:
     points = [point for point in result["points"] if point["series"] == "signed_binary"]
     points.sort(key=lambda point: point["density"])
     axes.plot(
-        [point["density"] for point in points], [point["lower_bound"] for point in points],
+        [point["density"] for point in points],
+        [point["lower_bound_per_output"] for point in points],
         ":", color=COLOURS["signed_binary"], label="lower bound, signed-binary",
     )  # fmt: skip
     axes.set_title("Sparsity: what the best group size costs")
@@ -137,13 +139,15 @@ def _energy(axes: Any, result: dict[str, Any]) -> None:
             name = point["series"].replace("_", "-")
             bars.append((name, point, COLOURS["pattern"]))
     names, rows, colours = zip(*bars[::-1], strict=True)
-    arithmetic = [row["energy_parts_uj"]["arithmetic"] for row in rows]
-    weights = [row["energy_parts_uj"]["weights"] for row in rows]
+    arithmetic = [row["arithmetic_nj_per_sample"] / 1e3 for row in rows]
+    weights = [row["dram_nj_per_sample"] / 1e3 for row in rows]
     axes.barh(names, arithmetic, color=colours, label="arithmetic")
     drawn = axes.barh(
         names, weights, left=arithmetic, color=colours, alpha=0.45, label="weights from DRAM (pale)"
     )
-    axes.bar_label(drawn, [f"{row['energy_uj']:.0f}" for row in rows], padding=3, fontsize=8)
+    axes.bar_label(
+        drawn, [f"{row['energy_nj_per_sample'] / 1e3:.0f}" for row in rows], padding=3, fontsize=8
+    )
     axes.set_xlabel("µJ an inference, estimate (Horowitz 2014, 45 nm)")
     axes.set_title("Energy of arithmetic and weight traffic")
     figures.clean(axes)
@@ -158,11 +162,14 @@ def _model(pyplot: Any, result: dict[str, Any]) -> Any:
     panels = [
         ([layer["density"] for layer in layers], "density", COLOURS["ours"]),
         (
-            [layer["macs_per_output"] / layer["adds_per_output"] for layer in layers],
-            "dense MAC per addition", COLOURS["pattern"],
+            [
+                layer["macs_per_sample"] / layer["outputs_per_sample"]
+                / layer["shared_adds_per_output"] for layer in layers
+            ],
+            "dense MAC per shared addition", COLOURS["pattern"],
         ),
         (
-            [layer["dense_int8_energy_uj"] / layer["energy_uj"] for layer in layers],
+            [layer["dense_int8_nj"] / layer["energy_nj_per_sample"] for layer in layers],
             "energy: dense int8 / packed (estimate)", COLOURS["xnnpack_int8"],
         ),
     ]  # fmt: skip

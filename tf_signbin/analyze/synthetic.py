@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tf_signbin.analyze.cost import LayerCosts, layer_costs
-from tf_signbin.analyze.energy import dense_energy, describe, layer_energy
 from tf_signbin.benchmark.contenders import Settings, ours, xnnpack
 from tf_signbin.benchmark.graph import FLOAT32, INT8
 from tf_signbin.benchmark.layers import LayerShape
@@ -22,6 +21,7 @@ from tf_signbin.benchmark.weights import (
     WeightSpec,
     int8_filters,
 )
+from tf_signbin.costs import LayerFacts, describe_energy, sharing_costs
 from tf_signbin.format import PackedFilters, detect
 from tf_signbin.format.spec import ENGINE_PATTERNS
 
@@ -62,8 +62,7 @@ def analyze_layer(
     for number, (series, spec) in enumerate(listed):
         tick(f"counting {series}", number / len(listed))
         filters[number] = _filters(layer, spec)
-        costs = layer_costs(filters[number], layer.stride**2)
-        points.append(_point(series, layer, activations, filters[number], costs))
+        points.append(_point(series, layer, filters[number]))
     result = {
         "command": "analyze",
         "layer": layer.name,
@@ -71,13 +70,17 @@ def analyze_layer(
         "macs": layer.macs,
         "points": points,
         "dense": [
-            {
-                "name": dtype,
-                **dense_energy(layer.macs, int(np.prod(layer.filter_shape)), dtype).to_dict(),
-            }
+            LayerFacts.dense(
+                name=dtype,
+                operator="CONV_2D",
+                activation_type=dtype,
+                weights=math.prod(layer.filter_shape),
+                outputs=_outputs(layer),
+                macs=layer.macs,
+            ).to_dict()
             for dtype in (FLOAT32, INT8)
         ],
-        "energy": describe(),
+        "energy": describe_energy(),
         "machine": describe_machine(settings.find_runtime()),
     }
     if seconds > 0:
@@ -93,16 +96,17 @@ def _filters(layer: LayerShape, spec: WeightSpec) -> PackedFilters:
     return packed
 
 
-def _point(
-    series: str, layer: LayerShape, activations: str, filters: PackedFilters, costs: LayerCosts
-) -> dict[str, Any]:
-    outputs = layer.macs // costs.macs_per_output
+def _point(series: str, layer: LayerShape, filters: PackedFilters) -> dict[str, Any]:
+    facts = LayerFacts.packed(
+        filters,
+        name=layer.name,
+        operator="CONV_2D",
+        positions=layer.macs // math.prod(layer.filter_shape),
+    )
     return {
         "series": series,
-        **costs.to_dict(),
-        "adds_per_output": costs.best.adds_per_output,
-        "weight_bytes": filters.nbytes,
-        **layer_energy(outputs, costs.best.adds_per_output, filters.nbytes, activations).to_dict(),
+        **facts.to_dict(),
+        **sharing_costs(filters, layer.stride**2).to_dict(),
     }
 
 
@@ -126,8 +130,8 @@ def _measure(
         result["points"][number]["kernel"] = interpreter.claimed_layers[0].kernel
     timings = interleave(contenders, seconds=seconds, tick=lambda share: tick("measuring", share))
 
-    costs = layer_costs(_filters(REFERENCE, binary), REFERENCE.stride**2)
-    adds = costs.best.adds_per_output * REFERENCE.macs / costs.macs_per_output
+    counted = sharing_costs(_filters(REFERENCE, binary), REFERENCE.stride**2)
+    adds = counted.best.shared_adds_per_output * _outputs(REFERENCE)
     per_add = timings["reference binary"].median_ms / adds
     result["reference"] = {"layer": REFERENCE.name, "ns_per_addition": per_add * 1e6}
     for row in result["dense"]:
@@ -137,5 +141,8 @@ def _measure(
         row["predicted_ms"] = per_mac * layer.macs
     for number, point in enumerate(result["points"]):
         point["measured_ms"] = timings[str(number)].median_ms
-        outputs = layer.macs // point["macs_per_output"]
-        point["predicted_ms"] = per_add * point["adds_per_output"] * outputs
+        point["predicted_ms"] = per_add * point["shared_adds_per_output"] * _outputs(layer)
+
+
+def _outputs(layer: LayerShape) -> int:
+    return layer.macs // math.prod(layer.filter_shape[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from tf_signbin.costs import DENSE
 from tf_signbin.report import charts
 
 _STYLE = """
@@ -74,7 +75,7 @@ def _tiles(result: dict[str, Any]) -> str:
         (f"{stock['ratio']:.2f}x", f"as fast as the same weights dense in {stock['kernels']}"),
         (f"{result['file_bytes'] / 1024:,.0f} KiB", "file"),
         (f"{totals['smaller_than_int8']:.1f}x", "smaller weights than int8"),
-        (f"{_mean_density(result):.0%}", "of packed weights are effectual"),
+        (f"{totals['density']:.0%}", "of packed weights are effectual"),
     ]
     if "accuracy" in result:
         accuracy = result["accuracy"]
@@ -85,13 +86,6 @@ def _tiles(result: dict[str, Any]) -> str:
         for value, text in tiles
     )
     return f'<div class="tiles">{body}</div>'
-
-
-def _mean_density(result: dict[str, Any]) -> float:
-    packed = [layer for layer in result["info"]["layers"] if layer["kind"]]
-    weights = [layer["weight_bytes"] for layer in packed]
-    shares = [layer["density"] * size for layer, size in zip(packed, weights, strict=True)]
-    return sum(shares) / sum(weights)
 
 
 def _latency(result: dict[str, Any]) -> str:
@@ -141,7 +135,7 @@ def _training(result: dict[str, Any]) -> str:
 def _tradeoff(result: dict[str, Any]) -> str:
     """Additions of all packed layers for each group size that every layer was examined at."""
     layers = result["analysis"]["layers"]
-    outputs = [layer["macs"] / layer["macs_per_output"] for layer in layers]
+    outputs = [layer["outputs_per_sample"] for layer in layers]
     common = set.intersection(*({cost["group"] for cost in layer["groups"]} for layer in layers))
     groups = sorted(common)
     by_group = [{cost["group"]: cost for cost in layer["groups"]} for layer in layers]
@@ -152,17 +146,18 @@ def _tradeoff(result: dict[str, Any]) -> str:
         )
 
     series = {
-        "lookups": [total("lookups_per_output", group) for group in groups],
+        "non-empty look-ups": [total("nonempty_lookups_per_output", group) for group in groups],
         "building tables": [total("table_adds_per_output", group) for group in groups],
-        "together": [total("adds_per_output", group) for group in groups],
+        "together": [total("shared_adds_per_output", group) for group in groups],
     }
-    dense = sum(layer["macs"] for layer in layers)
+    dense = sum(layer["macs_per_sample"] for layer in layers)
     chart = charts.lines(
         groups, series, "input channels that share a table", "additions an inference",
         ("dense multiply-accumulates", dense),
     )  # fmt: skip
     best = sum(
-        layer["adds_per_output"] * count for layer, count in zip(layers, outputs, strict=True)
+        layer["shared_adds_per_output"] * count
+        for layer, count in zip(layers, outputs, strict=True)
     )
     return (
         f"<h2>Repetition and sparsity</h2>{chart}<p>At each layer's best group size the packed "
@@ -175,7 +170,7 @@ def _density(result: dict[str, Any]) -> str:
     rows = [
         (layer["name"], layer["density"], f"{layer['density']:.1%}", True)
         for layer in result["info"]["layers"]
-        if layer["kind"]
+        if layer["kind"] != DENSE
     ]
     return f"<h2>Density of each packed layer</h2>{charts.bars(rows, most=1.0)}"
 
@@ -189,14 +184,14 @@ def _layers(result: dict[str, Any]) -> str:
     rows = []
     for layer in result["info"]["layers"]:
         run = times.get(layer["tensor"], {})
-        weights = max(1, _product(layer["filter_shape"]))
+        packed = layer["kind"] != DENSE
         rows.append(
             (
-                layer["name"], layer["kind"] or f"dense {layer['activation_type']}",
+                layer["name"], layer["kind"] if packed else f"dense {layer['activation_type']}",
                 "x".join(map(str, layer["filter_shape"])),
-                f"{layer['density']:.2f}" if layer["kind"] else "",
+                f"{layer['density']:.2f}" if packed else "",
                 "{} of {}".format(*layer["pattern"]) if layer["pattern"][1] else "",
-                f"{layer['weight_bytes']:,}", f"{8 * layer['weight_bytes'] / weights:.1f}",
+                f"{layer['weight_bytes']:,}", f"{layer['bits_per_weight']:.1f}",
                 f"{run['measured_ms']:.3f}" if run else "",
                 f"{run['dense_ms']:.3f}" if run else "", run.get("kernel", ""),
             )
@@ -211,13 +206,6 @@ def _layers(result: dict[str, Any]) -> str:
         )
         + "</tbody></table></div>"
     )
-
-
-def _product(sizes: list[int]) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
 
 
 def _machine(result: dict[str, Any]) -> str:

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from tf_signbin.analyze import energy, layer_costs
-from tf_signbin.analyze.cost import table_entries
 from tf_signbin.benchmark.weights import WeightSpec, int8_filters
+from tf_signbin.costs import sharing_costs
+from tf_signbin.costs.sharing import table_entries
 from tf_signbin.format import detect
 
 
@@ -19,30 +19,27 @@ def packed(weights):
 def test_two_filters_counted_by_hand():
     # Two 1x1 filters over 4 channels: groups of 2 are (1,1)(0,0) and (0,1)(1,0).
     weights = np.array([[1, 1, 0, 0], [0, 1, 1, 0]]).reshape(2, 1, 1, 4) * 127
-    costs = layer_costs(packed(weights), pixels_in_per_out=1, groups=(1, 2, 4))
+    costs = sharing_costs(packed(weights), pixels_in_per_out=1, groups=(1, 2, 4))
     one, two, four = costs.groups
-    assert costs.macs_per_output == 4
-    assert costs.density == 0.5
-    assert costs.sparse_adds_per_output == 2
     assert costs.entropy_per_weight == pytest.approx(1.0)
     # Group 1: every effectual weight is a lookup, tables cost nothing.
-    assert (one.lookups_per_output, one.table_adds_per_output) == (2.0, 0.0)
+    assert (one.nonempty_lookups_per_output, one.table_adds_per_output) == (2.0, 0.0)
     # Group 2: three of four groups are not empty; a table adds one pair, two tables, two filters.
-    assert (two.lookups_per_output, two.table_adds_per_output) == (1.5, 1.0)
+    assert (two.nonempty_lookups_per_output, two.table_adds_per_output) == (1.5, 1.0)
     assert two.zero_share == 0.25
     assert two.distinct_patterns == 2.0
     # One sum of two channels is asked for in group 2, two different ones in group 4.
     assert (two.needed_adds_per_output, four.needed_adds_per_output) == (0.5, 1.0)
-    assert costs.lower_bound == 2.0
+    assert costs.lower_bound_per_output == 2.0
     # Group 4: one lookup; 16 entries less the empty one and four single ones, over two filters.
-    assert (four.lookups_per_output, four.table_adds_per_output) == (1.0, 11 / 2)
+    assert (four.nonempty_lookups_per_output, four.table_adds_per_output) == (1.0, 11 / 2)
 
 
 def test_a_stride_makes_tables_cost_more():
     filters = packed(int8_filters(np.random.default_rng(0), (8, 3, 3, 16), WeightSpec()))
-    dense, strided = layer_costs(filters, 1).groups[3], layer_costs(filters, 4).groups[3]
+    dense, strided = sharing_costs(filters, 1).groups[3], sharing_costs(filters, 4).groups[3]
     assert strided.table_adds_per_output == 4 * dense.table_adds_per_output
-    assert strided.lookups_per_output == dense.lookups_per_output
+    assert strided.nonempty_lookups_per_output == dense.nonempty_lookups_per_output
 
 
 @pytest.mark.parametrize("group", [1, 2, 3, 4])
@@ -66,7 +63,7 @@ def test_engine_tables_of_the_design():
 def test_pattern_group_is_examined():
     spec = WeightSpec(density=2 / 9, pattern=(2, 9))
     filters = packed(int8_filters(np.random.default_rng(0), (16, 3, 3, 36), spec))
-    (cost,) = (c for c in layer_costs(filters, 1, groups=(4,)).groups if c.group == 9)
+    (cost,) = (c for c in sharing_costs(filters, 1, groups=(4,)).groups if c.group == 9)
     assert cost.table_entries == 1 + 9 + math.comb(9, 2)
 
 
@@ -76,8 +73,8 @@ def test_no_count_is_below_the_lower_bound(kind, density):
     filters = packed(
         int8_filters(np.random.default_rng(0), (64, 3, 3, 64), WeightSpec(kind, density))
     )
-    costs = layer_costs(filters, 1)
-    assert 0 < costs.lower_bound <= costs.best.adds_per_output
+    costs = sharing_costs(filters, 1)
+    assert 0 < costs.lower_bound_per_output <= costs.best.shared_adds_per_output
     for cost in costs.groups:
         assert cost.needed_adds_per_output <= cost.table_adds_per_output
 
@@ -86,7 +83,7 @@ def test_no_count_is_below_the_lower_bound(kind, density):
 @pytest.mark.parametrize("group", [2, 3, 5])
 def test_needed_sums_by_enumeration(kind, group):
     weights = int8_filters(np.random.default_rng(1), (9, 3, 3, 7), WeightSpec(kind, 0.4))
-    (cost,) = layer_costs(packed(weights), 4, groups=(group,)).groups
+    (cost,) = sharing_costs(packed(weights), 4, groups=(group,)).groups
     signs = np.sign(weights).astype(int)
     if kind == "signed_binary":
         signs = np.abs(signs)  # one sign a filter: the mask is what picks a sum
@@ -102,16 +99,4 @@ def test_entropy_of_ternary():
     filters = packed(
         int8_filters(np.random.default_rng(0), (64, 3, 3, 64), WeightSpec("ternary", 2 / 3))
     )
-    assert layer_costs(filters, 1).entropy_per_weight == pytest.approx(math.log2(3), abs=0.01)
-
-
-def test_energy_of_a_known_case():
-    # 1,000 MAC, no weights: 1,000 * (0.2 + 0.1) pJ.
-    assert energy.dense_energy(1000, 0, "int8").arithmetic_uj == pytest.approx(300e-6)
-    assert energy.dense_energy(1000, 0, "float32").total_uj == pytest.approx(4600e-6)
-    # 8 bytes from DRAM: 1.3 nJ.
-    assert energy.dense_energy(0, 8, "int8").weights_uj == pytest.approx(1.3e-3)
-    # 10 outputs of 100 int16 additions and one int32 multiplication.
-    layer = energy.layer_energy(10, 100, 8, "int8")
-    assert layer.arithmetic_uj == pytest.approx((50 + 31) * 1e-6)
-    assert layer.total_uj == pytest.approx((50 + 31) * 1e-6 + 1.3e-3)
+    assert sharing_costs(filters, 1).entropy_per_weight == pytest.approx(math.log2(3), abs=0.01)

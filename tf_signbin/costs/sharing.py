@@ -1,9 +1,10 @@
-"""Counts of operations when filters share tables of partial sums.
+"""What is left when filters share tables of partial sums: the trade-off, group size by group size.
 
 The model: at each input pixel, the sums that a group of g input channels can contribute are put
 into a table once; every filter and every tap that sees this pixel adds one entry per group, and
-none where its weights of the group are all zero. That is what both kernel families of the engine
-do, and SumMerge (Prabhakar et al., ICS 2021) and UCNN (Hegde et al., ISCA 2018) before them.
+none where its weights of the group are all zero. SumMerge (Prabhakar et al., ICS 2021) and UCNN
+(Hegde et al., ISCA 2018) share sums so, and the engine's tables in memory; its tables in registers
+look empty groups up, too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tf_signbin.convert.inspect import distinct_patterns
 from tf_signbin.format.pack import unpack_masks
 from tf_signbin.format.spec import TERNARY, PackedFilters
 
@@ -29,7 +29,7 @@ class GroupCost:
     distinct_patterns: different patterns that the filters show at one tap and group.
     table_entries: sums that a table of this kind (and pattern) must offer.
     zero_share: share of groups whose weights are all zero, which cost nothing.
-    lookups_per_output: table entries added to one output.
+    nonempty_lookups_per_output: table entries added to one output; empty groups are skipped.
     table_adds_per_output: additions that build the tables, shared out to the outputs.
     needed_adds_per_output: the same for tables of just the sums that some filter asks for, each
       made with one addition.
@@ -39,51 +39,51 @@ class GroupCost:
     distinct_patterns: float
     table_entries: int
     zero_share: float
-    lookups_per_output: float
+    nonempty_lookups_per_output: float
     table_adds_per_output: float
     needed_adds_per_output: float
 
     @property
-    def adds_per_output(self) -> float:
-        return self.lookups_per_output + self.table_adds_per_output
+    def shared_adds_per_output(self) -> float:
+        return self.nonempty_lookups_per_output + self.table_adds_per_output
 
 
 @dataclass(frozen=True)
-class LayerCosts:
-    """A layer's counts over group sizes.
+class SharingCosts:
+    """A layer's counts over group sizes; window sums of backgrounds are the same for all.
 
-    macs_per_output: multiply-accumulates of a dense run.
-    sparse_adds_per_output: additions that skip zeros but share nothing.
     entropy_per_weight: bits, of independent weights with these frequencies.
-    lower_bound: additions per output that no engine which shares sums of consecutive channels can
-      go below with these weights: at the best group size, one for each group that is not empty and
-      one for each different sum that any filter and tap asks for.
+    lower_bound_per_output: additions per output that no engine which shares sums of consecutive
+      channels can go below with these weights: at the best group size, one for each group that is
+      not empty and one for each different sum that any filter and tap asks for.
     """
 
-    kind: str
-    density: float
     entropy_per_weight: float
-    macs_per_output: int
-    sparse_adds_per_output: float
-    lower_bound: float
+    lower_bound_per_output: float
     groups: tuple[GroupCost, ...]
 
     @property
     def best(self) -> GroupCost:
         """The group size with the fewest additions."""
-        return min(self.groups, key=lambda cost: cost.adds_per_output)
+        return min(self.groups, key=lambda cost: cost.shared_adds_per_output)
 
     def to_dict(self) -> dict[str, object]:
+        """Plain values, for JSON, with the best group's additions beside them."""
         groups = [
-            {**dataclasses.asdict(cost), "adds_per_output": cost.adds_per_output}
+            {**dataclasses.asdict(cost), "shared_adds_per_output": cost.shared_adds_per_output}
             for cost in self.groups
         ]
-        return {**vars(self), "groups": groups, "best_group": self.best.group}
+        return {
+            **vars(self),
+            "groups": groups,
+            "best_group": self.best.group,
+            "shared_adds_per_output": self.best.shared_adds_per_output,
+        }
 
 
-def layer_costs(
+def sharing_costs(
     filters: PackedFilters, pixels_in_per_out: float, groups: Sequence[int] = GROUPS
-) -> LayerCosts:
+) -> SharingCosts:
     """Counts for packed filters.
 
     Args:
@@ -91,28 +91,19 @@ def layer_costs(
       pixels_in_per_out: input pixels (each needs its tables) per output pixel: stride squared.
       groups: sizes to examine; a layer whose filters keep to a pattern is also examined at its m.
     """
-    _out_channels, kernel_h, kernel_w, in_channels = filters.filter_shape
+    in_channels = filters.filter_shape[-1]
     masks = unpack_masks(filters.masks, filters.filter_shape)
-    weights = kernel_h * kernel_w * in_channels
-    ternary = filters.kind == TERNARY
-    has_background = not ternary and bool(np.any(filters.values[..., 0]))
-    density = float(masks.any(axis=0).mean())
     m = filters.pattern[1]
     costs = tuple(
         _group_cost(masks, filters, size, pixels_in_per_out)
         for size in sorted({*groups, *([m] if m else [])})
         if size <= in_channels
     )
-    entropy = _entropy([float(plane.mean()) for plane in masks])
-    # Weights that are not 0: all of them when the background is not.
-    effectual = 1.0 if has_background else density
-    return LayerCosts(
-        kind=filters.kind,
-        density=density,
-        entropy_per_weight=entropy,
-        macs_per_output=weights,
-        sparse_adds_per_output=effectual * weights,
-        lower_bound=min(cost.lookups_per_output + cost.needed_adds_per_output for cost in costs),
+    return SharingCosts(
+        entropy_per_weight=_entropy([float(plane.mean()) for plane in masks]),
+        lower_bound_per_output=min(
+            cost.nonempty_lookups_per_output + cost.needed_adds_per_output for cost in costs
+        ),
         groups=costs,
     )
 
@@ -147,7 +138,7 @@ def _group_cost(
         distinct_patterns=distinct_patterns(masks, size),
         table_entries=entries,
         zero_share=1.0 - float(occupied.mean()),
-        lookups_per_output=float(occupied.sum()) / out_channels,
+        nonempty_lookups_per_output=float(occupied.sum()) / out_channels,
         table_adds_per_output=adds * group_count * pixels_in_per_out / out_channels,
         needed_adds_per_output=_sums_asked_for(masks, size) * pixels_in_per_out / out_channels,
     )
@@ -174,3 +165,18 @@ def _entropy(shares: list[float]) -> float:
     """Bits of a weight that takes these values with these shares, and 0 otherwise."""
     every = [*shares, 1.0 - sum(shares)]
     return float(-sum(share * math.log2(share) for share in every if share > 0))
+
+
+def distinct_patterns(masks: np.ndarray, group: int) -> float:
+    """Mean number of different patterns that filters show at a tap and group of `group` channels.
+
+    masks: bool [planes, O, KH, KW, I]; a ternary pattern is that of both planes.
+    """
+    planes, out_channels, kernel_h, kernel_w, in_channels = masks.shape
+    padding = -in_channels % group
+    padded = np.pad(masks, [(0, 0)] * 4 + [(0, padding)])
+    groups = padded.reshape(planes, out_channels, kernel_h * kernel_w, -1, group)
+    weights = 1 << np.arange(planes * group).reshape(planes, 1, 1, 1, group)
+    codes = np.sort((groups * weights).sum(axis=(0, 4)), axis=0)  # [O, taps, groups]
+    changes = np.count_nonzero(codes[1:] != codes[:-1], axis=0)
+    return float(1 + changes.mean())
