@@ -17,7 +17,6 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
-from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # The CMake targets by the names that setuptools knows their libraries by.
@@ -60,17 +59,6 @@ class BuildDelegate(build_ext):
         partial.replace(target)
 
 
-class BuildWithExamples(build_py):
-    """Puts the example programs into wheels: `tf-signbin train` runs them."""
-
-    def run(self):
-        super().run()
-        if not self.editable_mode:
-            target = Path(self.build_lib) / "tf_signbin" / "_examples"
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / "examples", target, ignore=ignored, dirs_exist_ok=True)
-
-
 class AnyPythonWheel(bdist_wheel):
     """The library does not use Python's C API: one wheel a platform serves every Python 3."""
 
@@ -91,7 +79,6 @@ setup(
     ext_modules=[Extension(name, sources=[]) for name in LIBRARIES],
     cmdclass={
         "build_ext": BuildDelegate,
-        "build_py": BuildWithExamples,
         "bdist_wheel": AnyPythonWheel,
     },
     setup_requires=build_tools(),

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 from absl import app, flags
-from lab import resnet, tables
 from rich.console import Console
 
 import tf_signbin
 from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.convert import write_file
 from tf_signbin.train.keras2.legacy_keras import keras, tf, tfmot_keras
+from tf_signbin.training import resnet, tables
 
 _MODEL = flags.DEFINE_enum("model", "resnet20", resnet.NAMES, "Network.")
 _BATCH = flags.DEFINE_integer("batch", 128, "Images a step.", 1)

@@ -15,10 +15,11 @@ import itertools
 from pathlib import Path
 
 from absl import app, flags, logging
-from lab import tables
-from lab.progress import RunProgress
 from lab.study import measure, points, report, train
 from rich.console import Console
+
+from tf_signbin.training import tables
+from tf_signbin.training.progress import RunProgress
 
 FLAGS = flags.FLAGS
 

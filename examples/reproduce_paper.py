@@ -16,11 +16,12 @@ import dataclasses
 from pathlib import Path
 
 from absl import app, flags, logging
-from lab import datasets, tables
-from lab.recipes import FOR_DATASET, RECIPES
 from lab.reproduction import report, runs
 from lab.reproduction.cases import all_cases
 from rich.console import Console
+
+from tf_signbin.training import datasets, tables
+from tf_signbin.training.recipes import FOR_DATASET, RECIPES
 
 FLAGS = flags.FLAGS
 

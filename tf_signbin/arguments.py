@@ -49,3 +49,13 @@ def picture(text: str) -> str:
     if importlib.util.find_spec("matplotlib") is None:
         raise argparse.ArgumentTypeError("pictures need matplotlib: pip install 'tf-signbin[cli]'")
     return output_file(text)
+
+
+def pattern(text: str) -> tuple[int, int]:
+    """A pattern, 'n:m', or 'none': (0, 0)."""
+    if text == "none":
+        return 0, 0
+    n, separator, m = text.partition(":")
+    if not (separator and n.isdigit() and m.isdigit() and 1 <= int(n) < int(m)):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be none or N:M with 1 <= N < M")
+    return int(n), int(m)

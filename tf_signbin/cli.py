@@ -19,7 +19,7 @@ class _Command(NamedTuple):
 
 
 COMMANDS = {
-    "train": _Command("tf_signbin.commands.train", "train a network with the example program"),
+    "train": _Command("tf_signbin.commands.train", "train, convert and measure a residual network"),
     "convert": _Command("tf_signbin.commands.convert", "make a packed .tflite file of a model"),
     "inspect": _Command("tf_signbin.commands.inspect", "show what a .tflite file holds"),
     "verify": _Command("tf_signbin.commands.verify", "compare a packed with a stock .tflite file"),
@@ -69,12 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = [word for word in arguments if word in COMMANDS][:1]
-    if arguments[:1] == ["train"]:
-        # Its options are those of the example program, not argparse's.
-        train = importlib.import_module(COMMANDS["train"].module)
-        args = argparse.Namespace(command="train", arguments=arguments[1:], run=train.run)
-    else:
-        args = make_parser(chosen).parse_args(arguments)
+    args = make_parser(chosen).parse_args(arguments)
     try:
         return int(args.run(args))
     except console.CommandError as error:

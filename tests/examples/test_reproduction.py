@@ -8,9 +8,6 @@ import json
 
 import numpy as np
 import pytest
-from lab import datasets, training
-from lab.methods import Method, schedules
-from lab.recipes import Recipe
 from lab.reproduction import claims, report, runs
 from lab.reproduction.cases import (
     ABLATIONS,
@@ -27,6 +24,9 @@ from lab.reproduction.cases import (
 )
 
 import tf_signbin
+from tf_signbin.training import datasets, fit
+from tf_signbin.training.methods import Method, schedules
+from tf_signbin.training.recipes import Recipe
 
 RECIPE = Recipe(1, 64, "adam", 0.01, "cosine")
 
@@ -158,6 +158,6 @@ def test_trains_each_case_once_and_reaches_its_density(tmp_path, monkeypatch):
     recipe = dataclasses.replace(RECIPE, epochs=2)
     for _ in range(2):
         runs.train_all(cases, (0,), datasets.load("digits"), recipe, 1, tmp_path)
-        monkeypatch.setattr(training, "train", None)
+        monkeypatch.setattr(fit, "train", None)
     assert runs.outcome(cases[0], (0,), tmp_path).density == pytest.approx(0.1, abs=0.01)
     assert 0 < runs.outcome(cases[1], (0,), tmp_path).effectual[0] < 5000

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab import datasets, tables, training
-from lab.methods import Method
-from lab.progress import RunProgress
-from lab.recipes import Recipe
 from lab.study import measure, points, report, train
+
+from tf_signbin.training import datasets, fit, tables
+from tf_signbin.training.methods import Method
+from tf_signbin.training.progress import RunProgress
+from tf_signbin.training.recipes import Recipe
 
 POINTS = [points.Point(points.GLYPHS, m, 2.0) for m in points.MAIN]
 
@@ -116,7 +117,7 @@ def test_study_trains_measures_and_resumes(tmp_path, monkeypatch):
             train.train_teacher(study[0], 0, data, tmp_path, progress)
             for point in study:
                 train.run(point, 0, data, tmp_path, progress)
-        monkeypatch.setattr(training, "train", None)
+        monkeypatch.setattr(fit, "train", None)
     for point in study:
         result = train.read_result(train.folder_of(tmp_path, point, 0))
         assert result["predictions_equal"] > 0.98

@@ -19,7 +19,7 @@ MODULES = {
 METHODS = {"os.system", "os.popen", "pickle.load", "pickle.loads"}
 # Reads pickled arrays by an Unpickler of its own, for which no name but inert stand-ins resolves
 # (tests/examples/test_datasets.py).
-UNPICKLER = ROOT / "examples/lab/datasets/array_pickle.py"
+UNPICKLER = ROOT / "tf_signbin/training/datasets/array_pickle.py"
 
 
 def violations(source: str) -> list[str]:

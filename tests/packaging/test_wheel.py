@@ -49,10 +49,10 @@ def test_wheel_serves_every_python_of_this_platform(wheel):
     assert re.fullmatch(rf"tf_signbin-[\d.]+-py3-none-linux_{machine}\.whl", wheel.name)
 
 
-def test_wheel_holds_the_delegate_and_the_examples_and_no_tests(wheel):
+def test_wheel_holds_the_delegate_and_training_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {LIBRARY, ACCELERATOR} <= set(names)
-    assert "tf_signbin/_examples/train_resnet.py" in names
+    assert "tf_signbin/training/run.py" in names
     assert "tf_signbin/py.typed" in names
     assert not any(name.startswith(("tests/", "delegate/")) for name in names)
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from tf_signbin import console
-from tf_signbin.arguments import output_file, picture, positive, seconds
+from tf_signbin.arguments import output_file, pattern, picture, positive, seconds
 from tf_signbin.benchmark import compare
 from tf_signbin.benchmark.contenders import BenchmarkError, Settings
 from tf_signbin.benchmark.graph import FLOAT32, INT8
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--activations", choices=(INT8, FLOAT32), default=INT8)
     parser.add_argument(
         "--pattern",
-        type=_pattern,
+        type=pattern,
         default=(0, 0),
         metavar="N:M",
         help="at most N effectual of each M consecutive input channels, for example 3:7; or none",
@@ -237,15 +237,6 @@ def _print_density(result: dict[str, Any]) -> None:
         console.table(_title(result, layer["name"]), header, rows)
     for line in _footer(result)[:1]:
         print(line)
-
-
-def _pattern(text: str) -> tuple[int, int]:
-    if text == "none":
-        return 0, 0
-    n, separator, m = text.partition(":")
-    if not (separator and n.isdigit() and m.isdigit() and 1 <= int(n) < int(m)):
-        raise argparse.ArgumentTypeError(f"{text!r}: must be none or N:M with 1 <= N < M")
-    return int(n), int(m)
 
 
 def _density(text: str) -> float:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from tf_signbin import console
 from tf_signbin.arguments import output_file
-from tf_signbin.commands import train
 
 EXAMPLES = """examples:
   tf-signbin completion bash > ~/.local/share/bash-completion/completions/tf-signbin
@@ -79,10 +78,6 @@ def _collect() -> dict[str, _Words]:
             else:
                 positionals += choices
         words[name] = _Words(COMMANDS[name].help, options, tuple(positionals))
-    for flag in train.program_flags():
-        text = flag.help.replace("'", "")
-        option = _Option((f"--{flag.name}",), flag.choices, text, not flag.is_bool)
-        words["train"].options.append(option)
     return words
 
 

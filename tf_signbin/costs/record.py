@@ -37,7 +37,7 @@ class LayerFacts:
     activation_type: 'float32' or 'int8'; of a file any type that TensorFlow Lite has.
     filter_shape: as Keras or the file orders it.
     weights, effectual_weights: all, and those whose mask bit is 1 (ternary: that are not 0; binary
-      and dense: all).
+      and dense: all). A file over a background without a pattern may have the two values swapped.
     weight_bytes: as stored: masks and values, or the dense weights.
     regions: blocks of input channels of a filter with values of their own; 0 for dense weights.
     pattern: (n, m), or (0, 0) without one.

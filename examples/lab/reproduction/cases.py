@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from lab.methods import Method
+from tf_signbin.training.methods import Method
 
 FULL_PRECISION, BINARY, TERNARY = map(Method, ("full_precision", "binary", "ternary"))
 PAPER = Method("signed_binary", background="none")

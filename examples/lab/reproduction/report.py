@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from lab import plots, tables
-from lab.datasets.base import ImageDataset
-from lab.recipes import Recipe
 from lab.reproduction import claims
 from lab.reproduction.cases import (
     ABLATION_WIDTH,
@@ -32,6 +29,9 @@ from lab.reproduction.cases import (
 )
 from lab.reproduction.runs import MODEL, Outcome, outcome
 from tf_signbin.convert import write_file
+from tf_signbin.training import plots, tables
+from tf_signbin.training.datasets.base import ImageDataset
+from tf_signbin.training.recipes import Recipe
 
 HEADER = ("weights, width", "accuracy %", "density", "effectual weights", "weights")
 Outcomes = Mapping[Case, Outcome]

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from lab import resnet, training
-from lab.datasets.base import ImageDataset
-from lab.keras import keras
-from lab.methods import effectual, schedules
-from lab.progress import RunProgress
-from lab.recipes import Recipe
 from lab.reproduction.cases import Case
 from tf_signbin.convert import write_file
+from tf_signbin.training import fit, resnet
+from tf_signbin.training.datasets.base import ImageDataset
+from tf_signbin.training.keras import keras
+from tf_signbin.training.methods import effectual, schedules
+from tf_signbin.training.progress import RunProgress
+from tf_signbin.training.recipes import Recipe
 
 MODEL = "resnet8"
 
@@ -91,10 +91,10 @@ def _train(
     options = resnet.Options(width=case.width, stem_stride=stem_stride)
     plain = resnet.build(MODEL, data.image_shape, data.num_classes, options)
     model = case.method.apply(plain, "float32")
-    run = training.Run(
+    run = fit.Run(
         report=progress.run(f"{case.key}, seed {seed}"),
         callbacks=schedules(case.method, recipe.epochs),
     )
-    history = training.train(model, data, recipe, seed, run)
+    history = fit.train(model, data, recipe, seed, run)
     effective, total = effectual(model)
     return {"accuracy": history[-1]["val_accuracy"], "effectual": effective, "total": total}

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from lab import deploy
-from lab.progress import StepProgress
 from lab.study.points import Point
 from lab.study.train import Filters, folder_of, layer_shapes, read_result
 from tf_signbin.benchmark.contenders import Settings, ours, xnnpack
 from tf_signbin.benchmark.graph import INT8, GraphBuilder
 from tf_signbin.benchmark.timing import interleave
 from tf_signbin.benchmark.weights import int8_filters
+from tf_signbin.training import deploy
+from tf_signbin.training.progress import StepProgress
 
 # Sides of the images, as multiples of the task's.
 IMAGE_SCALES = (1, 4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from lab.methods import Method
-from lab.recipes import Recipe
+from tf_signbin.training.methods import Method
+from tf_signbin.training.recipes import Recipe
 
 
 @dataclasses.dataclass(frozen=True)

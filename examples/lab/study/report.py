@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from lab import plots, tables
 from lab.study import measure
 from lab.study.points import Point
 from lab.study.train import folder_of, read_result
 from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.convert import write_file
 from tf_signbin.runtime import find_runtime
+from tf_signbin.training import plots, tables
 
 HEADER = (
     "weights", "teacher %", "int8 .tflite %", "to binary", "density", "file KiB",

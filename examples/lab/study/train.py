@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 import tf_signbin
-from lab import datasets, deploy, resnet, training
-from lab.datasets.base import ImageDataset
-from lab.keras import keras
-from lab.methods import effectual, is_quantizable, quantized_weights
-from lab.progress import RunProgress
 from lab.study.points import Point, Task
+from tf_signbin.training import datasets, deploy, fit, resnet
+from tf_signbin.training.datasets.base import ImageDataset
+from tf_signbin.training.keras import keras
+from tf_signbin.training.methods import effectual, is_quantizable, quantized_weights
+from tf_signbin.training.progress import RunProgress
 
 # Of the quantized layers: int8 filters [Co, KH, KW, Ci], and under a layer's name + "/input" the
 # height (or width) of its input and the stride.
@@ -51,7 +51,7 @@ def train_teacher(
         return
     model = _build(point, seed, data)
     report = progress.run(f"{point.group}, seed {seed}, float32")
-    history = training.train(model, data, recipe, seed, training.Run(folder, report=report))
+    history = fit.train(model, data, recipe, seed, fit.Run(folder, report=report))
     model.save_weights(folder / _WEIGHTS)
     _finish(
         folder,
@@ -75,8 +75,8 @@ def run(point: Point, seed: int, data: ImageDataset, out: Path, progress: RunPro
     plain.load_weights(taught / _WEIGHTS)
     model = point.method.apply(plain, "int8")
     report = progress.run(f"{point.key}, seed {seed}")
-    history = training.train(
-        model, data, point.recipe, seed, training.Run(folder, report=report), teacher=plain
+    history = fit.train(
+        model, data, point.recipe, seed, fit.Run(folder, report=report), teacher=plain
     )
     content = deploy.save(model, folder / "int8.tflite")
     _save_layers(model, folder / "layers.npz")
@@ -98,7 +98,7 @@ def run(point: Point, seed: int, data: ImageDataset, out: Path, progress: RunPro
             "effectual": effective,
             "total": total,
             "file_bytes": len(content),
-            "energy_nj": tf_signbin.summary(model, tflite=False).totals()["energy_nj"],
+            "energy_nj": tf_signbin.summary(model, tflite=False).totals()["energy_nj_per_sample"],
             "seconds": time.perf_counter() - start,
             "recipe": dataclasses.asdict(point.recipe),
             "test_accuracy_by_epoch": [row["val_accuracy"] for row in history],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.datasets.base import Augmentation
+from tf_signbin.training.datasets.base import Augmentation
 
 # The channel statistics that published ImageNet recipes use.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

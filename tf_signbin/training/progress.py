@@ -42,7 +42,7 @@ class RunProgress:
     """Counts epochs of several runs.
 
     with RunProgress(total_epochs) as progress:
-        training.train(..., Run(report=progress.run("centered, seed 0")))
+        fit.train(..., Run(report=progress.run("centered, seed 0")))
     """
 
     def __init__(self, total_epochs: int):
@@ -69,7 +69,7 @@ class RunProgress:
         self._bar.stop()
 
     def run(self, label: str) -> Callable[[int, int, dict[str, float]], None]:
-        """The report function of one run (lab.training.Run)."""
+        """The report function of one run (tf_signbin.training.fit.Run)."""
         last = [0]
 
         def report(epoch: int, epochs: int, logs: dict[str, float]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.keras import keras, tf
+from tf_signbin.training.keras import keras, tf
 
 
 class Objective(keras.Model):

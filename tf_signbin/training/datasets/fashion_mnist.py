@@ -10,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.datasets.base import ArrayDataset, DatasetError
+from tf_signbin.training.datasets.base import ArrayDataset, DatasetError
 
 UNSIGNED_BYTE = 0x08
 
 
 def load(folder: Path) -> ArrayDataset:
     """Reads train-images-idx3-ubyte[.gz] and its three companions. MNIST's files work too."""
-    parts = []
+    parts: list[np.ndarray] = []
     for part in ("train", "t10k"):
         images = read_idx(_find(folder, f"{part}-images-idx3-ubyte"), dimensions=3)
         labels = read_idx(_find(folder, f"{part}-labels-idx1-ubyte"), dimensions=1)
         parts += [images[..., None], labels.astype(np.int32)]
-    return ArrayDataset("fashion_mnist", *parts, num_classes=10)
+    images, labels, test_images, test_labels = parts
+    return ArrayDataset("fashion_mnist", images, labels, test_images, test_labels, 10)
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from lab import datasets, deploy, plots, resnet, tables, training
-from lab.keras import keras
-from lab.methods import Method, copy_weights, effectual
-from lab.progress import RunProgress
-from lab.recipes import RECIPES, Recipe
+from tf_signbin.training import datasets, deploy, fit, plots, resnet, tables
+from tf_signbin.training.keras import keras
+from tf_signbin.training.methods import Method, copy_weights, effectual
+from tf_signbin.training.progress import RunProgress
+from tf_signbin.training.recipes import RECIPES, Recipe
 
 METHODS = (
     Method("full_precision"),
@@ -40,7 +40,7 @@ class Result:
     method: Method
     activations: str
     seed: int
-    history: training.History
+    history: fit.History
     keras_classes: np.ndarray
     deployed_classes: np.ndarray
     labels: np.ndarray
@@ -111,12 +111,12 @@ def _train(
     data: Any,
     recipe: Recipe,
     progress: RunProgress,
-) -> training.History:
+) -> fit.History:
     report = progress.run(f"{method.label}, {activations}, seed {seed}")
-    return training.train(model, data, recipe, seed, training.Run(report=report))
+    return fit.train(model, data, recipe, seed, fit.Run(report=report))
 
 
-def _after(first: training.History, second: training.History) -> training.History:
+def _after(first: fit.History, second: fit.History) -> fit.History:
     return [{**row, "epoch": row["epoch"] + len(first)} for row in second]
 
 
@@ -126,7 +126,7 @@ def _deploy(
     activations: str,
     seed: int,
     data: Any,
-    history: training.History,
+    history: fit.History,
     out: Path,
 ) -> Result:
     images, labels = deploy.test_set(data)
@@ -193,7 +193,7 @@ def _print(console: Any, results: list[Result], data: str) -> None:
 
 def _plot(results: list[Result], path: Path) -> None:
     figure, axes = plots.plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
-    histories: dict[str, list[training.History]] = defaultdict(list)
+    histories: dict[str, list[fit.History]] = defaultdict(list)
     points: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for r in results:
         if r.activations == "int8":

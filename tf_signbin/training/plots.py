@@ -11,8 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from lab.training import History
 from tf_signbin.convert import replacing
+from tf_signbin.training.fit import History
 
 COLORS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
 

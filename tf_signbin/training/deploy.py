@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-import tf_signbin
-from lab.datasets.base import ImageDataset
+from tf_signbin.benchmark.inputs import random_inputs
 from tf_signbin.benchmark.timing import interleave
-from tf_signbin.convert import write_file
-from tf_signbin.runtime import find_runtime
+from tf_signbin.convert import convert, write_file
+from tf_signbin.runtime import Interpreter, find_runtime
+from tf_signbin.training.datasets.base import ImageDataset
 
 
 def save(model: Any, path: Path) -> bytes:
     """Converts `model`, writes the file (whole or not at all) and returns its bytes."""
-    data = tf_signbin.convert(model)
+    data = convert(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, data)
     return data
@@ -36,15 +36,17 @@ def stock_interpreter(model: bytes, threads: int = 1) -> Any:
     return interpreter
 
 
-def delegate_interpreter(model: bytes, threads: int = 1) -> Any:
+def delegate_interpreter(model: bytes, threads: int = 1) -> Interpreter:
     """The interpreter with the delegate; an error when the delegate runs nothing."""
-    interpreter = tf_signbin.Interpreter(model, num_threads=threads, on_unclaimed="error")
+    interpreter = Interpreter(model, num_threads=threads, on_unclaimed="error")
     interpreter.allocate_tensors()
     return interpreter
 
 
 def predictions(interpreter: Any, images: np.ndarray) -> np.ndarray:
     """The class that a model with one float input and one float output gives each image."""
+    if isinstance(interpreter, Interpreter):
+        return interpreter.predict(images).argmax(-1)
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     classes = []
     for image in images:
@@ -56,13 +58,8 @@ def predictions(interpreter: Any, images: np.ndarray) -> np.ndarray:
 
 def latency_ms(interpreters: Mapping[str, Any], seconds: float = 2.0) -> dict[str, float]:
     """Median milliseconds of an invoke, per interpreter; all take turns (timing.interleave)."""
-    rng = np.random.default_rng(0)
     for interpreter in interpreters.values():
-        source = interpreter.get_input_details()[0]
-        values = rng.normal(0.0, 1.0, tuple(source["shape"]))
-        if source["dtype"] == np.int8:
-            values = np.clip(np.round(values * 40), -128, 127)
-        interpreter.set_tensor(source["index"], values.astype(source["dtype"]))
+        random_inputs(interpreter)
     invokes = {name: interpreter.invoke for name, interpreter in interpreters.items()}
     timings = interleave(invokes, seconds=seconds, rounds=(30, 20_000))
     return {name: timing.median_ms for name, timing in timings.items()}

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lab.datasets.base import DatasetError
+from tf_signbin.training.datasets.base import DatasetError
 
 DTYPES = ("u1", "i1", "i4", "i8", "f4", "f8")
 

@@ -1,4 +1,4 @@
-"""One run of train_resnet: train, save, convert, compare the file with the Keras model."""
+"""One run of `tf-signbin train`: train, save, convert, compare the file with the Keras model."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from rich.console import Console
 
 import tf_signbin
-from lab import deploy, distribution, plots, resnet, training
-from lab.datasets.base import ImageDataset
-from lab.keras import keras, tf
-from lab.methods import Method, copy_weights, effectual, schedules
-from lab.progress import RunProgress
-from lab.recipes import Recipe
 from tf_signbin.console import write_json
 from tf_signbin.convert import replacing
+from tf_signbin.training import deploy, distribution, fit, plots, resnet
+from tf_signbin.training.datasets.base import ImageDataset
+from tf_signbin.training.keras import keras, tf
+from tf_signbin.training.methods import Method, copy_weights, effectual, schedules
+from tf_signbin.training.progress import RunProgress
+from tf_signbin.training.recipes import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """Everything that a run depends on, apart from the data; see the flags of train_resnet."""
+    """Everything that a run depends on, apart from the data; see `tf-signbin train --help`."""
 
     model: str
     options: resnet.Options
@@ -74,9 +74,9 @@ def run(setup: Setup, data: ImageDataset, strategy: Any, deterministic: bool = F
             copy_weights(_load(setup.start), model)
         with RunProgress(setup.recipe.epochs) as progress:
             report = progress.run(f"{setup.model} {setup.method.label}, {setup.activations}")
-            run_state = training.Run(setup.folder, setup.tensorboard, report, setup.callbacks())
-            history = training.train(model, data, setup.recipe, setup.seed, run_state, teacher)
-        chief = training.is_chief()
+            run_state = fit.Run(setup.folder, setup.tensorboard, report, setup.callbacks())
+            history = fit.train(model, data, setup.recipe, setup.seed, run_state, teacher)
+        chief = fit.is_chief()
     keras.mixed_precision.set_global_policy("float32")
     trained = setup.build(data)
     copy_weights(model, trained)
@@ -104,7 +104,7 @@ def _deploy(setup: Setup, data: ImageDataset, model: Any) -> None:
     expected = model.predict(images, batch_size=500, verbose=0).argmax(-1)
     classes = deploy.predictions(interpreter, images)
     effective, total = effectual(model)
-    result = {
+    result: dict[str, Any] = {
         "file": str(path),
         "bytes": len(content),
         "accuracy": float((classes == labels).mean()),

@@ -10,12 +10,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from lab.keras import keras, tf
+from tf_signbin.training.choices import NETWORKS as NAMES
+from tf_signbin.training.choices import NON_LINEARITIES as ACTIVATIONS
+from tf_signbin.training.keras import keras, tf
 
-CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 IMAGENET_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
-NAMES = tuple(f"resnet{d}" for d in (*CIFAR_DEPTHS, *IMAGENET_BLOCKS))
-ACTIVATIONS = ("relu", "prelu", "clamp")
 CLAMP = 2.0
 PRELU_SLOPE = 0.25
 # Keras's default of 0.99 needs more steps than a run on a small dataset has.
@@ -52,7 +51,7 @@ class Options:
         return self.activation != "clamp" and not self.activation_biases
 
 
-@keras.utils.register_keras_serializable("tf_signbin_examples")
+@keras.utils.register_keras_serializable("tf_signbin_training")
 class ChannelBias(keras.layers.Layer):
     """Adds a learned number per channel, 0 at first."""
 
@@ -63,7 +62,7 @@ class ChannelBias(keras.layers.Layer):
         return x + tf.cast(self.bias, x.dtype)
 
 
-@keras.utils.register_keras_serializable("tf_signbin_examples")
+@keras.utils.register_keras_serializable("tf_signbin_training")
 class Clamp(keras.layers.Layer):
     """Clips to [-2, 2], the range in which the paper's ImageNet configuration keeps activations."""
 

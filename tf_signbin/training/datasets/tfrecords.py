@@ -12,8 +12,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from lab.datasets import files
-from lab.datasets.base import Augmentation, DatasetError, ImageDataset
+from tf_signbin.training.datasets import files
+from tf_signbin.training.datasets.base import Augmentation, DatasetError, ImageDataset
 
 SHUFFLE_BUFFER = 8192
 READ_AT_ONCE = 16  # files

@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from lab import augment
-from lab.datasets.base import Augmentation
-from lab.keras import keras
-
-OPTIMIZERS = ("adam", "sgd")
-SCHEDULES = ("cosine", "linear", "constant")
-AUGMENTATIONS = ("none", "shift", "cifar", "imagenet")
+from tf_signbin.training import augment
+from tf_signbin.training.choices import AUGMENTATIONS, OPTIMIZERS, SCHEDULES
+from tf_signbin.training.datasets.base import Augmentation
+from tf_signbin.training.keras import keras
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lab.datasets import files
-from lab.datasets.base import Augmentation, DatasetError, ImageDataset
+from tf_signbin.training.datasets import files
+from tf_signbin.training.datasets.base import Augmentation, DatasetError, ImageDataset
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

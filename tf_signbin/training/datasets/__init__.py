@@ -1,6 +1,6 @@
 """Image classification datasets, by name.
 
-    from lab import datasets
+    from tf_signbin.training import datasets
     data = datasets.load("digits")                              # comes with scikit-learn
     data = datasets.load("glyphs", image_size=24)               # made here in seconds
     data = datasets.load("cifar10", data_dir="~/cifar-10-batches-py")
@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.datasets import cifar, digits, fashion_mnist, glyphs, image_folder, tfrecords
-from lab.datasets.base import ArrayDataset, DatasetError, ImageDataset
-
-NAMES = (
-    "digits", "glyphs", "cifar10", "cifar100", "fashion_mnist", "image_folder", "tfrecords",
-)  # fmt: skip
+from tf_signbin.training.choices import DATASETS as NAMES
+from tf_signbin.training.datasets import (
+    cifar,
+    digits,
+    fashion_mnist,
+    glyphs,
+    image_folder,
+    tfrecords,
+)
+from tf_signbin.training.datasets.base import ArrayDataset, DatasetError, ImageDataset
 
 __all__ = ["NAMES", "ArrayDataset", "DatasetError", "ImageDataset", "load"]
 

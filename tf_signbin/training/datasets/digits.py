@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lab.datasets.base import ArrayDataset
+from tf_signbin.training.datasets.base import ArrayDataset
 
 TEST_SHARE = 0.2
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from lab.keras import tf
-
-NAMES = ("none", "mirrored", "multi_worker")
+from tf_signbin.training.choices import STRATEGIES as NAMES
+from tf_signbin.training.keras import tf
 
 
 def make_strategy(name: str, cpu_replicas: int = 0) -> Any:

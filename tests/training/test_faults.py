@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab import datasets, distribution, resnet, single_run, training
-from lab.keras import keras
-from lab.methods import Method
-from lab.recipes import Recipe
 
 from tests.convert.test_rewrite import int8_conv
-from tests.examples.conftest import EXAMPLES
+from tf_signbin.training import datasets, distribution, fit, resnet, run
+from tf_signbin.training.keras import keras
+from tf_signbin.training.methods import Method
+from tf_signbin.training.recipes import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def model(seed=0):
 
 def train(digits, folder, epochs=3, seed=0):
     recipe = Recipe(epochs, 64, "adam", 4e-3, "cosine", 1e-4)
-    return training.train(model(seed), digits, recipe, 7, training.Run(folder))
+    return fit.train(model(seed), digits, recipe, 7, fit.Run(folder))
 
 
 @pytest.mark.slow
@@ -67,7 +66,7 @@ class TestCheckpoints:
         for path in (run / "checkpoints").glob("*.index"):
             path.write_bytes(b"x" * 100)
         before = sorted(p.name for p in (run / "checkpoints").iterdir())
-        with pytest.raises(training.CheckpointError, match=r"checkpoints can be read.*delete that"):
+        with pytest.raises(fit.CheckpointError, match=r"checkpoints can be read.*delete that"):
             train(digits, run, 3)
         assert sorted(p.name for p in (run / "checkpoints").iterdir()) == before
 
@@ -91,12 +90,11 @@ def small_disk(tmp_path):
 _SAVER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from lab import training
-from lab.keras import keras
+from tf_signbin.training import fit
+from tf_signbin.training.keras import keras
 model = keras.Sequential([keras.layers.Dense(2000, input_shape=(500,)) for _ in range(2)])
 model.compile("sgd", "mse")
-checkpoints = training.Checkpoints(model, Path(sys.argv[2]))
+checkpoints = fit.Checkpoints(model, Path(sys.argv[1]))
 epoch = checkpoints.restore()
 if epoch:
     assert all((weights == epoch).all() for weights in model.get_weights()), "half of an epoch"
@@ -115,7 +113,7 @@ def test_killed_while_saving(tmp_path):
     rng, saved = np.random.default_rng(0), 0
     for _ in range(6):
         process = subprocess.Popen(
-            [sys.executable, "-c", _SAVER, str(EXAMPLES), str(tmp_path)],
+            [sys.executable, "-c", _SAVER, str(tmp_path)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         lines = [process.stdout.readline() for _ in range(int(rng.integers(2, 6)))]
@@ -147,7 +145,7 @@ def test_full_disk_while_saving(small_disk, digits):
     folder, grow = small_disk
     train(digits, folder, 1)
     fill(folder, free_blocks=4)
-    with pytest.raises(training.CheckpointError, match=rf"epoch 2 cannot be saved in {folder}"):
+    with pytest.raises(fit.CheckpointError, match=rf"epoch 2 cannot be saved in {folder}"):
         train(digits, folder, 3)
     grow()
     history = train(digits, folder, 3, seed=99)
@@ -160,21 +158,19 @@ def test_full_disk_while_the_finished_model_is_written(small_disk, digits):
     folder, grow = small_disk
     grow()
     recipe = Recipe(1, 64, "adam", 4e-3, "cosine", 1e-4)
-    setup = single_run.Setup(
-        "resnet8", resnet.Options(width=0.25), Method(), "float32", recipe, 0, folder
-    )
+    setup = run.Setup("resnet8", resnet.Options(width=0.25), Method(), "float32", recipe, 0, folder)
     strategy = distribution.make_strategy("none", 0)
-    single_run.run(setup, digits, strategy)
+    run.run(setup, digits, strategy)
     before = (folder / "model.keras").read_bytes()
     tflite = (folder / "model.tflite").read_bytes()
     fill(folder, free_blocks=4)
     with pytest.raises(OSError, match="No space left on device"):
-        single_run.run(setup, digits, strategy)
+        run.run(setup, digits, strategy)
     assert (folder / "model.keras").read_bytes() == before
     assert (folder / "model.tflite").read_bytes() == tflite
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     (folder / "filler").unlink()
-    single_run.run(setup, digits, strategy)
+    run.run(setup, digits, strategy)
 
 
 def test_full_disk_while_converting(small_disk):

@@ -1,4 +1,4 @@
-"""What a network's weights may be: the methods that the examples compare."""
+"""What a network's weights may be: the methods that runs and studies compare."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 import tf_signbin
-from lab.keras import keras, tf
 from tf_signbin.benchmark.weights import WeightSpec
-from tf_signbin.train.rules.quantizers import WeightQuantizer
-
-WEIGHTS = ("full_precision", "binary", "ternary", "signed_binary")
+from tf_signbin.training.choices import WEIGHTS
+from tf_signbin.training.keras import keras, tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Method:
         density = min(0.34, 0.94 * pattern[0] / pattern[1]) if self.pattern else 0.34
         return WeightSpec(density=density, pattern=pattern, background=self.background != "none")
 
-    def quantizer(self) -> WeightQuantizer | None:
+    def quantizer(self) -> Any:
         """The quantizer of the 3x3 convolutions, None for full precision."""
         common: dict[str, Any] = {
             "estimator": self.estimator,
@@ -169,7 +167,7 @@ def effectual(model: Any) -> tuple[int, int]:
 
 
 def is_quantizable(layer: Any) -> bool:
-    """Whether the methods other than full precision quantize this layer of lab.resnet."""
+    """Whether the methods other than full precision quantize this layer of `resnet`."""
     kept = layer.name.startswith("stem") or "shortcut" in layer.name
     return isinstance(layer, keras.layers.Conv2D) and not kept
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.datasets import array_pickle
-from lab.datasets.base import ArrayDataset, DatasetError
+from tf_signbin.training.datasets import array_pickle
+from tf_signbin.training.datasets.base import ArrayDataset, DatasetError
 
 PIXELS = 3 * 32 * 32
 # The channel statistics that published CIFAR recipes use.
@@ -29,12 +29,13 @@ def load(name: str, folder: Path) -> ArrayDataset:
         train, test, classes = ["train"], ["test"], 100
     binary = (folder / f"{train[0]}.bin").exists()
     read = _read_binary if binary else _read_python
-    parts = []
+    parts: list[np.ndarray] = []
     for names in (train, test):
         batches = [read(folder / (f"{n}.bin" if binary else n), classes) for n in names]
         parts += [np.concatenate([b[i] for b in batches]) for i in (0, 1)]
     mean, std = STATISTICS[name]
-    return ArrayDataset(name, *parts, num_classes=classes, mean=mean, std=std)
+    images, labels, test_images, test_labels = parts
+    return ArrayDataset(name, images, labels, test_images, test_labels, classes, mean, std)
 
 
 def _images(rows: np.ndarray) -> np.ndarray:

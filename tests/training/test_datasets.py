@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from lab import datasets
-from lab.datasets import array_pickle, glyphs, tfrecords
-from lab.datasets.base import DatasetError, repeat_epochs
-from lab.keras import tf
+
+from tf_signbin.training import datasets
+from tf_signbin.training.datasets import array_pickle, glyphs, tfrecords
+from tf_signbin.training.datasets.base import DatasetError, repeat_epochs
+from tf_signbin.training.keras import tf
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-# Augments a batch: (images float32 NHWC from 0 to 1, seed int32 [2]) -> images. See lab.augment.
+# Augments a batch: (images float32 NHWC from 0 to 1, seed int32 [2]) -> images (../augment.py).
 Augmentation = Callable[[Any, Any], Any]
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.datasets.base import ImageDataset, repeat_epochs
-from lab.keras import keras, tf
-from lab.objective import Objective
-from lab.recipes import Recipe
 from tf_signbin.convert import write_file
+from tf_signbin.training.datasets.base import ImageDataset, repeat_epochs
+from tf_signbin.training.keras import keras, tf
+from tf_signbin.training.objective import Objective
+from tf_signbin.training.recipes import Recipe
 
 History = list[dict[str, float]]
 

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.datasets import cache
-from lab.datasets.base import ArrayDataset, DatasetError
+from tf_signbin.training.datasets import cache
+from tf_signbin.training.datasets.base import ArrayDataset, DatasetError
 
 CLASSES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt23456789"
 FONTS = ("Sans", "Sans-Bold", "SansMono", "SansMono-Bold", "Serif", "Serif-Bold")

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab import augment, datasets, methods, resnet, training
-from lab.keras import keras, tf
-from lab.objective import Objective
-from lab.recipes import RECIPES, Recipe
 
 import tf_signbin
+from tf_signbin.training import augment, datasets, fit, methods, resnet
+from tf_signbin.training.keras import keras, tf
+from tf_signbin.training.objective import Objective
+from tf_signbin.training.recipes import RECIPES, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = resnet.Options(width=0.25)
@@ -173,7 +173,7 @@ class TestObjective:
         before = teacher.get_weights()
         objective = Objective(student, 1e-4, teacher)
         assert len(objective.trainable_variables) == len(student.trainable_variables)
-        training.train(student, digits, dataclasses.replace(RECIPE, epochs=1), 0, teacher=teacher)
+        fit.train(student, digits, dataclasses.replace(RECIPE, epochs=1), 0, teacher=teacher)
         for a, b in zip(before, teacher.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -234,13 +234,13 @@ class Stop(keras.callbacks.Callback):
 def test_resumed_run_equals_uninterrupted_one(digits, tmp_path):
     method = methods.Method(pattern=(2, 10))
     whole = _model(method=method)
-    complete = training.train(whole, digits, RECIPE, 7, training.Run(tmp_path / "a"))
-    run = training.Run(tmp_path / "b", callbacks=[Stop()])
+    complete = fit.train(whole, digits, RECIPE, 7, fit.Run(tmp_path / "a"))
+    run = fit.Run(tmp_path / "b", callbacks=[Stop()])
     with pytest.raises(KeyboardInterrupt):
-        training.train(_model(method=method), digits, RECIPE, 7, run)
+        fit.train(_model(method=method), digits, RECIPE, 7, run)
     # Another start: everything must come from the checkpoint.
     resumed = _model(seed=99, method=method)
-    history = training.train(resumed, digits, RECIPE, 7, training.Run(tmp_path / "b"))
+    history = fit.train(resumed, digits, RECIPE, 7, fit.Run(tmp_path / "b"))
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[-1]["val_loss"] == pytest.approx(complete[-1]["val_loss"], rel=1e-4)
     for a, b in zip(whole.variables, resumed.variables, strict=True):
@@ -249,7 +249,7 @@ def test_resumed_run_equals_uninterrupted_one(digits, tmp_path):
 
 
 def _command(folder, *flags):
-    return [sys.executable, str(ROOT / "examples" / "train_resnet.py"), "--width=0.25",
+    return [sys.executable, "-m", "tf_signbin", "train", "--width=0.25",
             f"--run_dir={folder}", "--deterministic", *flags]  # fmt: skip
 
 
@@ -306,24 +306,23 @@ def _free_ports(count):
 
 _WORKER = """
 import sys, numpy as np
-sys.path.insert(0, {examples!r})
-from lab import distribution
+from tf_signbin.training import distribution
 strategy = distribution.make_strategy("multi_worker")
-from lab import datasets, methods, resnet, training
-from lab.keras import keras
-from lab.recipes import Recipe
+from tf_signbin.training import datasets, methods, resnet, fit
+from tf_signbin.training.keras import keras
+from tf_signbin.training.recipes import Recipe
 from pathlib import Path
 folder, worker = Path(sys.argv[1]), sys.argv[2]
 keras.utils.set_random_seed(int(worker))  # different on purpose: the strategy must align them
 with strategy.scope():
     plain = resnet.build("resnet8", (8, 8, 1), 10, resnet.Options(width=0.25))
     model = methods.Method(pattern=(2, 10)).apply(plain, "float32")
-    run = training.Run(folder / "run")
-    history = training.train(model, datasets.load("digits"),
+    run = fit.Run(folder / "run")
+    history = fit.train(model, datasets.load("digits"),
                              Recipe(2, 64, "adam", 4e-3, "cosine"), 0, run)
-np.savez(folder / f"worker{{worker}}.npz",
+np.savez(folder / f"worker{worker}.npz",
          loss=[row["loss"] for row in history],
-         **{{v.name.replace("/", "|"): v.numpy() for v in model.trainable_variables}})
+         **{v.name.replace("/", "|"): v.numpy() for v in model.trainable_variables})
 """
 
 
@@ -331,7 +330,7 @@ np.savez(folder / f"worker{{worker}}.npz",
 def test_two_workers_end_with_the_same_weights(tmp_path):
     hosts = [f"localhost:{port}" for port in _free_ports(2)]
     script = tmp_path / "worker.py"
-    script.write_text(_WORKER.format(examples=str(ROOT / "examples")))
+    script.write_text(_WORKER)
     workers = []
     for i in range(2):
         config = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}}
