@@ -174,7 +174,7 @@ def _describe_quantized(
     quantizer = kernel.quantizer
     channels, filters = shape[-2:]
     # [taps, I, O] -> [planes, O, 1, taps, I]
-    mask = kernel.mask().numpy().reshape(-1, channels, filters)
+    mask = kernel.ops.convert_to_numpy(kernel.mask()).reshape(-1, channels, filters)
     planes = _sign_planes(kernel, mask) if quantizer.kind == "ternary" else mask[None] > 0
     masks = np.moveaxis(planes, -1, 1)[:, :, None]
     is_binary = quantizer.kind == "binary"
@@ -202,7 +202,7 @@ def _describe_quantized(
 
 
 def _sign_planes(kernel: QuantizedKernel, mask: np.ndarray) -> np.ndarray:
-    signs = np.sign(kernel.quantized().numpy()).reshape(mask.shape)
+    signs = np.sign(kernel.ops.convert_to_numpy(kernel.quantized())).reshape(mask.shape)
     return np.stack([signs > 0, signs < 0])
 
 
