@@ -33,7 +33,7 @@ def read_every_way(data: bytes) -> None:
 
 
 def write_corpus() -> None:
-    from tests.convert.test_malformed import sound_files
+    from tests.convert.models import sound_files
 
     CORPUS.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(sound_files()):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.convert.test_rewrite import int8_conv, one_conv, two_signature_model
+from tests.convert.models import int8_conv, one_conv, two_signature_model
 from tests.format.tflite_builder import conv_model, random_filters
 from tf_signbin.convert import inspect_model
 from tf_signbin.convert.rewrite import pack

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 
 import numpy as np
@@ -11,18 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.convert.test_rewrite import int8_conv, two_signature_model, while_model
+from tests.convert.models import sound_files
 from tf_signbin.convert import inspect_model, unpack
 from tf_signbin.convert.rewrite import pack
 from tf_signbin.format import ModelError
 
 SECONDS = 5.0  # of processor time for a single call on a file of some kilobytes
-
-
-@functools.cache
-def sound_files() -> list[bytes]:
-    stock = [int8_conv(), two_signature_model(), while_model()]
-    return stock + [pack(data)[0] for data in stock]
 
 
 def read_every_way(data: bytes) -> None:

@@ -13,7 +13,7 @@ from tf_signbin.format.model import indices, read_model, text
 
 PROGRAM = """
 import sys
-from tests.convert.test_rewrite import one_conv
+from tests.convert.models import one_conv
 import tf_signbin
 data = tf_signbin.convert(one_conv(), verify=True)
 tf_signbin.inspect_model(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.convert.test_rewrite import (
+from tests.convert.models import (
     QUANT,
     int8_conv,
     one_conv,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.convert.test_rewrite import int8_conv
+from tests.convert.models import int8_conv
 from tf_signbin.training import datasets, distribution, fit, resnet, run
 from tf_signbin.training.keras import keras
 from tf_signbin.training.methods import Method

@@ -8,6 +8,7 @@ from typing import Any
 
 from tf_signbin.benchmark.inputs import random_inputs
 from tf_signbin.convert.rewrite import pack
+from tf_signbin.quiet import quiet
 from tf_signbin.runtime import Interpreter, TfliteRuntime, find_runtime
 
 
@@ -32,14 +33,15 @@ def ours(model: bytes, settings: Settings) -> tuple[Interpreter, Callable[[], No
     packed, reports = pack(model)
     if not any(report.status == "packed" for report in reports):
         raise BenchmarkError(f"no layer was packed: {[report.reason for report in reports]}")
-    interpreter = Interpreter(
-        packed,
-        num_threads=settings.threads,
-        runtime=settings.runtime,
-        on_unclaimed="error",
-        **settings.delegate_options,
-    )
-    interpreter.allocate_tensors()
+    with quiet():
+        interpreter = Interpreter(
+            packed,
+            num_threads=settings.threads,
+            runtime=settings.runtime,
+            on_unclaimed="error",
+            **settings.delegate_options,
+        )
+        interpreter.allocate_tensors()
     random_inputs(interpreter)
     return interpreter, interpreter.invoke
 
@@ -49,10 +51,11 @@ def stock(model: bytes, settings: Settings) -> tuple[Callable[[], None], str]:
 
     Those are 'XNNPACK' if it took any operator, else 'stock kernels'.
     """
-    interpreter = settings.find_runtime().interpreter(
-        model_content=model, num_threads=settings.threads
-    )
-    interpreter.allocate_tensors()
+    with quiet():
+        interpreter = settings.find_runtime().interpreter(
+            model_content=model, num_threads=settings.threads
+        )
+        interpreter.allocate_tensors()
     names = {details["op_name"] for details in interpreter._get_ops_details()}
     taken = any("XNNPack" in name or name == "DELEGATE" for name in names)
     random_inputs(interpreter)

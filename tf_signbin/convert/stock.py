@@ -8,6 +8,7 @@ from typing import Any
 
 from tf_signbin.convert.files import read_file
 from tf_signbin.convert.keras_models import by_input_name, convertible
+from tf_signbin.quiet import quiet
 
 RepresentativeDataset = Callable[[], Iterable[Any]]
 _IO_TYPES = ("float32", "int8", "uint8")
@@ -68,7 +69,8 @@ def stock_model(
             if value != "float32" and activations != "int8":
                 raise ValueError(f"{name[10:]}={value!r} needs activations='int8'")
             setattr(converter, name, tf.dtypes.as_dtype(value))
-    return bytes(converter.convert())
+    with quiet():
+        return bytes(converter.convert())
 
 
 def _converter(tf: Any, source: Any) -> tuple[Any, bool]:

@@ -11,6 +11,7 @@ import numpy as np
 from tf_signbin.benchmark.inputs import random_inputs
 from tf_signbin.benchmark.timing import interleave
 from tf_signbin.convert import convert, write_file
+from tf_signbin.quiet import quiet
 from tf_signbin.runtime import Interpreter, find_runtime
 from tf_signbin.training.datasets.base import ImageDataset
 
@@ -29,17 +30,29 @@ def test_set(data: ImageDataset) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
 
 
+def keras_predictions(model: Any, images: np.ndarray) -> np.ndarray:
+    """The class that a Keras model gives each image.
+
+    Called eagerly: `predict` compiles a function for each model, about which TensorFlow warns from
+    the fifth model on.
+    """
+    batches = [images[start : start + 500] for start in range(0, len(images), 500)]
+    return np.concatenate([model(x, training=False).numpy().argmax(-1) for x in batches])
+
+
 def stock_interpreter(model: bytes, threads: int = 1) -> Any:
     """The runtime's own interpreter (XNNPACK where it has it), without the delegate."""
-    interpreter = find_runtime("auto").interpreter(model_content=model, num_threads=threads)
-    interpreter.allocate_tensors()
+    with quiet():
+        interpreter = find_runtime("auto").interpreter(model_content=model, num_threads=threads)
+        interpreter.allocate_tensors()
     return interpreter
 
 
 def delegate_interpreter(model: bytes, threads: int = 1) -> Interpreter:
     """The interpreter with the delegate; an error when the delegate runs nothing."""
-    interpreter = Interpreter(model, num_threads=threads, on_unclaimed="error")
-    interpreter.allocate_tensors()
+    with quiet():
+        interpreter = Interpreter(model, num_threads=threads, on_unclaimed="error")
+        interpreter.allocate_tensors()
     return interpreter
 
 

@@ -84,15 +84,6 @@ def train(
     return log.history
 
 
-def accuracy(model: Any, data: ImageDataset) -> float:
-    """Share of the test images that `model` classifies correctly."""
-    hits = 0
-    predict = tf.function(lambda x: tf.argmax(model(x, training=False), -1, tf.int32))
-    for images, labels in data.test_batches(500):
-        hits += int(tf.reduce_sum(tf.cast(predict(images) == labels, tf.int32)))
-    return hits / data.test_size
-
-
 def _accuracy() -> Any:
     return keras.metrics.SparseCategoricalAccuracy("accuracy")
 

@@ -101,7 +101,7 @@ def _deploy(setup: Setup, data: ImageDataset, model: Any) -> None:
     images, labels = deploy.test_set(data)
     dense = setup.method.weights == "full_precision"
     interpreter = (deploy.stock_interpreter if dense else deploy.delegate_interpreter)(content)
-    expected = model.predict(images, batch_size=500, verbose=0).argmax(-1)
+    expected = deploy.keras_predictions(model, images)
     classes = deploy.predictions(interpreter, images)
     effective, total = effectual(model)
     result: dict[str, Any] = {

@@ -82,7 +82,7 @@ def run(point: Point, seed: int, data: ImageDataset, out: Path, progress: RunPro
     _save_layers(model, folder / "layers.npz")
     model.save_weights(folder / "int8.weights.h5")
     images, labels = deploy.test_set(data)
-    expected = model.predict(images, batch_size=500, verbose=0).argmax(-1)
+    expected = deploy.keras_predictions(model, images)
     stock = point.method.weights == "full_precision"
     open_it = deploy.stock_interpreter if stock else deploy.delegate_interpreter
     classes = deploy.predictions(open_it(content), images)

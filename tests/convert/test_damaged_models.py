@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 
-from tests.convert.test_rewrite import filters, int8_conv
+from tests.convert.models import filters, int8_conv
 from tests.delegate import models
 from tests.reliability import mutate
 from tests.reliability.readers import READERS, outcome
