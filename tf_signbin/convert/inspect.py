@@ -66,7 +66,7 @@ class ModelInfo:
     def __str__(self) -> str:
         header = (
             "layer", "kind", "type", "filter", "density", "+/-", "background", "pattern",
-            "bits", "distinct " + "/".join(map(str, GROUP_CHANNELS)), "look-ups", "bytes",
+            "bits", "distinct " + "/".join(map(str, GROUP_CHANNELS)), "lookups", "bytes",
         )  # fmt: skip
         rows = [header, *(_row(layer) for layer in self.layers)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
