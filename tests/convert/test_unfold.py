@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.convert.test_rewrite import operators, outputs
+from tests.convert.models import operators, outputs
 from tests.format.tflite_builder import Builder, conv_model, random_filters
 from tf_signbin.convert import inspect_model, unpack, verify
 from tf_signbin.convert.rewrite import pack

@@ -14,7 +14,7 @@ from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 from ai_edge_litert.options import CpuOptions, Options
 
 import tf_signbin
-from tests.convert.test_rewrite import two_signature_model
+from tests.convert.models import two_signature_model
 from tests.delegate import models
 from tests.delegate.conftest import Runner
 from tf_signbin.benchmark.networks import network_model
