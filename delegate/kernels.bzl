@@ -50,6 +50,21 @@ def kernels(name, copts, deps):
         for isa, flags in isas.items():
             _isa_library(processor, isa, flags, copts, deps)
     special = ["engine/kernels/*/*_%s.cc" % isa for isa in _ISAS]
+    isa_libraries = select({
+        "//delegate:x86_64": [":kernels_x86_" + isa for isa in _X86],
+        "//delegate:aarch64": [":kernels_aarch64_" + isa for isa in _AARCH64],
+        "//delegate:armv7": [":kernels_armv7_" + isa for isa in _ARMV7],
+        "//conditions:default": [],
+    })
+
+    # What families share.
+    native.cc_library(
+        name = "kernels_output",
+        srcs = native.glob(["engine/kernels/output/*.cc"], exclude = special),
+        copts = copts,
+        linkstatic = True,
+        deps = deps + isa_libraries,
+    )
     native.cc_library(
         name = "kernels_common",
         srcs = native.glob(
@@ -58,27 +73,25 @@ def kernels(name, copts, deps):
         ),
         copts = copts,
         linkstatic = True,
-        deps = deps,
+        deps = deps + [":kernels_output"],
     )
     for processor, families in [("x86", _X86_FAMILIES), ("arm", _ARM_FAMILIES)]:
         native.cc_library(
             name = "kernels_" + processor,
             srcs = native.glob(
-                ["engine/kernels/*.cc"] +
                 ["engine/kernels/%s/*.cc" % family for family in families],
                 exclude = special,
             ),
             copts = copts,
             linkstatic = True,
-            deps = deps,
+            deps = deps + [":kernels_output"],
         )
     native.cc_library(
         name = name,
         deps = [":kernels_common"] + select({
-            "//delegate:x86_64": [":kernels_x86"] + [":kernels_x86_" + isa for isa in _X86],
-            "//delegate:aarch64": [":kernels_arm"] +
-                                  [":kernels_aarch64_" + isa for isa in _AARCH64],
-            "//delegate:armv7": [":kernels_arm"] + [":kernels_armv7_" + isa for isa in _ARMV7],
+            "//delegate:x86_64": [":kernels_x86"],
+            "//delegate:aarch64": [":kernels_arm"],
+            "//delegate:armv7": [":kernels_arm"],
             "//conditions:default": [],
-        }),
+        }) + isa_libraries,
     )

@@ -1,6 +1,6 @@
 # Kernel families: every folder engine/kernels/<family>. A file whose name ends in _<isa>.cc or .S is
 # compiled for that instruction set and left out for other processors; all other files are compiled
-# for the baseline. A family takes part once it has a family.cc.
+# for the baseline. `output`, which families share, follows the same rule.
 
 # Flags of one instruction set. engine/cpu.cc asks the CPU for every extension enabled here.
 set(TF_SIGNBIN_FLAGS_avx2
@@ -35,14 +35,13 @@ endif()
 set(TF_SIGNBIN_ALL_ISAS avx2 avx512 avx512vnni neon neondot)
 
 function(tf_signbin_add_kernels target)
-  foreach(family IN LISTS TF_SIGNBIN_FAMILIES)
+  foreach(family IN LISTS TF_SIGNBIN_FAMILIES ITEMS output)
     set(folder ${CMAKE_CURRENT_SOURCE_DIR}/engine/kernels/${family})
     file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc ${folder}/*.S)
-    if(NOT EXISTS ${folder}/family.cc)
-      continue()
+    if(EXISTS ${folder}/family.cc)
+      string(TOUPPER ${family} name)
+      target_compile_definitions(${target} PRIVATE TF_SIGNBIN_HAVE_${name})
     endif()
-    string(TOUPPER ${family} name)
-    target_compile_definitions(${target} PRIVATE TF_SIGNBIN_HAVE_${name})
     foreach(source IN LISTS sources)
       get_filename_component(stem ${source} NAME_WE)
       string(REGEX MATCH "_([a-z0-9]+)$" suffix ${stem})

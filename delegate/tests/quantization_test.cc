@@ -6,7 +6,7 @@
 #include <limits>
 #include <string>
 
-#include "engine/requantize.h"
+#include "engine/kernels/output/tflite_rules.h"
 #include "tests/random_layer.h"
 
 namespace tf_signbin {

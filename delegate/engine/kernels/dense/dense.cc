@@ -8,6 +8,7 @@
 #include "engine/kernels/dense/dense.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@
 #include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
 #include "engine/kernels/dense/dense_plan.h"
-#include "engine/kernels/rescale.h"
+#include "engine/kernels/output/filter_lanes.h"
+#include "engine/kernels/output/folding.h"
 #include "engine/stopwatch.h"
 #include "engine/strip_tasks.h"
 #include "engine/unpack.h"
@@ -124,44 +126,39 @@ class DenseConv final : public ConvKernel {
       }
     }
     std::vector<int8_t> weights(count);
+    std::vector<output::WeightTotals> totals;
     std::vector<FilterSums> sums;
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
-      sums.push_back(SumsOf(weights, filter));
+      totals.push_back(output::TotalsOf(filters, filter));
+      // The microkernels start at what the zero point adds to a window.
+      sums.push_back(output::SumsOf(totals.back(), CommonMagnitude(weights), Bias(filter),
+                                    -128 - output_.input_zero_point,
+                                    127 - output_.input_zero_point));
     }
     rescale_ = Rescale(output_, Filters(), lanes, sums);
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
-      if (rescale_.takes_sums()) {
-        for (int8_t& weight : weights) weight = static_cast<int8_t>(weight / sums[filter].d);
-      }
+      const int d = rescale_.takes_sums() ? sums[filter].d : 1;
+      for (int8_t& weight : weights) weight = static_cast<int8_t>(weight / d);
       PackFilter(weights, filter, lanes[filter]);
-      int64_t start = 0;
-      for (const int8_t weight : weights)
-        start -= weight * (kDenseOffset + output_.input_zero_point);
+      const int64_t start = totals[filter].sum() / d * -(kDenseOffset + output_.input_zero_point);
       bias_[lanes[filter]] =
           static_cast<int32_t>(start + (rescale_.takes_sums() ? 0 : sums[filter].bias));
     }
   }
 
-  // Filters of one magnitude d take only multiples of it.
-  FilterSums SumsOf(const std::vector<int8_t>& weights, int filter) const {
-    const int most = 127 - output_.input_zero_point, least = -128 - output_.input_zero_point;
-    FilterSums sums;
+  int64_t Bias(int filter) const { return output_.bias_i32.empty() ? 0 : output_.bias_i32[filter]; }
+
+  // The magnitude that all weights but the zeros have; 1 where they differ.
+  static int CommonMagnitude(const std::vector<int8_t>& weights) {
     int magnitude = 0;
-    bool same = true;
     for (const int weight : weights) {
-      if (weight == 0) continue;
-      same &= magnitude == 0 || std::abs(weight) == magnitude;
+      if (weight == 0 || std::abs(weight) == magnitude) continue;
+      if (magnitude != 0) return 1;
       magnitude = std::abs(weight);
-      sums.least += weight > 0 ? weight * least : weight * most;
-      sums.most += weight > 0 ? weight * most : weight * least;
     }
-    if (same && magnitude > 0) sums.d = magnitude;
-    sums.least /= sums.d;
-    sums.most /= sums.d;
-    sums.bias = output_.bias_i32.empty() ? 0 : output_.bias_i32[filter];
-    return sums;
+    return std::max(magnitude, 1);
   }
 
   void PackFilter(const std::vector<int8_t>& weights, int filter, int lane) {

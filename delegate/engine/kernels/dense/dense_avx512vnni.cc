@@ -2,7 +2,7 @@
 #include <immintrin.h>
 
 #include "engine/kernels/dense/dense_ops.h"
-#include "engine/kernels/rescale_avx512-inl.h"
+#include "engine/kernels/output/filter_lanes_avx512-inl.h"
 
 namespace tf_signbin {
 namespace {

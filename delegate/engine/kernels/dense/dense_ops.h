@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/kernels/rescale_view.h"
+#include "engine/kernels/output/filter_lanes_view.h"
 
 namespace tf_signbin {
 

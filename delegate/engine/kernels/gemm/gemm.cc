@@ -1,18 +1,18 @@
 // A tile of output pixels at a time: their windows are copied side by side (im2col), so that depth
 // is padded once for a window instead of once for each of its taps; every panel of filters is
-// multiplied with them; the table family's output stage writes the results.
+// multiplied with them; the output stage of pixels in lanes writes the
+// results.
 #include "engine/kernels/gemm/gemm.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "engine/aligned.h"
 #include "engine/ceil_div.h"
-#include "engine/kernels/table/output_params.h"
-#include "engine/kernels/table/table_ops.h"
+#include "engine/kernels/output/folding.h"
+#include "engine/kernels/output/pixel_lanes.h"
 #include "engine/stopwatch.h"
 #include "engine/unpack.h"
 
@@ -49,7 +49,7 @@ class GemmConv final : public ConvKernel {
  public:
   GemmConv(const ConvProblem& problem, const GemmOps& ops, bool profile, int threads)
       : ops_(ops),
-        table_ops_(*table::TableOpsFor(ops.isa)),
+        write_(output::PixelLanesOpsFor(ops.isa)),
         profile_(profile),
         shape_(problem.shape),
         output_(*problem.output),
@@ -116,12 +116,8 @@ class GemmConv final : public ConvKernel {
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
       int8_t* panel = &weights_[filter / ops_.filters * panel_bytes()];
-      int64_t magnitude = 0;
       const int largest_input =
           std::max(128 + output_.input_zero_point, 127 - output_.input_zero_point);
-      // What the zero point of the activations adds to every window; wraps like the sums.
-      uint32_t bias =
-          output_.bias_i32.empty() ? 0 : static_cast<uint32_t>(output_.bias_i32[filter]);
       for (int k = 0; k < count; ++k) {
         const size_t at = ops_.PackedIndex(depth_, filter % ops_.filters, k);
         if (ops_.widen == nullptr) {
@@ -129,13 +125,12 @@ class GemmConv final : public ConvKernel {
         } else {
           reinterpret_cast<int16_t*>(panel)[at] = weights[k];
         }
-        magnitude += std::abs(int{weights[k]});
-        bias -= static_cast<uint32_t>(weights[k] * output_.input_zero_point);
       }
-      table::OutputParamsI8& p = params_[filter];
-      p.bias = static_cast<int32_t>(bias);
-      table::SetMultiplier(output_, filter, &p);
-      fast_ &= table::AllowsFastOutput(output_, filter, magnitude, largest_input);
+      const output::WeightTotals totals = output::TotalsOf(filters, filter);
+      output::ParamsI8& p = params_[filter];
+      p.bias = static_cast<int32_t>(output::FoldedBias(output_, filter, totals));
+      output::SetMultiplier(output_, filter, &p);
+      fast_ &= output::AllowsFast(output_, filter, totals.magnitude(), largest_input);
     }
   }
 
@@ -254,7 +249,7 @@ class GemmConv final : public ConvKernel {
 
   // The row whose sum is in that lane once the output stage has put the lanes in order.
   int RowOfLane(int lane) const {
-    const int split = table_ops_.split_lanes;
+    const int split = write_.split_lanes;
     if (split == 0) return lane;
     const int in_split = lane % split;
     return lane - in_split + in_split % 2 * (split / 2) + in_split / 2;
@@ -267,16 +262,15 @@ class GemmConv final : public ConvKernel {
       const int row = RowOfLane(lane);
       w->outputs[lane] = row < pixels ? output + static_cast<size_t>(row) * shape_.out_c : nullptr;
     }
-    table::OutputArgsI8 args =
-        table::MakeOutputArgs(output_, params_, fast_, first_filter, filters);
+    output::ArgsI8 args = output::MakeArgs(output_, params_, fast_, first_filter, filters);
     args.total = w->sums.get();
     args.lanes = kTilePixels;
     args.pixels = w->outputs.data();
-    table_ops_.i16.output(args);
+    write_.i8(args);
   }
 
   const GemmOps& ops_;
-  const table::TableOps& table_ops_;
+  const output::PixelLanesOps& write_;
   const bool profile_;
   const ConvShape shape_;
   const OutputStage& output_;
@@ -287,8 +281,8 @@ class GemmConv final : public ConvKernel {
   int inside_begin_ = 0, inside_end_ = 0;
   int parts_ = 1;                  // of the filters
   const Aligned<int8_t> weights_;  // [panels]
-  std::vector<table::OutputParamsI8> params_;
-  bool fast_ = true;  // OutputArgsI8
+  std::vector<output::ParamsI8> params_;
+  bool fast_ = true;  // output::ArgsI8
   std::vector<Workspace> workspaces_;
 };
 

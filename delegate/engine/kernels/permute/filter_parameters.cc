@@ -4,8 +4,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "engine/channel_groups.h"
-#include "engine/kernels/permute/dictionary.h"
+#include "engine/kernels/output/folding.h"
 #include "engine/kernels/permute/permute_ops.h"
 
 namespace tf_signbin {
@@ -35,7 +34,7 @@ int32_t InLane(int filter, bool folded, int difference) {
 }  // namespace
 
 template <>
-FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const OutputStage& output,
+FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const OutputStage& stage,
                                             const PermutePlan& plan)
     : difference(static_cast<size_t>(filters.regions) * plan.padded_filters()),
       background(static_cast<size_t>(filters.regions) * plan.padded_filters()),
@@ -43,26 +42,8 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
   const int regions = filters.regions, padded = plan.padded_filters();
   std::vector<int> lanes;
   std::vector<FilterSums> sums;
-  const int taps = filters.kernel_h * filters.kernel_w;
-  const std::vector<ChannelGroup> groups = MakeChannelGroups(filters, 16);
   for (int f = 0; f < filters.out_c; ++f) {
     const int lane = plan.folded ? f : f / 32 * 32 + ParameterIndexI8(f % 32);
-    // Tables hold raw activations; padding holds the zero point, so the correction is constant.
-    int64_t weight_sum = 0, plus = 0, minus = 0;
-    for (const ChannelGroup& group : groups) {
-      const FilterValues v = ValuesOf(filters, f, group.region);
-      int group_plus = 0, group_minus = 0;
-      for (int tap = 0; tap < taps; ++tap) {
-        const SignedSubset subset = SubsetOf(filters, f, tap, group);
-        group_plus += __builtin_popcount(subset.plus);
-        group_minus += __builtin_popcount(subset.minus);
-      }
-      const int rest = group.channels * taps - group_plus - group_minus;  // weights of value a
-      weight_sum +=
-          static_cast<int>(v.b) * (group_plus - group_minus) + static_cast<int>(v.a) * rest;
-      plus += group_plus;
-      minus += group_minus;
-    }
     for (int r = 0; r < regions; ++r) {
       const FilterValues v = ValuesOf(filters, f, r);
       difference[static_cast<size_t>(r) * padded + lane] =
@@ -70,17 +51,16 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
       background[static_cast<size_t>(r) * padded + lane] = static_cast<int32_t>(v.a);
       has_background |= v.a != 0;
     }
-    const int64_t start =
-        (output.bias_i32.empty() ? 0 : output.bias_i32[f]) - output.input_zero_point * weight_sum;
+    // Tables hold raw activations, padding the zero point.
+    const output::WeightTotals totals = output::TotalsOf(filters, f);
+    const int64_t start = output::FoldedBias(stage, f, totals);
     bias[lane] = static_cast<int32_t>(start);
-    const int b = static_cast<int>(ValuesOf(filters, f, 0).b);
-    if (b < 0) std::swap(plus, minus);  // the sum is of -x then
-    sums.push_back(
-        {std::max(std::abs(b), 1), start, -128 * plus - 127 * minus, 127 * plus + 128 * minus});
+    const int d = std::max(std::abs(static_cast<int>(ValuesOf(filters, f, 0).b)), 1);
+    sums.push_back(output::SumsOf(totals, d, start, -128, 127));
     lanes.push_back(lane);
   }
   if (regions > 1 || has_background) sums.clear();
-  rescale = Rescale(output, padded, lanes, sums);
+  rescale = Rescale(stage, padded, lanes, sums);
   if (rescale.takes_sums()) {
     for (int f = 0; f < filters.out_c; ++f) {
       const float b = ValuesOf(filters, f, 0).b;
@@ -90,7 +70,7 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
 }
 
 template <>
-FilterParameters<float>::FilterParameters(const PackedFilters& filters, const OutputStage& output,
+FilterParameters<float>::FilterParameters(const PackedFilters& filters, const OutputStage& stage,
                                           const PermutePlan& plan)
     : difference(static_cast<size_t>(filters.regions) * plan.padded_filters()),
       background(static_cast<size_t>(filters.regions) * plan.padded_filters()),
@@ -103,7 +83,7 @@ FilterParameters<float>::FilterParameters(const PackedFilters& filters, const Ou
       background[static_cast<size_t>(r) * padded + f] = v.a;
       has_background |= v.a != 0;
     }
-    bias[f] = output.bias_f32.empty() ? 0.0f : output.bias_f32[f];
+    bias[f] = stage.bias_f32.empty() ? 0.0f : stage.bias_f32[f];
   }
 }
 

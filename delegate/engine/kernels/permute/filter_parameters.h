@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "engine/aligned.h"
+#include "engine/kernels/output/filter_lanes.h"
 #include "engine/kernels/permute/permute_plan.h"
-#include "engine/kernels/rescale.h"
 #include "engine/types.h"
 
 namespace tf_signbin {
@@ -20,8 +20,7 @@ struct FilterParameters {
   Rescale rescale;  // int8
   bool has_background = false;
 
-  FilterParameters(const PackedFilters& filters, const OutputStage& output,
-                   const PermutePlan& plan);
+  FilterParameters(const PackedFilters& filters, const OutputStage& stage, const PermutePlan& plan);
 };
 
 }  // namespace tf_signbin

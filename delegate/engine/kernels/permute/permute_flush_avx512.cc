@@ -1,8 +1,8 @@
 // Register-permute family: accumulators to outputs (AVX-512 F, BW, DQ, VL). See permute_ops.h.
 #include <immintrin.h>
 
+#include "engine/kernels/output/filter_lanes_avx512-inl.h"
 #include "engine/kernels/permute/permute_ops.h"
-#include "engine/kernels/rescale_avx512-inl.h"
 
 namespace tf_signbin {
 namespace {

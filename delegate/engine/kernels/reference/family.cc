@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/families.h"
-#include "engine/requantize.h"
+#include "engine/kernels/output/tflite_rules.h"
 #include "engine/unpack.h"
 
 namespace tf_signbin {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
+#include <type_traits>
+#include <utility>
 
-#include "engine/kernels/table/output_params.h"
+#include "engine/kernels/output/folding.h"
+#include "engine/kernels/output/pixel_lanes.h"
 
 namespace tf_signbin {
 namespace table {
@@ -18,28 +20,6 @@ int32_t WrapAdd(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
 }
 
-// The largest sum of |weight| of a filter, for bounds.
-int64_t WeightMagnitude(const PackedFilters& filters, int f) {
-  const int v = filters.values_per_region();
-  const int64_t weights = static_cast<int64_t>(filters.weights_per_filter());
-  int64_t effectual = 0;
-  for (int plane = 0; plane < filters.planes(); ++plane) {
-    const size_t row = static_cast<size_t>(plane) * filters.out_c + f;
-    for (size_t i = 0; i < filters.mask_row_bytes(); ++i) {
-      uint8_t byte = filters.masks[row * filters.mask_row_bytes() + i];
-      for (; byte != 0; byte &= byte - 1) ++effectual;
-    }
-  }
-  int64_t a = 0, b = 0;
-  for (int region = 0; region < filters.regions; ++region) {
-    const int8_t* values =
-        &filters.values_i8[(static_cast<size_t>(f) * filters.regions + region) * v];
-    b = std::max<int64_t>(b, std::abs(int{values[v - 1]}));
-    if (v == 2) a = std::max<int64_t>(a, std::abs(int{values[0]}));
-  }
-  return effectual * std::max(a, b) + (weights - effectual) * a;
-}
-
 const std::vector<int8_t>& ValuesOf(const PackedFilters& filters, int32_t) {
   return filters.values_i8;
 }
@@ -48,18 +28,18 @@ const std::vector<float>& ValuesOf(const PackedFilters& filters, float) {
 }
 
 // The rest of filter `f`'s OutputParams, scale and background aside. `scale`: [regions].
-void SetOutput(const OutputStage& output, const std::vector<Segment>& segments, int f,
-               const int32_t* scale, OutputParamsI8* p) {
-  p->bias = output.bias_i32.empty() ? 0 : output.bias_i32[f];
+void SetOutput(const OutputStage& stage, const std::vector<Segment>& segments, int f,
+               const int32_t* scale, output::ParamsI8* p) {
+  p->bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[f];
   for (const Segment& segment : segments) {
     p->bias = WrapAdd(p->bias, WrapMul(scale[segment.region], segment.center[f]));
   }
-  SetMultiplier(output, f, p);
+  output::SetMultiplier(stage, f, p);
   p->center = static_cast<int16_t>(segments[0].center[f]);
 }
-void SetOutput(const OutputStage& output, const std::vector<Segment>&, int f, const float*,
-               OutputParamsF32* p) {
-  p->bias = output.bias_f32.empty() ? 0 : output.bias_f32[f];
+void SetOutput(const OutputStage& stage, const std::vector<Segment>&, int f, const float*,
+               output::ParamsF32* p) {
+  p->bias = stage.bias_f32.empty() ? 0 : stage.bias_f32[f];
 }
 
 }  // namespace
@@ -80,9 +60,9 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
     background[i] = a;
     has_box |= a != 0;
   }
-  output.resize(filters.out_c);
+  params.resize(filters.out_c);
   for (int f = 0; f < filters.out_c; ++f) {
-    OutputParams& p = output[f];
+    OutputParams& p = params[f];
     const size_t first = static_cast<size_t>(f) * regions;
     // (int8: both fit 16 bits.)
     p.scale = static_cast<decltype(p.scale)>(regions == 1 ? scale[first] : 1);
@@ -94,7 +74,7 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
     const int largest = std::max(-problem.least_input(), problem.most_input());
     fast_output = true;
     for (int f = 0; fast_output && f < filters.out_c; ++f) {
-      fast_output = AllowsFastOutput(stage, f, WeightMagnitude(filters, f), largest);
+      fast_output = output::AllowsFast(stage, f, output::TotalsOf(filters, f).magnitude(), largest);
     }
   }
   if (regions > 1) {

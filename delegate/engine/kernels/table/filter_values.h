@@ -22,7 +22,7 @@ struct FilterValues {
   FilterValues(const ConvProblem& problem, const std::vector<Segment>& segments);
 
   size_t bytes() const {
-    return output.size() * sizeof(OutputParams) +
+    return params.size() * sizeof(OutputParams) +
            (region_scale.size() + region_background.size()) * sizeof(Sum);
   }
 
@@ -31,9 +31,9 @@ struct FilterValues {
   bool has_totals = false;
   // Some background is not zero, and so the sum of all channels in a window is needed.
   bool has_box = false;
-  bool fast_output = false;          // OutputArgsI8::fast
-  std::vector<OutputParams> output;  // [filters]
-  // [filters, regions]; empty where there is one region, whose values are `output`'s.
+  bool fast_output = false;          // output::ArgsI8::fast
+  std::vector<OutputParams> params;  // [filters]
+  // [filters, regions]; empty where there is one region, whose values are in `params`.
   std::vector<Sum> region_scale, region_background;
 };
 

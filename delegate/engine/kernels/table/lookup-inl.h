@@ -21,7 +21,7 @@ HWY_INLINE V<D> ShiftDownOneLane(D d, V<D> high, V<D> low) {
   const __m256i lo = hn::BitCast(di, low).raw, hi = hn::BitCast(di, high).raw;
   const __m256i middle = _mm256_permute2x128_si256(lo, hi, 0x21);
   return hn::BitCast(d, V<decltype(di)>{_mm256_alignr_epi8(middle, lo, kBytes)});
-#elif HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#elif HWY_TARGET == HWY_AVX3
   const hn::Repartition<int32_t, D> di;
   const __m512i lo = hn::BitCast(di, low).raw, hi = hn::BitCast(di, high).raw;
   const __m512i middle = _mm512_alignr_epi32(hi, lo, 4);

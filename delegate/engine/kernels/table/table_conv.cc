@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "engine/aligned.h"
+#include "engine/kernels/output/pixel_lanes.h"
 #include "engine/kernels/table/filter_values.h"
-#include "engine/kernels/table/output_params.h"
 #include "engine/stopwatch.h"
 
 namespace tf_signbin {
@@ -75,6 +75,7 @@ class TableConv : public ConvKernel {
       : isa_(ops.isa),
         vector_bytes_(ops.vector_bytes),
         ops_(ops.Of<Element>()),
+        write_(output::PixelLanesOpsFor(ops.isa)),
         config_(config),
         profile_(profile),
         shape_(problem.shape),
@@ -304,7 +305,7 @@ class TableConv : public ConvKernel {
       const size_t f = static_cast<size_t>(first_filter) + i;
       const size_t in_region = f * regions + segment.region;
       const Sum scale =
-          regions > 1 ? values_.region_scale[in_region] : Sum{values_.output[f].scale};
+          regions > 1 ? values_.region_scale[in_region] : Sum{values_.params[f].scale};
       const Sum background = regions > 1 ? values_.region_background[in_region] : Sum{0};
       const auto center =
           segment.center.empty() ? Accumulator{0} : static_cast<Accumulator>(segment.center[f]);
@@ -326,18 +327,24 @@ class TableConv : public ConvKernel {
       char* output = outputs[PixelOf(lane)];
       pixels[lane] = output == nullptr ? nullptr : output + first_filter * sizeof(Activation);
     }
-    auto args = MakeOutputArgs(output_, values_.output, values_.fast_output, first_filter, filters);
+    auto args =
+        output::MakeArgs(output_, values_.params, values_.fast_output, first_filter, filters);
     args.acc = values_.has_totals ? nullptr : w.at<Accumulator>(acc_at_);
     args.total = values_.has_totals ? w.at<Sum>(total_at_) : nullptr;
     args.box = values_.has_box && values_.regions == 1 ? MakeBox(w) : nullptr;
     args.lanes = geometry_.tile_lanes();
     args.pixels = reinterpret_cast<Activation* const*>(pixels);
-    ops_.output(args);
+    if constexpr (std::is_same<Activation, float>::value) {
+      write_.f32(args);
+    } else {
+      write_.i8(args);
+    }
   }
 
   const Isa isa_;
   const int vector_bytes_;
   const ElementOps<Element>& ops_;
+  const output::PixelLanesOps& write_;
   const TableConfig config_;
   const bool profile_;
   const ConvShape shape_;

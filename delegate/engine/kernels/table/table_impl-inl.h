@@ -3,12 +3,10 @@
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_TABLE_IMPL_INL_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_TABLE_TABLE_IMPL_INL_H_
 
-#include "engine/kernels/simd/split-inl.h"
 #include "engine/kernels/simd/vectors-inl.h"
 #include "engine/kernels/table/build-inl.h"
 #include "engine/kernels/table/byte_lookup-inl.h"
 #include "engine/kernels/table/lookup-inl.h"
-#include "engine/kernels/table/output-inl.h"
 #include "engine/kernels/table/planes-inl.h"
 #include "engine/kernels/table/sums-inl.h"
 #include "engine/kernels/table/table_ops.h"
@@ -21,7 +19,7 @@ namespace {
 using namespace simd;
 
 // Vectors of a tile: as many as leave a few registers free.
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_ARCH_ARM_A64
+#if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr int kTileVectors = 24;
 #else
 constexpr int kTileVectors = 12;
@@ -65,7 +63,6 @@ constexpr ElementOps<Element> MakeElementOps() {
   } else {
     ops.window_sum = &WindowSum;
   }
-  ops.output = &Output;
   return ops;
 }
 
@@ -73,7 +70,6 @@ constexpr TableOps MakeTableOps(Isa isa) {
   TableOps ops{};
   ops.isa = isa;
   ops.vector_bytes = HWY_MAX_BYTES;
-  ops.split_lanes = kSplitLanes;
   ops.i16 = MakeElementOps<int16_t>();
 #if HWY_TARGET != HWY_EMU128  // where bytes are no faster
   ops.u8 = MakeElementOps<uint8_t>();

@@ -10,12 +10,13 @@
 #include <cstdint>
 
 #include "engine/cpu.h"
+#include "engine/kernels/output/pixel_lanes_ops.h"
 
 namespace tf_signbin {
 namespace table {
 
 // Arrays handed to these functions are aligned to this many bytes.
-constexpr size_t kAlignment = 64;
+using output::kAlignment;
 // Table offsets in a stream count units of this many bytes (x86 scales an index by 8 for free);
 // those of byte elements count bytes.
 constexpr size_t kOffsetUnit = 8;
@@ -23,15 +24,10 @@ constexpr size_t kOffsetUnit = 8;
 constexpr int kMaxPairGroup = 12;
 constexpr int kMaxTripleGroup = 8;
 // Registers' worth of accumulators the widest instruction set keeps.
-constexpr int kMaxVectors = 24;
+using output::kMaxVectors;
 // The most entries of bytes that are added as bytes before they are widened: more gain nothing
 // (docs/performance.md).
 constexpr int kMaxByteSums = 4;
-
-struct OutputParamsI8;
-struct OutputParamsF32;
-struct OutputArgsI8;
-struct OutputArgsF32;
 
 // What goes with a type of table elements, which planes have too.
 template <typename Element>
@@ -41,8 +37,7 @@ struct ElementTraits<int16_t> {
   using Activation = int8_t;
   using Accumulator = int16_t;
   using Sum = int32_t;  // of totals and boxes
-  using OutputParams = OutputParamsI8;
-  using OutputArgs = OutputArgsI8;
+  using OutputParams = output::ParamsI8;
   static constexpr const char* kName = "i8";  // in kernels' names
 };
 // Activations of few bits, from the zero point up.
@@ -53,8 +48,7 @@ struct ElementTraits<float> {
   using Activation = float;
   using Accumulator = float;
   using Sum = float;
-  using OutputParams = OutputParamsF32;
-  using OutputArgs = OutputArgsF32;
+  using OutputParams = output::ParamsF32;
   static constexpr const char* kName = "f32";
 };
 
@@ -80,46 +74,6 @@ struct LookupArgs {
   typename ElementTraits<Element>::Accumulator* acc;  // [filters, vectors * lanes]
 };
 
-// What turns the sums of one filter into its output; all arithmetic of int8 wraps at 32 bits.
-struct OutputParamsI8 {
-  int32_t bias;
-  int32_t multiplier;  // Q31
-  int16_t scale;       // effectual value minus background, of unspilled sums
-  int16_t background;  // times the box sum
-  int16_t center;      // subtracted from 16-bit sums before they are sign-extended
-  uint8_t left_shift, right_shift;
-};
-
-struct OutputParamsF32 {
-  float scale, background, bias;
-};
-
-struct OutputArgsI8 {
-  const int16_t* acc;    // [filters, lanes], used when `total` is null
-  const int32_t* total;  // [filters, lanes] in the order of split_lanes, or null
-  const int32_t* box;    // [lanes] from window_sum, or null
-  const OutputParamsI8* params;
-  int filters;
-  int lanes;
-  int32_t zero_point, clamp_min, clamp_max;
-  const double* real_multipliers;  // [filters]: one rounding in double instead; or null
-  // No left shift, right shifts in [1, 16], and every result before the clamp fits 16 bits.
-  bool fast;
-  bool exact_negative;    // results below the zero point survive the clamp
-  int8_t* const* pixels;  // [lanes] output pixel at the first filter, null where there is none
-};
-
-struct OutputArgsF32 {
-  const float* acc;    // [filters, lanes], used when `total` is null
-  const float* total;  // [filters, lanes] or null
-  const float* box;    // [lanes] or null
-  const OutputParamsF32* params;
-  int filters;
-  int lanes;
-  float clamp_min, clamp_max;
-  float* const* pixels;
-};
-
 // The functions for one type of table elements. Where Element is float, `zero_point` and `center`
 // are 0 and not looked at.
 template <typename Element>
@@ -127,7 +81,6 @@ struct ElementOps {
   using Activation = typename ElementTraits<Element>::Activation;
   using Accumulator = typename ElementTraits<Element>::Accumulator;
   using Sum = typename ElementTraits<Element>::Sum;
-  using OutputArgs = typename ElementTraits<Element>::OutputArgs;
 
   int max_vectors;    // of a tile, whose accumulators fit in registers; 0: no such elements here
   int list_multiple;  // of offsets (LookupArgs)
@@ -158,26 +111,22 @@ struct ElementOps {
   void (*lookup[kMaxVectors + 1])(const LookupArgs<Element>& args);
 
   // total = (accumulate ? total : 0) + scale * (acc - center) + background * box; of int8, acc -
-  // center is sign-extended, and totals are in the order of split_lanes. `box` may be null.
+  // center is sign-extended, and totals are in the order of output::PixelLanesOps::split_lanes.
+  // `box` may be null.
   void (*spill)(const Accumulator* acc, Accumulator center, Sum scale, Sum background,
                 const Sum* box, int lanes, bool accumulate, Sum* total);
 
   // sum[lane] = (accumulate ? sum[lane] : 0) + planes of all channels.
   void (*channel_sum)(const Element* planes, size_t stride, int channels, int lanes,
                       bool accumulate, Sum* sum);
-  // box[lane] = sum over taps of sum[offset[tap] + lane], in the order of split_lanes (of lanes in
-  // the order of split_accumulators).
+  // box[lane] = sum over taps of sum[offset[tap] + lane], in the order of
+  // output::PixelLanesOps::split_lanes (of lanes in the order of split_accumulators).
   void (*window_sum)(const Sum* sum, const int* offsets, int taps, int lanes, Sum* box);
-
-  void (*output)(const OutputArgs& args);
 };
 
 struct TableOps {
   Isa isa;
   int vector_bytes;
-  // 32-bit sums of int8 activations (totals, boxes): of so many, the even lanes come first, then
-  // the odd ones; 0: in order.
-  int split_lanes;
   ElementOps<int16_t> i16;  // int8 activations
   ElementOps<uint8_t> u8;
   ElementOps<float> f32;

@@ -1,6 +1,6 @@
-// The parameters of rescale.h as vector code reads them: plain pointers and sizes only.
-#ifndef TF_SIGNBIN_ENGINE_KERNELS_RESCALE_VIEW_H_
-#define TF_SIGNBIN_ENGINE_KERNELS_RESCALE_VIEW_H_
+// The parameters of filter_lanes.h as vector code reads them: plain pointers and sizes only.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_VIEW_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_VIEW_H_
 
 #include <cstdint>
 
@@ -30,4 +30,4 @@ struct RescaleView {
 
 }  // namespace tf_signbin
 
-#endif  // TF_SIGNBIN_ENGINE_KERNELS_RESCALE_VIEW_H_
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_VIEW_H_

@@ -1,10 +1,10 @@
-#include "engine/kernels/rescale.h"
+#include "engine/kernels/output/filter_lanes.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "engine/requantize.h"
+#include "engine/kernels/output/tflite_rules.h"
 
 namespace tf_signbin {
 namespace {

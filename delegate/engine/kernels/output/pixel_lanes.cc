@@ -1,20 +1,20 @@
-#include "engine/kernels/table/output_params.h"
+#include "engine/kernels/output/pixel_lanes.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
 namespace tf_signbin {
-namespace table {
+namespace output {
 
-void SetMultiplier(const OutputStage& output, int filter, OutputParamsI8* params) {
+void SetMultiplier(const OutputStage& output, int filter, ParamsI8* params) {
   const bool fixed_point = output.real_multiplier.empty();
   params->multiplier = fixed_point ? output.multiplier[filter] : 0;
   params->left_shift = static_cast<uint8_t>(fixed_point ? std::max(0, output.shift[filter]) : 0);
   params->right_shift = static_cast<uint8_t>(fixed_point ? std::max(0, -output.shift[filter]) : 0);
 }
 
-bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude, int largest) {
+bool AllowsFast(const OutputStage& output, int filter, int64_t magnitude, int largest) {
   if (!output.real_multiplier.empty()) return false;
   const int shift = output.shift[filter];
   if (shift < -16 || shift > -1) return false;
@@ -23,9 +23,9 @@ bool AllowsFastOutput(const OutputStage& output, int filter, int64_t magnitude, 
   return std::ldexp(sum * output.multiplier[filter], shift - 31) < 32000;
 }
 
-OutputArgsI8 MakeOutputArgs(const OutputStage& output, const std::vector<OutputParamsI8>& params,
-                            bool fast, int first, int count) {
-  OutputArgsI8 args{};
+ArgsI8 MakeArgs(const OutputStage& output, const std::vector<ParamsI8>& params, bool fast,
+                int first, int count) {
+  ArgsI8 args{};
   args.params = &params[first];
   args.filters = count;
   args.zero_point = output.output_zero_point;
@@ -37,9 +37,9 @@ OutputArgsI8 MakeOutputArgs(const OutputStage& output, const std::vector<OutputP
   return args;
 }
 
-OutputArgsF32 MakeOutputArgs(const OutputStage& output, const std::vector<OutputParamsF32>& params,
-                             bool /*fast*/, int first, int count) {
-  OutputArgsF32 args{};
+ArgsF32 MakeArgs(const OutputStage& output, const std::vector<ParamsF32>& params, bool /*fast*/,
+                 int first, int count) {
+  ArgsF32 args{};
   args.params = &params[first];
   args.filters = count;
   args.clamp_min = output.clamp_min_f32;
@@ -47,5 +47,23 @@ OutputArgsF32 MakeOutputArgs(const OutputStage& output, const std::vector<Output
   return args;
 }
 
-}  // namespace table
+const PixelLanesOps& PixelLanesOpsFor(Isa isa) {
+  switch (isa) {
+#if defined(__x86_64__) || defined(__i386__)
+    case Isa::kAvx2:
+      return kPixelLanesOpsAvx2;
+    case Isa::kAvx512:
+    case Isa::kAvx512Vnni:
+      return kPixelLanesOpsAvx512;
+#elif defined(__aarch64__) || defined(__arm__)
+    case Isa::kNeon:
+    case Isa::kNeonDot:
+      return kPixelLanesOpsNeon;
+#endif
+    default:
+      return kPixelLanesOpsPortable;
+  }
+}
+
+}  // namespace output
 }  // namespace tf_signbin

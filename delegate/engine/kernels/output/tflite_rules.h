@@ -1,10 +1,25 @@
 // TensorFlow Lite's two ways of rescaling an int32 accumulator: in fixed point with two roundings,
-// and in double with one.
+// and in double with one. One number at a time; vector code computes the same in other steps.
+//
+// The fixed-point rule in closed form, for an accumulator x, a multiplier m, 0 <= m < 2^31, and a
+// shift to the right by s >= 0 (a shift to the left comes first, and wraps):
+//   (1) p = x * m                                    in 64 bits
+//   (2) h = floor((p + 2^30) / 2^31)                 gemmlowp's nudge and truncation, either sign
+//   (3) r = floor((h + 2^(s-1) - (h < 0)) / 2^s)     s >= 1: halves away from zero; s = 0: r = h
+// Nested floors of divisions by powers of two merge, which makes one shift of (2) and (3):
+//   (4) r = floor((p + 2^30 + 2^31 * (2^(s-1) - (h < 0))) / 2^(31+s))
+// and p may tell the sign in place of h: they differ where -2^30 <= p < 0, which makes h = 0, and
+// there (4) is 0 with either, as 0 <= p + 2^30 < 2^30 and s >= 1:
+//   (5) r = floor((p + 2^30 + 2^(30+s) - 2^31 * (p < 0)) / 2^(31+s))
+// Whole numbers added to r move into the sum, so the output's zero point z costs nothing:
+//   (6) r + z = floor((p + 2^30 + 2^(30+s) + z * 2^(31+s) - 2^31 * (p < 0)) / 2^(31+s))
+// nor does a bias, as (x + bias) * m = x * m + bias * m. The sign only decides how halves below
+// zero are rounded: where the clamp begins at the zero point it is left out, as r <= 0 either way.
 //
 // Functions are `static` on purpose: kernel files are compiled for several instruction sets, and an
 // ordinary inline function could be merged into a copy that an older CPU cannot run.
-#ifndef TF_SIGNBIN_ENGINE_REQUANTIZE_H_
-#define TF_SIGNBIN_ENGINE_REQUANTIZE_H_
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_TFLITE_RULES_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_TFLITE_RULES_H_
 
 #include <cmath>
 #include <cstdint>
@@ -49,4 +64,4 @@ namespace tf_signbin {
 
 }  // namespace tf_signbin
 
-#endif  // TF_SIGNBIN_ENGINE_REQUANTIZE_H_
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_TFLITE_RULES_H_

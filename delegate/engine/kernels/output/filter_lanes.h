@@ -6,14 +6,14 @@
 // in float32: the exact rule never falls as the sum grows, so it is nothing but the smallest sum of
 // each output value, and FloatRescale only exists once scale and offset have been proven to give
 // all of these.
-#ifndef TF_SIGNBIN_ENGINE_KERNELS_RESCALE_H_
-#define TF_SIGNBIN_ENGINE_KERNELS_RESCALE_H_
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_H_
 
 #include <cstdint>
 #include <vector>
 
 #include "engine/aligned.h"
-#include "engine/kernels/rescale_view.h"
+#include "engine/kernels/output/filter_lanes_view.h"
 #include "engine/types.h"
 
 namespace tf_signbin {
@@ -66,4 +66,4 @@ class Rescale {
 
 }  // namespace tf_signbin
 
-#endif  // TF_SIGNBIN_ENGINE_KERNELS_RESCALE_H_
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_H_

@@ -1,16 +1,16 @@
-// The rules of rescale.h on vectors of 16 accumulators, for files compiled for AVX-512 (F, BW, DQ,
-// VL): objects that are made once for a vector of filters and called for each pixel with what
+// The rules of filter_lanes.h on vectors of 16 accumulators, for files compiled for AVX-512 (F, BW,
+// DQ, VL): objects that are made once for a vector of filters and called for each pixel with what
 // kTakesSums names, sums (FilterSums) or accumulators. They return 32-bit integers that lack the
 // addend and the clamp.
-#ifndef TF_SIGNBIN_ENGINE_KERNELS_RESCALE_AVX512_INL_H_
-#define TF_SIGNBIN_ENGINE_KERNELS_RESCALE_AVX512_INL_H_
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_AVX512_INL_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_AVX512_INL_H_
 
 #include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/kernels/rescale_view.h"
+#include "engine/kernels/output/filter_lanes_view.h"
 
 namespace tf_signbin {
 namespace {
@@ -45,8 +45,7 @@ struct FloatScale {
   }
 };
 
-// TFLite's MultiplyByQuantizedMultiplier: a rounding doubling high multiply, then a rounding shift.
-// floor((x * m + 2^30) / 2^31) equals its nudge-and-truncate for either sign of the product.
+// TFLite's MultiplyByQuantizedMultiplier: (2), then (3) of tflite_rules.h.
 struct FixedPointScale {
   static constexpr bool kTakesSums = false;
   __m512i multiplier, left, right, remainder;
@@ -76,12 +75,8 @@ struct FixedPointScale {
   }
 };
 
-// The same where every filter shifts right by s >= 1. Divisions rounding down compose, so both
-// roundings are one addend before one shift:
-//   floor((x * m + 2^30 + 2^31 * (2^(s-1) - (x * m < 0))) / 2^(31+s))
-// The sign is that of the product, which the first rounding can only turn into 0; then s >= 1 makes
-// the result 0 in either case. Of a negative result nothing remains where the clamp starts at 0 in
-// real values, and with kSigns false it may come out one too large.
+// The same where every filter shifts right by s >= 1: (5) of tflite_rules.h. Without kSigns a
+// negative result may come out one too large.
 template <bool kSigns>
 struct RightShiftScale {
   static constexpr bool kTakesSums = false;
@@ -211,4 +206,4 @@ inline __attribute__((always_inline)) void StoreOneVector(const int16_t* addends
 }  // namespace
 }  // namespace tf_signbin
 
-#endif  // TF_SIGNBIN_ENGINE_KERNELS_RESCALE_AVX512_INL_H_
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_AVX512_INL_H_

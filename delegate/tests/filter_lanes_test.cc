@@ -1,6 +1,6 @@
 // Float rescaling against TensorFlow Lite's rules. A failure prints its seed; replay it with
 // TF_SIGNBIN_SEED=<seed>.
-#include "engine/kernels/rescale.h"
+#include "engine/kernels/output/filter_lanes.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <string>
 
-#include "engine/requantize.h"
+#include "engine/kernels/output/tflite_rules.h"
 #include "tests/random_layer.h"
 
 namespace tf_signbin {

@@ -1,15 +1,15 @@
 // OUTPUT
-#ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_OUTPUT_INL_H_
-#define TF_SIGNBIN_ENGINE_KERNELS_TABLE_OUTPUT_INL_H_
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_PIXEL_LANES_INL_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_PIXEL_LANES_INL_H_
 
+#include "engine/kernels/output/pixel_lanes_ops.h"
 #include "engine/kernels/simd/split-inl.h"
 #include "engine/kernels/simd/transpose-inl.h"
 #include "engine/kernels/simd/vectors-inl.h"
-#include "engine/kernels/table/table_ops.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tf_signbin {
-namespace table {
+namespace output {
 namespace {
 
 using namespace simd;
@@ -59,8 +59,8 @@ HWY_INLINE V<D32> MultiplyByReal(D32 d32, V<D32> x, double multiplier) {
 
 // The reference rule step by step, clamped to int8.
 template <class D32>
-HWY_INLINE V<D32> RequantizeSlow(D32 d32, V<D32> x, const OutputArgsI8& args, int filter) {
-  const OutputParamsI8& p = args.params[filter];
+HWY_INLINE V<D32> RequantizeSlow(D32 d32, V<D32> x, const ArgsI8& args, int filter) {
+  const ParamsI8& p = args.params[filter];
   const int32_t mask = static_cast<int32_t>((int64_t{1} << p.right_shift) - 1);
   x = hn::Add(x, hn::Set(d32, p.bias));
   if (args.real_multipliers != nullptr) {
@@ -76,13 +76,13 @@ HWY_INLINE V<D32> RequantizeSlow(D32 d32, V<D32> x, const OutputArgsI8& args, in
 
 // The constants of one filter in registers, and its rule on sums in split order, giving int16 lanes
 // in order: the slow one follows the reference step by step and is clamped to int8; the fast ones
-// want OutputArgsI8::fast and, without `kExactNegative`, that no result below the zero point
+// want ArgsI8::fast and, without `kExactNegative`, that no result below the zero point
 // survives.
 struct SlowRule {
-  const OutputArgsI8& args;
+  const ArgsI8& args;
   int filter;
 
-  HWY_INLINE SlowRule(const OutputArgsI8& a, int f) : args(a), filter(f) {}
+  HWY_INLINE SlowRule(const ArgsI8& a, int f) : args(a), filter(f) {}
 
   HWY_INLINE auto operator()(Split x) const {
     const I32 d32;
@@ -94,11 +94,9 @@ struct SlowRule {
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 
-// Both roundings in one 64-bit sum. With t = x * multiplier + 2^30, the reference rule is
-// floor((floor(t / 2^31) + 2^(shift-1) - (t < 0)) / 2^shift), which is
-// floor((t + 2^31 * (2^(shift-1) - (t < 0))) / 2^(31+shift)): nested floors of powers of two merge.
-// `offset` holds what is added to x * multiplier: bias, rounding and zero point; the (t < 0) only
-// decides ties below zero, which a clamp at the output's zero point removes.
+// (4) of tflite_rules.h with the zero point in the sum, as in (6). `offset` is all that is added to
+// x * multiplier: bias, roundings and zero point. `second` is its part that belongs to the second
+// rounding: without it the sum is p + 2^30, which is negative where h is.
 template <bool kExactNegative>
 struct FastRule {
   using U64 = hn::Repartition<uint64_t, I32>;
@@ -107,8 +105,8 @@ struct FastRule {
   V<I64> offset, second;
   V<U64> down0, down16, down32, up48;
 
-  HWY_INLINE FastRule(const OutputArgsI8& args, int filter) {
-    const OutputParamsI8& p = args.params[filter];
+  HWY_INLINE FastRule(const ArgsI8& args, int filter) {
+    const ParamsI8& p = args.params[filter];
     const int64_t rounding = (int64_t{1} << (30 + p.right_shift)) +
                              args.zero_point * (int64_t{1} << (31 + p.right_shift));
     multiplier = hn::Set(I32(), p.multiplier);
@@ -156,7 +154,7 @@ struct FastRule {
   int32x4_t bias, multiplier, shift;
   int16x8_t zero_point;
 
-  HWY_INLINE FastRule(const OutputArgsI8& args, int filter)
+  HWY_INLINE FastRule(const ArgsI8& args, int filter)
       : bias(vdupq_n_s32(args.params[filter].bias)),
         multiplier(vdupq_n_s32(args.params[filter].multiplier)),
         shift(vdupq_n_s32(-args.params[filter].right_shift)),
@@ -235,7 +233,7 @@ struct Sums {
 };
 
 // The bytes of 16 filters, pixels in the order of PixelOf, to the pixels from `lane` on.
-HWY_INLINE void StorePixels(const OutputArgsI8& args, const int8_t* block, size_t stride, int lane,
+HWY_INLINE void StorePixels(const ArgsI8& args, const int8_t* block, size_t stride, int lane,
                             int first, int count) {
   const hn::ScalableTag<int8_t> d8;
   const bool both = lane + kLanes16 < args.lanes;
@@ -277,7 +275,7 @@ HWY_INLINE void StorePixels(const OutputArgsI8& args, const int8_t* block, size_
 }
 
 template <class Rule, bool kSpilled, bool kBox>
-HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
+HWY_INLINE void OutputI8Loop(const ArgsI8& args) {
   const hn::ScalableTag<int16_t> d16;
   const hn::ScalableTag<int8_t> d8;
   constexpr int kPixels = 2 * kLanes16;
@@ -287,7 +285,7 @@ HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
   for (int first = 0; first < filters; first += 16) {
     const int count = filters - first < 16 ? filters - first : 16;
     for (int i = 0; i < count; ++i) {
-      const OutputParamsI8& p = args.params[first + i];
+      const ParamsI8& p = args.params[first + i];
       const Rule rule(args, first + i);
       const size_t row = static_cast<size_t>(first + i) * lanes;
       const Sums sums{kSpilled ? nullptr : args.acc + row,
@@ -320,7 +318,7 @@ HWY_INLINE void OutputI8Loop(const OutputArgsI8& args) {
 }
 
 template <class Rule>
-HWY_INLINE void OutputI8BySums(const OutputArgsI8& args) {
+HWY_INLINE void OutputI8BySums(const ArgsI8& args) {
   if (args.total != nullptr) {
     if (args.box != nullptr) {
       OutputI8Loop<Rule, true, true>(args);
@@ -334,7 +332,7 @@ HWY_INLINE void OutputI8BySums(const OutputArgsI8& args) {
   }
 }
 
-void Output(const OutputArgsI8& args) {
+void WriteI8(const ArgsI8& args) {
   if (!args.fast) {
     OutputI8BySums<SlowRule>(args);
   } else if (args.exact_negative) {
@@ -344,7 +342,7 @@ void Output(const OutputArgsI8& args) {
   }
 }
 
-void Output(const OutputArgsF32& args) {
+void WriteF32(const ArgsF32& args) {
   const hn::ScalableTag<float> d;
   const int lanes = args.lanes;
   const float* const sums = args.total != nullptr ? args.total : args.acc;
@@ -356,7 +354,7 @@ void Output(const OutputArgsF32& args) {
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
         if (i >= count) continue;
-        const OutputParamsF32& p = args.params[first + i];
+        const ParamsF32& p = args.params[first + i];
         const float* acc = sums + static_cast<size_t>(first + i) * lanes + lane;
         x[i] = hn::MulAdd(hn::Load(d, acc), hn::Set(d, p.scale), hn::Set(d, p.bias));
         if (args.box != nullptr) {
@@ -390,8 +388,8 @@ void Output(const OutputArgsF32& args) {
 }
 
 }  // namespace
-}  // namespace table
+}  // namespace output
 }  // namespace tf_signbin
 HWY_AFTER_NAMESPACE();
 
-#endif  // TF_SIGNBIN_ENGINE_KERNELS_TABLE_OUTPUT_INL_H_
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_PIXEL_LANES_INL_H_

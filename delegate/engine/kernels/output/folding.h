@@ -1,0 +1,37 @@
+// What is constant in a filter's sums, folded into one number: its bias and the activations' zero
+// point. Shared by all families.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FOLDING_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FOLDING_H_
+
+#include <cstdint>
+
+#include "engine/kernels/output/filter_lanes.h"
+#include "engine/types.h"
+
+namespace tf_signbin {
+namespace output {
+
+// The int8 weights of one filter.
+struct WeightTotals {
+  int64_t positive = 0;  // the sum of those above zero
+  int64_t negative = 0;  // the sum of the magnitudes of those below
+
+  int64_t sum() const { return positive - negative; }
+  int64_t magnitude() const { return positive + negative; }
+};
+
+WeightTotals TotalsOf(const PackedFilters& filters, int filter);
+
+// The sum over a window of weight * (x - zero point), plus the bias, is that of weight * x plus
+//   bias - zero point * sum of the weights,
+// as padding holds the zero point. TFLite's 32-bit sums wrap; kernels that have it wrap too cast
+// it.
+int64_t FoldedBias(const OutputStage& stage, int filter, const WeightTotals& totals);
+
+// What a filter sums up whose weights are all multiples of `d`, of activations in [least, most].
+FilterSums SumsOf(const WeightTotals& totals, int d, int64_t bias, int least, int most);
+
+}  // namespace output
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FOLDING_H_

@@ -1,0 +1,16 @@
+// The output of pixels in lanes for AVX2.
+#if defined(__x86_64__) || defined(__i386__)
+
+#include "engine/kernels/output/pixel_lanes-inl.h"
+
+static_assert(HWY_TARGET == HWY_AVX2, "compile this file for AVX2, FMA, BMI2, F16C");
+
+namespace tf_signbin {
+namespace output {
+
+const PixelLanesOps kPixelLanesOpsAvx2 = {Isa::kAvx2, simd::kSplitLanes, &WriteI8, &WriteF32};
+
+}  // namespace output
+}  // namespace tf_signbin
+
+#endif  // defined(__x86_64__) || defined(__i386__)

@@ -1,0 +1,16 @@
+// The output of pixels in lanes for AVX-512 (F, BW, DQ, VL).
+#if defined(__x86_64__) || defined(__i386__)
+
+#include "engine/kernels/output/pixel_lanes-inl.h"
+
+static_assert(HWY_TARGET == HWY_AVX3, "compile this file for AVX-512 F, BW, DQ, VL, CD");
+
+namespace tf_signbin {
+namespace output {
+
+const PixelLanesOps kPixelLanesOpsAvx512 = {Isa::kAvx512, simd::kSplitLanes, &WriteI8, &WriteF32};
+
+}  // namespace output
+}  // namespace tf_signbin
+
+#endif  // defined(__x86_64__) || defined(__i386__)
