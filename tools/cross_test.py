@@ -70,14 +70,20 @@ def run_cpp_tests(architecture: Architecture, core: Core, build: Path) -> dict[s
 
 
 def run_python_cases(
-    architecture: Architecture, core: Core, package: Package, installed: Path, cases: Path
+    architecture: Architecture,
+    core: Core,
+    package: Package,
+    installed: Path,
+    cases: Path,
+    worker: str = matrix.WORKER,
 ) -> dict[str, Any]:
     """How many random layers that runtime got right, int8 exactly and float32 within 1e-5.
 
     installed: the folder with this project's wheel; nothing comes from the checkout.
+    worker: the program, which runs them in the interpreter or in CompiledModel.
     """
     total = 2 * matrix.LAYERS + DENSE_LAYERS
-    arguments = ["-c", matrix.WORKER, str(installed), str(cases), str(total), "auto"]
+    arguments = ["-c", worker, str(installed), str(cases), str(total), "auto"]
     command, environment = emulation.emulated_python(architecture, core, package, arguments)
     del environment["TF_SIGNBIN_DELEGATE"]  # the wheel brings its own
     environment["PYTHONPATH"] = str(emulation.prepare_site(architecture, package))
@@ -121,6 +127,13 @@ def main() -> int:
                 print(f"{core.name}: {package.requirements[0]} {right}", flush=True)
                 failed |= right["right"] != right["of"]
                 runtimes[package.requirements[0]] = right
+                if package.name == "ai-edge-litert":
+                    right = run_python_cases(
+                        architecture, core, package, installed, cases, matrix.COMPILED_WORKER
+                    )
+                    print(f"{core.name}: CompiledModel {right}", flush=True)
+                    failed |= right["right"] != right["of"]
+                    runtimes["CompiledModel"] = right
             result["cores"][core.name] = {"cpp": counts, "python": runtimes}
     result["seconds"] = round(time.monotonic() - started)
     path = arguments.json or ROOT / f"docs/results/cross_test_{architecture.name}.json"
