@@ -6,19 +6,31 @@ from typing import Any
 
 import numpy as np
 
+from tf_signbin.runtime.shapes import chosen_shape
+
 
 def random_inputs(interpreter: Any) -> None:
-    """Fills every input: normal values, for int8 of 40 steps deviation.
+    """Fills every input: normal values, for int8 of 40 steps deviation; 0 or 1 for other integers.
 
-    An int8 input of few bits (its zero point is 64 or more) gets all its values alike.
+    An int8 input of few bits (its zero point is 64 or more) gets all its values alike. Sizes
+    that the model leaves open are chosen, and the tensors allocated anew.
     """
     rng = np.random.default_rng(1)
-    for details in interpreter.get_input_details():
-        values = rng.standard_normal(details["shape"], dtype=np.float32)
-        if details["dtype"] == np.int8:
-            zero_point = details["quantization"][1]
-            if zero_point >= 64:
-                values = rng.integers(zero_point, 128, details["shape"]).astype(np.int8)
-            else:
-                values = np.clip(np.rint(values * 40), -128, 127).astype(np.int8)
-        interpreter.set_tensor(details["index"], values)
+    inputs = interpreter.get_input_details()
+    shapes = [chosen_shape(details["shape"], details["shape_signature"]) for details in inputs]
+    if any(shape != list(d["shape"]) for shape, d in zip(shapes, inputs, strict=True)):
+        for shape, details in zip(shapes, inputs, strict=True):
+            interpreter.resize_tensor_input(details["index"], shape)
+        interpreter.allocate_tensors()
+    for shape, details in zip(shapes, inputs, strict=True):
+        values: np.ndarray = rng.standard_normal(shape, dtype=np.float32)
+        kind = np.dtype(details["dtype"])
+        zero_point = details["quantization"][1]
+        if kind == np.int8 and zero_point >= 64:
+            values = rng.integers(zero_point, 128, shape)
+        elif kind in (np.int8, np.uint8):
+            middle, limits = (0 if kind == np.int8 else 128), np.iinfo(kind)
+            values = np.clip(np.rint(values * 40) + middle, limits.min, limits.max)
+        elif kind.kind in "iub":
+            values = values > 0
+        interpreter.set_tensor(details["index"], values.astype(kind))

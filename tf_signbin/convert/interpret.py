@@ -13,6 +13,7 @@ import numpy as np
 from tf_signbin.format.errors import ModelError
 from tf_signbin.format.model import NUMPY_TYPES, indices, shape_of, text
 from tf_signbin.runtime import find_runtime, load_delegate
+from tf_signbin.runtime.shapes import chosen_shape
 
 MAX_RANDOM_ELEMENTS = 1 << 27  # 1 GiB while it is made; a file can ask for any size
 
@@ -131,8 +132,8 @@ def random_sample(
 
 
 def random_tensor(tensor: Any, name: str, rng: np.random.Generator) -> np.ndarray:
-    """Random contents for a tensor of the schema; unknown sizes count as 1."""
-    shape = [max(size, 1) for size in shape_of(tensor)]
+    """Random contents for a tensor of the schema, of `chosen_shape` where sizes are open."""
+    shape = chosen_shape(shape_of(tensor), tensor.shapeSignature)
     numpy_type = NUMPY_TYPES.get(tensor.type)
     if numpy_type is None:
         raise ModelError(f"input {name!r}: no random data for tensor type {tensor.type}; give data")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tf_signbin.convert.names import layer_path, unique_names
+from tf_signbin.format.low_bits import BitCounter
 from tf_signbin.format.model import constant, indices, operator_name, schema, shape_of, text
 from tf_signbin.format.spec import ACTIVATIONS, CONV_2D, FULLY_CONNECTED
 
@@ -56,6 +57,7 @@ class GraphReader:
             for operator in self.graph.operators
             for tensor in indices(operator.outputs)
         }
+        self.counter = BitCounter(model, self.graph)
         self._constants: dict[int, np.ndarray | None] = {}
 
     def carries_weights(self, operator: Any) -> bool:

@@ -28,6 +28,7 @@ from tf_signbin.convert.rewrite import PackedOp, read_packed_op, unpack
 from tf_signbin.convert.single_layer import extract_operator
 from tf_signbin.format import reference
 from tf_signbin.format.errors import ModelError
+from tf_signbin.format.low_bits import BitCounter
 from tf_signbin.format.model import constant, indices, operator_name, read_model, text
 from tf_signbin.format.pack import unpack_filters
 from tf_signbin.format.spec import FULLY_CONNECTED
@@ -224,6 +225,9 @@ class _PackedLayer:
         self._quantization = _quantization(graph, self.x, self.y, self._op)
         limit = LAYER_TOLERANCE if self._quantization is None else 0.0
         self.check = Check(name, limit=limit)
+        bits = BitCounter(model, graph).bits(self.x)
+        if self._quantization is not None and bits < 8:
+            self.check.note = f"{bits}-bit input"
         self._factors: np.ndarray | None = None
 
     def take_factors(self, model: Any, graph: Any, operator: Any) -> None:

@@ -114,17 +114,22 @@ class Interpreter:
         results = []
         for start in range(0, len(values), batch_size):
             batch = values[start : start + batch_size]
-            self._shape_input(source["index"], batch.shape)
+            self._shape_input(source["index"], batch.shape, source["shape_signature"])
             self.set_tensor(source["index"], batch)
             self.invoke()
             results.append(_to_real(self.get_tensor(sink["index"]), sink))
         return np.concatenate(results) if results else np.zeros((0, *sink["shape"][1:]), np.float32)
 
-    def _shape_input(self, index: int, shape: tuple[int, ...]) -> None:
-        current = tuple(self.get_input_details()[0]["shape"])
+    def _shape_input(self, index: int, shape: tuple[int, ...], signature: Any) -> None:
+        """Resizes the input; `signature` is -1 where the model leaves a size open."""
+        current = tuple(int(size) for size in self.get_input_details()[0]["shape"])
         if current != shape:
-            if current[1:] != shape[1:]:
-                raise ValueError(f"{self._name} takes inputs of shape {current}, got {shape}")
+            wanted = tuple(int(size) for size in signature) if len(signature) else current
+            fits = len(wanted) == len(shape) and all(
+                known in (-1, size) for known, size in zip(wanted[1:], shape[1:], strict=True)
+            )
+            if not fits:
+                raise ValueError(f"{self._name} takes inputs of shape {wanted}, got {shape}")
             self.resize_tensor_input(index, shape)
             self.allocate_tensors()
         elif not self._allocated:
