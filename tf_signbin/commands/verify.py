@@ -14,12 +14,18 @@ EXAMPLES = """examples:
 
 The exit code is 1 when they differ. Without stock.tflite, compare with the unpacked file:
   tf-signbin verify packed.tflite
+
+With the Keras model that the file was made of, find the first layer that differs, and by how much:
+  tf-signbin verify --keras model.keras packed.tflite
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stock", help="the file before packing, or the packed file alone")
     parser.add_argument("packed", nargs="?", help="the packed file")
+    parser.add_argument(
+        "--keras", metavar="FILE", help="compare one file with this .keras or .h5 model by layers"
+    )
     parser.add_argument("--samples", metavar="FILE", help=f"inputs to compare on: {HELP}")
     parser.add_argument(
         "--random",
@@ -36,20 +42,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tf_signbin.convert import read_file, unpack, verify
+    from tf_signbin.convert.keras_models import load_keras_file
+    from tf_signbin.convert.keras_verify import KerasReport, verify_keras
+    from tf_signbin.convert.verify import VerifyReport
     from tf_signbin.runtime import DelegateError
 
     samples = load_samples(args.samples) if args.samples else None
+    if args.keras and args.packed:
+        raise console.UsageError("--keras compares one .tflite file with the model")
+    report: VerifyReport | KerasReport
     with console.status("comparing"):
         try:
+            given = samples() if samples else None
             packed = read_file(args.packed or args.stock)
-            stock = read_file(args.stock) if args.packed else unpack(args.stock)
-            report = verify(
-                stock,
-                packed,
-                samples() if samples else None,
-                samples=args.random,
-                seed=args.seed,
-            )
+            if args.keras:
+                model = load_keras_file(args.keras)
+                report = verify_keras(model, packed, given, count=args.random, seed=args.seed)
+            else:
+                stock = read_file(args.stock) if args.packed else unpack(args.stock)
+                report = verify(stock, packed, given, samples=args.random, seed=args.seed)
         except (DelegateError, ImportError, OSError, ValueError) as error:
             raise console.CommandError(str(error)) from error
     if args.json:

@@ -1,13 +1,15 @@
 """Conversion of models to .tflite files with packed layers, and back."""
 
-from tf_signbin.convert.converter import UnpackedLayersError, convert
+from tf_signbin.convert.converter import UnpackedLayersError, check_conversion, convert
 from tf_signbin.convert.files import read_file, replacing, write_file
 from tf_signbin.convert.inspect import LayerInfo, ModelInfo, inspect_model
 from tf_signbin.convert.report import ConversionReport, LayerReport
 from tf_signbin.convert.rewrite import unpack
+from tf_signbin.convert.stock import ConversionError
 from tf_signbin.convert.verify import VerificationError, VerifyReport, verify
 
 __all__ = [
+    "ConversionError",
     "ConversionReport",
     "LayerInfo",
     "LayerReport",
@@ -15,6 +17,7 @@ __all__ = [
     "UnpackedLayersError",
     "VerificationError",
     "VerifyReport",
+    "check_conversion",
     "convert",
     "inspect_model",
     "read_file",

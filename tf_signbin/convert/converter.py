@@ -71,6 +71,7 @@ def convert(
 
     Raises:
       ModelError: the source is a damaged .tflite file.
+      ConversionError: TensorFlow Lite's converter refuses the model; says why.
       UnpackedLayersError: see `strict`.
       VerificationError: see `verify`.
       TypeError, ValueError, FileNotFoundError: an argument is not usable; the message says why.
@@ -94,6 +95,35 @@ def convert(
         if not report.verification.ok:
             raise VerificationError(report.verification)
     return data
+
+
+def check_conversion(model: Any, activations: str | None = None) -> ConversionReport:
+    """Proves before training that a network converts, and that its layers are packed.
+
+    Converts the model with the weights that it has; what can fail (operators, shapes, ranges that
+    belong together) does not depend on them. It takes as long as `convert`, so it is a call of its
+    own, before a long training:
+
+    ```python
+    model = tf_signbin.quantize_model(float_model, activations="int8")
+    print(tf_signbin.check_conversion(model))
+    ```
+
+    Args:
+      model: as for `convert`.
+      activations: as for `convert`; 'int8' only for models from quantize_model(activations='int8').
+
+    Returns:
+      The report of the conversion.
+
+    Raises:
+      ConversionError: TensorFlow Lite cannot convert the model.
+      UnpackedLayersError: a quantized layer would stay dense.
+      TypeError, ValueError: as `convert`.
+    """
+    report = ConversionReport()
+    convert(model, activations=activations, strict=True, report=report)
+    return report
 
 
 def _explain(source: Any, layers: list[LayerReport]) -> dict[str, str]:

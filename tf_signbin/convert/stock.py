@@ -11,6 +11,7 @@ from tf_signbin.convert.keras_models import by_input_name, convertible
 from tf_signbin.quiet import quiet
 
 RepresentativeDataset = Callable[[], Iterable[Any]]
+_CAUSE_LINES, _CAUSE_WIDTH = 6, 300
 _IO_TYPES = ("float32", "int8", "uint8")
 
 
@@ -69,8 +70,33 @@ def stock_model(
             if value != "float32" and activations != "int8":
                 raise ValueError(f"{name[10:]}={value!r} needs activations='int8'")
             setattr(converter, name, tf.dtypes.as_dtype(value))
-    with quiet():
-        return bytes(converter.convert())
+    try:
+        with quiet():
+            return bytes(converter.convert())
+    except Exception as error:
+        # Its class derives from Exception and is in a private module; other errors are the caller's,
+        # out of the representative_dataset.
+        if type(error).__name__ != "ConverterError":
+            raise
+        name = getattr(source, "name", None) or (source if isinstance(source, str) else "the model")
+        raise ConversionError(
+            f"TensorFlow Lite's converter refuses {name!r}: {_cause(str(error))}"
+        ) from error
+
+
+class ConversionError(ValueError):
+    """TensorFlow Lite's converter cannot convert the model; the whole message is the cause."""
+
+
+def _cause(message: str) -> str:
+    """What matters of the converter's many lines: those that name operators or errors."""
+    lines = [line.partition("error: ")[2] or line for line in message.splitlines()]
+    found = [
+        line.strip()[:_CAUSE_WIDTH]
+        for line, whole in zip(lines, message.splitlines(), strict=True)
+        if "error: " in whole or line.startswith(("TF Select ops", "Details", "\ttf."))
+    ]
+    return "\n  ".join(dict.fromkeys(found[:_CAUSE_LINES])) or message.strip()[:_CAUSE_WIDTH]
 
 
 def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
