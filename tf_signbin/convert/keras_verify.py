@@ -111,7 +111,7 @@ def verify_keras(
     tree = read_model(plain)
     signature = signatures(tree)[0]
     outputs = _layer_outputs(model)
-    compared = _matched(tree, signature, outputs)
+    compared = _matched(tree, signature, outputs, str(model.name))
     if not compared:
         raise ValueError(
             f"no tensor of the file has the name of a layer of {model.name!r}; was the file made "
@@ -150,14 +150,14 @@ def _layer_outputs(model: Any) -> dict[str, Any]:
 
 
 def _matched(
-    tree: Any, signature: Any, outputs: dict[str, Any]
+    tree: Any, signature: Any, outputs: dict[str, Any], model_name: str
 ) -> list[tuple[int, LayerDifference]]:
     """Tensors that operators write and the layers whose outputs they are, in execution order."""
     graph = tree.subgraphs[signature.subgraph]
     last: dict[str, int] = {}
     for operator in graph.operators:
         for index in indices(operator.outputs):
-            layer = _layer_of(text(graph.tensors[index].name), outputs)
+            layer = _layer_of(text(graph.tensors[index].name), outputs, model_name)
             if layer is not None and _fits(outputs[layer], graph.tensors[index]):
                 last.pop(layer, None)
                 last[layer] = index
@@ -167,10 +167,14 @@ def _matched(
     ]
 
 
-def _layer_of(name: str, outputs: dict[str, Any]) -> str | None:
-    """The layer of a tensor's first path; a layer's own name may hold slashes."""
-    path = f"/{name.partition(';')[0]}/"
-    inside = [layer for layer in outputs if f"/{layer}/" in path]
+def _layer_of(name: str, outputs: dict[str, Any], model_name: str) -> str | None:
+    """The layer of a tensor's first path; a layer's own name may hold slashes.
+
+    The export of Keras 3 calls the model and its layers by their names and '_1'.
+    """
+    root, _, rest = f"{name.partition(';')[0]}/".partition("/")
+    suffix = root[len(model_name) :] if root.startswith(f"{model_name}_") else ""
+    inside = [layer for layer in outputs if f"/{layer}{suffix}/" in f"/{rest}"]
     return max(inside, key=len) if inside else None
 
 

@@ -74,8 +74,8 @@ def stock_model(
         with quiet():
             return bytes(converter.convert())
     except Exception as error:
-        # Its class derives from Exception and is in a private module; other errors are the caller's,
-        # out of the representative_dataset.
+        # Its class derives from Exception and is in a private module; other errors are those of the
+        # representative_dataset.
         if type(error).__name__ != "ConverterError":
             raise
         name = getattr(source, "name", None) or (source if isinstance(source, str) else "the model")
