@@ -233,5 +233,6 @@ def _compare(layer: LayerDifference, tensor: Any, expected: Any, actual: np.ndar
     # Constant scalars and batches aside, shapes agree (see _fits).
     unit = scale or float(np.abs(wanted).max(initial=0.0)) or 1.0
     errors = np.abs(found.reshape(wanted.shape) - wanted) / unit
+    errors = np.where(np.isnan(errors), np.inf, errors)
     layer.error = max(layer.error, float(errors.max(initial=0.0)))
     layer.share = max(layer.share, float((errors > layer.limit * 1.001).mean()))
