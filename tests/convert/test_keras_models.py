@@ -172,3 +172,33 @@ def test_files_of_no_keras_are_named(tmp_path, content, capsys):
     path.write_bytes(content)
     assert main(["convert", str(path), "-o", str(tmp_path / "out.tflite")]) == 1
     assert "model.keras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shape", "activations"),
+    [
+        ((16, -1), "float32"),
+        pytest.param((-1, 64), "float32", marks=pytest.mark.slow),
+        pytest.param((16, -1), "int8", marks=pytest.mark.slow),
+    ],
+)
+def test_dense_after_a_reshape_to_steps(shape, activations):
+    """The recurrent half of a CRNN reads [steps, -1]: Keras knows the size, the converter not."""
+    layers = tf_keras.layers
+    image = tf_keras.Input((16, 8, 3), name="image")
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    x = layers.Reshape(shape)(x)
+    x = layers.Dense(32, activation="relu", name="mid")(x)
+    x = layers.Dense(5, name="head")(layers.GlobalAveragePooling1D()(x))
+    model = tf_signbin.quantize_model(
+        tf_keras.Model(image, x), activations=activations,
+        keep_dense=lambda layer: layer.name != "mid",
+    )  # fmt: skip
+    values = np.random.default_rng(0).normal(size=(1, 16, 8, 3)).astype(np.float32)
+    model(values, training=True)
+    report = ConversionReport()
+    data = convert(model, strict=True, report=report)
+    assert [layer.name for layer in report.packed] == ["quant_mid"]
+    if activations == "float32":
+        result = run(tf_signbin.unpack(data), image=values)
+        np.testing.assert_allclose(result, model(values, training=False), rtol=1e-4, atol=1e-5)

@@ -56,7 +56,9 @@ def _keras_version(path: str) -> str:
 def convertible(model: Any) -> Any:
     """The model itself, or a copy that converts: in float32, and of batch 1 where it must be fixed.
 
-    TFLite has no convolutions in float16, and recurrent layers convert for a fixed batch only.
+    TFLite has no convolutions in float16, recurrent layers convert for a fixed batch only, and the
+    channels of a convolution (which a quantized Dense on a sequence is) must be known: Keras knows
+    what a Reshape to -1 gives, the converter does not.
 
     Raises:
       ValueError: a copy is needed, but the model is subclassed.
@@ -66,7 +68,8 @@ def convertible(model: Any) -> Any:
     recurrent = [layer.name for layer in layers if hasattr(layer, "return_sequences")]
     inputs = getattr(model, "inputs", None) or []
     dynamic = bool(recurrent) and any(tensor.shape[0] is None for tensor in inputs)
-    if not mixed and not dynamic:
+    reshapes = _open_reshapes(layers) if _is_functional(model) else {}
+    if not mixed and not dynamic and not reshapes:
         return model
     if not hasattr(model, "get_config") or not _is_functional(model):
         raise ValueError(
@@ -81,7 +84,7 @@ def convertible(model: Any) -> Any:
             "batch_size for another",
             stacklevel=2,
         )
-    config = _changed(model.get_config(), batch=1 if dynamic else None, float32=mixed)
+    config = _changed(model.get_config(), 1 if dynamic else None, mixed, reshapes)
     with _float32_policy(model), _training_classes():
         copy = type(model).from_config(config)
     copy.set_weights(model.get_weights())
@@ -117,18 +120,39 @@ def _is_functional(model: Any) -> bool:
     return bool(kinds & {"Sequential", "Functional"})
 
 
-def _changed(value: Any, batch: int | None, float32: bool) -> Any:
-    """A configuration with another batch in its input shapes and float32 for lower precisions."""
+def _open_reshapes(layers: Iterable[Any]) -> dict[str, tuple[int, ...]]:
+    """Name to shape of the Reshape layers of Keras 2 that name a size -1 and whose result is known.
+
+    They are asked for inside quantize wrappers, too.
+    """
+    found = {}
+    for layer in layers:
+        inner = getattr(layer, "layer", layer)
+        shape = getattr(layer, "output_shape", None)
+        if type(inner).__name__ != "Reshape" or not isinstance(shape, tuple):
+            continue
+        if -1 in inner.target_shape and None not in shape[1:]:
+            found[str(inner.name)] = shape[1:]
+    return found
+
+
+def _changed(
+    value: Any, batch: int | None, float32: bool, reshapes: dict[str, tuple[int, ...]]
+) -> Any:
+    """A configuration with another batch in its input shapes, float32 for lower precisions, and
+    known sizes in its Reshape layers."""
     if isinstance(value, list | tuple):
-        return type(value)(_changed(item, batch, float32) for item in value)
+        return type(value)(_changed(item, batch, float32, reshapes) for item in value)
     if not isinstance(value, dict):
         return value
-    result = {key: _changed(item, batch, float32) for key, item in value.items()}
+    result = {key: _changed(item, batch, float32, reshapes) for key, item in value.items()}
     for key in ("batch_input_shape", "batch_shape", "build_input_shape"):
         if batch and isinstance(result.get(key), list | tuple) and result[key][0] is None:
             result[key] = type(result[key])([batch, *result[key][1:]])
     if float32 and _policy_name(result.get("dtype")) in _LOW_PRECISION:
         result["dtype"] = "float32"
+    if "target_shape" in result and result.get("name") in reshapes:
+        result["target_shape"] = reshapes[result["name"]]
     return result
 
 
