@@ -1,0 +1,360 @@
+"""Layers of quantized Keras 3 models. All are registered, so files load without custom scopes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tf_signbin.train.rules.dense import on_channel_grid
+from tf_signbin.train.rules.quantizers import QUANTIZERS, WeightQuantizer
+
+PACKAGE = "tf_signbin"
+_register = keras.saving.register_keras_serializable(package=PACKAGE)
+
+
+def serialize_quantizer(quantizer: WeightQuantizer | None) -> dict[str, Any] | None:
+    if quantizer is None:
+        return None
+    return {"class_name": type(quantizer).__name__, "config": quantizer.get_config()}
+
+
+def deserialize_quantizer(value: Any) -> WeightQuantizer | None:
+    if value is None or isinstance(value, WeightQuantizer):
+        return value
+    name = value["class_name"]
+    cls = QUANTIZERS.get(name) or keras.saving.get_registered_object(name)
+    if cls is None:
+        raise ValueError(f"Unknown quantizer {name!r}; pass its class to quantize_scope.")
+    return cls.from_config(value["config"])
+
+
+class QuantizedWeights:
+    """Mixin: the layer computes with a quantized form of its kernel.
+
+    The latent kernel stays the layer's variable, in float32 even under mixed precision, so that
+    training and conversion find equal masks.
+
+    Args:
+      weight_quantizer: a WeightQuantizer; None for dense int8 weights, one scale per output
+        channel.
+    """
+
+    # Attribute that holds the variable, and the axes that one output channel spans.
+    latent_name = "_kernel"
+    channel_axes: tuple[int, ...] | None = None
+
+    def __init__(self, *args: Any, weight_quantizer: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.weight_quantizer = deserialize_quantizer(weight_quantizer)
+        self.quantizer_variables: dict[str, Any] = {}
+
+    def build(self: Any, input_shape: Any) -> None:
+        super().build(input_shape)  # type: ignore[misc]
+        self.latent_kernel._autocast = False
+        if self.weight_quantizer is not None:
+            for spec in self.weight_quantizer.variables(tuple(self.latent_kernel.shape)):
+                self.quantizer_variables[spec.name] = self.add_weight(
+                    name=spec.name,
+                    shape=spec.shape,
+                    initializer=keras.initializers.Constant(spec.initial),
+                    dtype="float32",
+                    trainable=spec.trainable,
+                    autocast=False,
+                )
+
+    @property
+    def latent_kernel(self) -> Any:
+        """The full-precision variable, [..., Ci, Co]."""
+        return getattr(self, self.latent_name)
+
+    def quantized_kernel(self: Any) -> Any:
+        """The weights that the layer computes with, in its compute dtype."""
+        kernel = ops.cast(ops.convert_to_tensor(self.latent_kernel), "float32")
+        if self.weight_quantizer is None:
+            axes = self.channel_axes or tuple(range(len(kernel.shape) - 1))
+            quantized = on_channel_grid(ops, kernel, axes)
+        else:
+            values = {n: ops.convert_to_tensor(v) for n, v in self.quantizer_variables.items()}
+            quantized = self.weight_quantizer.quantize(ops, kernel, values)
+        return ops.cast(quantized, self.compute_dtype)
+
+    # The layers' own versions would store the quantized kernel.
+    def save_own_variables(self: Any, store: Any) -> None:
+        keras.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self: Any, store: Any) -> None:
+        keras.Layer.load_own_variables(self, store)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()  # type: ignore[misc]
+        return {**config, "weight_quantizer": serialize_quantizer(self.weight_quantizer)}
+
+
+class _QuantizedKernelProperty(QuantizedWeights):
+    @property
+    def kernel(self) -> Any:
+        """What the layer computes with; `latent_kernel` is the variable."""
+        return self.quantized_kernel()
+
+
+@_register
+class QuantizedConv1D(_QuantizedKernelProperty, keras.layers.Conv1D):
+    """Conv1D with quantized weights."""
+
+
+@_register
+class QuantizedConv2D(_QuantizedKernelProperty, keras.layers.Conv2D):
+    """Conv2D with quantized weights."""
+
+
+@_register
+class QuantizedDense(_QuantizedKernelProperty, keras.layers.Dense):
+    """Dense with quantized weights."""
+
+
+class _Depthwise(QuantizedWeights):
+    latent_name = "kernel"
+
+    def _convolve(self: Any, inputs: Any) -> Any:
+        raise NotImplementedError
+
+    def call(self: Any, inputs: Any) -> Any:
+        outputs = self._convolve(inputs)
+        if self.use_bias:
+            outputs = outputs + ops.convert_to_tensor(self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+class _DepthwiseConv(_Depthwise):
+    def _convolve(self: Any, inputs: Any) -> Any:
+        strides = self.strides if len(set(self.strides)) > 1 else self.strides[0]
+        return ops.depthwise_conv(
+            inputs,
+            self.quantized_kernel(),
+            strides=strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+@_register
+class QuantizedDepthwiseConv1D(_DepthwiseConv, keras.layers.DepthwiseConv1D):
+    """DepthwiseConv1D with dense int8 weights."""
+
+    channel_axes = (0,)
+
+
+@_register
+class QuantizedDepthwiseConv2D(_DepthwiseConv, keras.layers.DepthwiseConv2D):
+    """DepthwiseConv2D with dense int8 weights."""
+
+    channel_axes = (0, 1)
+
+
+@_register
+class QuantizedConv2DTranspose(_Depthwise, keras.layers.Conv2DTranspose):
+    """Conv2DTranspose with dense int8 weights."""
+
+    channel_axes = (0, 1, 3)
+
+    def _convolve(self: Any, inputs: Any) -> Any:
+        return ops.conv_transpose(
+            inputs,
+            self.quantized_kernel(),
+            strides=list(self.strides),
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+@_register
+class FakeQuantize(keras.layers.Layer):
+    """8-bit asymmetric fake quantization of a tensor.
+
+    The range is the moving average of each training batch's minimum and maximum: the plain mean of
+    the first batches until 1 - 1/n reaches `momentum`. It always holds 0, which padding needs.
+
+    Args:
+      limits: (minimum, maximum) of a fixed range, instead.
+      momentum: of the moving average.
+    """
+
+    def __init__(
+        self, limits: tuple[float, float] | None = None, momentum: float = 0.99, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.limits = None if limits is None else (float(limits[0]), float(limits[1]))
+        self.momentum = float(momentum)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        if self.limits is None:
+            # Before the first batch: tfmot's range.
+            self.minimum = self._variable("minimum", -6.0)
+            self.maximum = self._variable("maximum", 6.0)
+            self.batches = self._variable("batches", 0.0)
+        self.built = True
+
+    def _variable(self, name: str, value: float) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="mean",
+        )
+
+    def call(self, inputs: Any, training: bool | None = None, observe: bool = True) -> Any:
+        """`observe=False`: the tensor shares the range of another one and does not move it."""
+        if self.limits is not None:
+            low, high = self.limits
+        else:
+            if training and observe and self.trainable:
+                self._observe(ops.cast(inputs, "float32"))
+            low = ops.minimum(ops.convert_to_tensor(self.minimum), 0.0)
+            # A range of no width has no scale.
+            high = ops.maximum(ops.convert_to_tensor(self.maximum), low + 1e-6)
+            high = ops.maximum(high, 0.0)
+        return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=8)
+
+    def _observe(self, values: Any) -> None:
+        values = ops.stop_gradient(values)
+        count = ops.convert_to_tensor(self.batches)
+        keep = ops.minimum(self.momentum, count / (count + 1.0))
+        for variable, seen in ((self.minimum, ops.min(values)), (self.maximum, ops.max(values))):
+            variable.assign(keep * ops.convert_to_tensor(variable) + (1.0 - keep) * seen)
+        self.batches.assign(count + 1.0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "limits": self.limits, "momentum": self.momentum}
+
+
+@_register
+class ChannelScale(keras.layers.Layer):
+    """scale * x + shift per channel, as a depthwise 1x1 convolution when the model runs.
+
+    A convolution has a scale per channel and a 32-bit bias: unlike int8 multiplication and addition
+    of constants it is exact up to one rounding, and what follows can be folded into it.
+
+    Args:
+      trainable_scale: whether the optimizer moves `scale`.
+    """
+
+    def __init__(self, trainable_scale: bool = False, use_shift: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.trainable_scale, self.use_shift = bool(trainable_scale), bool(use_shift)
+
+    def build(self, input_shape: Any) -> None:
+        channels = (input_shape[-1],)
+        self.scale = self.add_weight(
+            name="scale", shape=channels, initializer="ones", trainable=self.trainable_scale
+        )
+        if self.use_shift:
+            self.shift = self.add_weight(
+                name="shift", shape=channels, initializer="zeros", trainable=False
+            )
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        scale = ops.convert_to_tensor(self.scale)
+        if training:
+            outputs = inputs * scale
+            return outputs + ops.convert_to_tensor(self.shift) if self.use_shift else outputs
+        shape = ops.shape(inputs)
+        channels = inputs.shape[-1]
+        image = inputs
+        if len(inputs.shape) != 4:
+            image = ops.reshape(inputs, (-1, 1, int(np.prod(inputs.shape[1:-1])), channels))
+        kernel = ops.reshape(scale, (1, 1, channels, 1))
+        outputs = ops.depthwise_conv(image, kernel, padding="valid")
+        if self.use_shift:
+            outputs = outputs + ops.convert_to_tensor(self.shift)
+        return outputs if len(inputs.shape) == 4 else ops.reshape(outputs, (-1, *shape[1:]))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "trainable_scale": self.trainable_scale,
+            "use_shift": self.use_shift,
+        }
+
+
+class _WithValue(keras.layers.Layer):
+    def __init__(self, value: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.value = float(value)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "value": self.value}
+
+
+@_register
+class Offset(_WithValue):
+    """x + value."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.value
+
+
+@_register
+class Factor(_WithValue):
+    """x * value."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.value
+
+
+@_register
+class NearestUpSampling2D(keras.layers.UpSampling2D):
+    """UpSampling2D by repetition, as one operator that LiteRT has in int8 (TILE is not)."""
+
+    def call(self, inputs: Any) -> Any:
+        height, width = (s * f for s, f in zip(inputs.shape[1:3], self.size, strict=True))
+        return ops.image.resize(inputs, (height, width), interpolation="nearest")
+
+
+@_register
+class QuantizeAnnotate(keras.layers.Wrapper):
+    """Marks a layer for quantize_apply; computes what the layer computes."""
+
+    def __init__(self, layer: Any, weight_quantizer: Any = None, **kwargs: Any) -> None:
+        kwargs.setdefault("name", f"annotated_{layer.name}")
+        super().__init__(layer, **kwargs)
+        self.weight_quantizer = deserialize_quantizer(weight_quantizer)
+
+    def call(self, inputs: Any, **kwargs: Any) -> Any:
+        return self.layer(inputs, **kwargs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {**config, "weight_quantizer": serialize_quantizer(self.weight_quantizer)}
+
+
+QUANTIZED: dict[str, type] = {
+    "Conv1D": QuantizedConv1D,
+    "Conv2D": QuantizedConv2D,
+    "Dense": QuantizedDense,
+    "DepthwiseConv1D": QuantizedDepthwiseConv1D,
+    "DepthwiseConv2D": QuantizedDepthwiseConv2D,
+    "Conv2DTranspose": QuantizedConv2DTranspose,
+}
