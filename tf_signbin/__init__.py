@@ -59,6 +59,10 @@ class _Package(types.ModuleType):
 
 sys.modules[__name__].__class__ = _Package
 
+# Keras finds the classes in a model's file only when they are registered.
+if getattr(sys.modules.get("keras"), "__version__", "").startswith("3."):
+    importlib.import_module("tf_signbin.train.keras3.layers")
+
 
 def __dir__() -> list[str]:
     return sorted(set(globals()) | set(__all__))

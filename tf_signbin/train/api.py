@@ -130,7 +130,8 @@ def quantize_apply(
     Args:
       model: annotated by the functions above.
       activations: 'float32' or 'int8'.
-      quantized_layer_name_prefix: of the names of the quantized layers.
+      quantized_layer_name_prefix: of the names of the wrapped layers of tf_keras. Keras 3's keep
+        their names.
 
     Returns:
       A new model with the same weights, ready for compile and fit. Dense layers on sequences and

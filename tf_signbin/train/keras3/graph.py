@@ -134,7 +134,9 @@ class _Tracer:
 
     def unique_name(self, operation: Any, prefix: str) -> str:
         if id(operation) not in self.names:
-            name, taken = operation.name, set(self.names.values())
+            # An annotation stands for the layer in it.
+            name = getattr(operation, "annotated_name", operation.name)
+            taken = set(self.names.values())
             if name in taken:
                 name = f"{prefix}_{name}" if prefix else name
             base, number = name, 1
@@ -144,11 +146,16 @@ class _Tracer:
         return self.names[id(operation)]
 
 
+def input_name(x: Any) -> str:
+    """Name of the InputLayer that a tensor of `Trace.inputs_struct` comes from."""
+    return x._keras_history.operation.name
+
+
 def build(trace: Trace, calls: list[Call], name: str) -> Any:
     """A Functional model that makes the calls on new inputs."""
 
     def new_input(x: Any) -> Any:
-        return keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name)
+        return keras.Input(batch_shape=x.shape, dtype=x.dtype, name=input_name(x))
 
     inputs = tree.map_structure(new_input, trace.inputs_struct)
     tensors = dict(zip(trace.inputs, tree.flatten(inputs), strict=True))

@@ -334,10 +334,18 @@ class NearestUpSampling2D(keras.layers.UpSampling2D):
 class QuantizeAnnotate(keras.layers.Wrapper):
     """Marks a layer for quantize_apply; computes what the layer computes."""
 
-    def __init__(self, layer: Any, weight_quantizer: Any = None, **kwargs: Any) -> None:
+    weight_quantizer: WeightQuantizer
+
+    def __init__(self, layer: Any, weight_quantizer: Any, **kwargs: Any) -> None:
         kwargs.setdefault("name", f"annotated_{layer.name}")
         super().__init__(layer, **kwargs)
-        self.weight_quantizer = deserialize_quantizer(weight_quantizer)
+        quantizer = deserialize_quantizer(weight_quantizer)
+        assert quantizer is not None
+        self.weight_quantizer = quantizer
+
+    @property
+    def annotated_name(self) -> str:
+        return self.layer.name
 
     def call(self, inputs: Any, **kwargs: Any) -> Any:
         return self.layer(inputs, **kwargs)

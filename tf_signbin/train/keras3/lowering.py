@@ -1,7 +1,8 @@
 """Keras layers turned into calls that are one LiteRT operator each, with quantized weights.
 
-What a layer does in several operators (swish, separable convolutions, sums of three tensors) becomes
-several layers, so that `rules.placement` can quantize between them. Names derive from the layer's.
+What a layer does in several operators (swish, separable convolutions, sums of three tensors)
+becomes several layers, so that `rules.placement` can quantize between them. Their names begin with
+the layer's.
 """
 
 from __future__ import annotations
@@ -101,7 +102,9 @@ class Lowering:
         self._writers: dict[Ref, Call] = {}
         self._shapes = _shapes(trace)
         self._readers: dict[Ref, int] = {}
-        for ref in [r for call in trace.calls for r in call.tensors()] + tree.flatten(trace.outputs):
+        for ref in [r for call in trace.calls for r in call.tensors()] + tree.flatten(
+            trace.outputs
+        ):
             self._readers[ref] = self._readers.get(ref, 0) + 1
         for call in trace.calls:
             self._lower(call)
@@ -239,9 +242,7 @@ class Lowering:
             self._copy_kernel(new, layer.pointwise_kernel, layer.bias)
             return new
 
-        middle = self._emit(
-            "depthwise_conv", self._make("depthwise", depthwise), *self.call.args
-        )
+        middle = self._emit("depthwise_conv", self._make("depthwise", depthwise), *self.call.args)
         out = self._emit("conv", self._make("pointwise", pointwise), middle)
         self._finish(self._activate(out, layer.activation) if self.int8 else out)
 
@@ -253,7 +254,9 @@ class Lowering:
         if isinstance(function, keras.Layer):
             copy = self._make(function.name, lambda name: clone_layer(function, name))
             self._copies.append(lambda: copy.set_weights(function.get_weights()))
-            return self._emit(_KINDS.get(type(function).__name__, type(function).__name__), copy, ref)
+            return self._emit(
+                _KINDS.get(type(function).__name__, type(function).__name__), copy, ref
+            )
         return self._activate_named(ref, getattr(function, "__name__", repr(function)), function)
 
     def _activate_named(self, ref: Ref, name: str, function: Any = None) -> Ref:
@@ -262,7 +265,9 @@ class Lowering:
             product = self._make("product", lambda n: keras.layers.Multiply(name=n))
             return self._emit("mul", product, [ref, gate])
         if name in ("hard_sigmoid", "HardSigmoid"):
-            shifted = self._emit("add", self._make("shift", lambda n: ours.Offset(3.0, name=n)), ref)
+            shifted = self._emit(
+                "add", self._make("shift", lambda n: ours.Offset(3.0, name=n)), ref
+            )
             clipped = self._emit("relu6", self._activation("relu6"), shifted)
             factor = self._make("factor", lambda n: ours.Factor(1.0 / 6.0, name=n))
             return self._emit("mul", factor, clipped)
@@ -312,13 +317,11 @@ class Lowering:
         out = self._emit("batch_norm", copy, ref, **self.call.kwargs)
         self._finish(out)
 
-    _lower_SyncBatchNormalization = _lower_BatchNormalization
-
     def _scale(self, scale: Any, shift: Any, trainable: bool = False) -> None:
         layer = self._make(
             "", lambda n: ours.ChannelScale(trainable, use_shift=shift is not None, name=n)
         )
-        shape = (self._shapes[self.call.outputs[0]][-1],)
+        shape = (int(self._shapes[self.call.outputs[0]][-1] or 0),)
 
         def copy() -> None:
             layer.scale.assign(np.broadcast_to(np.asarray(scale, np.float32).ravel(), shape))

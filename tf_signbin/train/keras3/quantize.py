@@ -68,18 +68,15 @@ def quantize_annotate_model(
 
 
 def quantize_apply(
-    model: Any, activations: str = "float32", quantized_layer_name_prefix: str | None = None
+    model: Any, activations: str = "float32", quantized_layer_name_prefix: str = ""
 ) -> Any:
+    del quantized_layer_name_prefix  # layers are replaced, not wrapped: they keep their names
     _check_model(model, "quantize_apply")
     layer_rules.check_activations(activations)
     flat = graph.trace(model)
-    quantizers = {
-        call.name: call.operation.weight_quantizer
-        for call in flat.calls
-        if isinstance(call.operation, QuantizeAnnotate)
-    }
+    quantizers = _annotations(flat)
     _check_some(quantizers, _facts(flat), None, model.name, activations)
-    return _quantize(flat, quantizers, activations, quantized_layer_name_prefix or "")
+    return _quantize(flat, quantizers, activations)
 
 
 def quantize_model(
@@ -109,11 +106,7 @@ def quantize_model(
         keep_dense=keep_dense,
     )
     chosen = selection.select(facts, quantizer, keep_dense)
-    chosen |= {
-        call.name: call.operation.weight_quantizer
-        for call in flat.calls
-        if isinstance(call.operation, QuantizeAnnotate)
-    }
+    chosen |= _annotations(flat)
     _check_some(chosen, facts, keep_dense, model.name, activations)
     return _quantize(flat, chosen, activations)
 
@@ -141,9 +134,15 @@ def _all_layers(layer: Any) -> Iterator[Any]:
         yield from _all_layers(inner)
 
 
-def _quantize(
-    flat: graph.Trace, quantizers: dict[str, WeightQuantizer], activations: str, prefix: str = ""
-) -> Any:
+def _annotations(flat: graph.Trace) -> dict[str, WeightQuantizer]:
+    return {
+        call.name: call.operation.weight_quantizer
+        for call in flat.calls
+        if isinstance(call.operation, QuantizeAnnotate)
+    }
+
+
+def _quantize(flat: graph.Trace, quantizers: dict[str, WeightQuantizer], activations: str) -> Any:
     if activations == "int8":
         _check_float32(flat)
     lowered = Lowering(flat, quantizers, activations)
@@ -152,7 +151,6 @@ def _quantize(
     if activations == "int8":
         calls, find = _with_fake_quantization(flat, calls, keras.tree.flatten(outputs))
         outputs = keras.tree.map_structure(find, outputs)
-    del prefix
     result = graph.build(flat.with_outputs(outputs), calls, flat.name)
     lowered.copy_weights()
     return result
@@ -167,6 +165,7 @@ def _with_fake_quantization(
     ]
     plan = place(operators, flat.inputs, outputs)
     quantizers: dict[Range, FakeQuantize] = {}
+    uses: dict[str, int] = {}
     quantized: dict[graph.Ref, graph.Ref] = {}
     result: list[graph.Call] = []
     count = 1 + max(ref.index for call in calls for ref in [*call.tensors(), *call.outputs])
@@ -177,7 +176,11 @@ def _with_fake_quantization(
         if range_ is None:
             return
         if range_ not in quantizers:
-            quantizers[range_] = FakeQuantize(range_.limits, name=f"{name}_quantize")
+            # A layer that is called again, and one with several outputs, has several ranges.
+            uses[name] = uses.get(name, 0) + 1
+            number = f"_{uses[name] - 1}" if uses[name] > 1 else ""
+            name = f"{name}_quantize{number}"
+            quantizers[range_] = FakeQuantize(range_.limits, name=name)
         kwargs = {} if range_.tensor == tensor else {"observe": False}
         out = graph.Ref(count)
         count += 1
@@ -188,17 +191,14 @@ def _with_fake_quantization(
     def find(tensor: graph.Ref) -> graph.Ref:
         return quantized.get(tensor, tensor)
 
-    names: dict[str, int] = {}
     inputs = keras.tree.flatten(flat.inputs_struct)
     for tensor, x in zip(flat.inputs, inputs, strict=True):
-        quantize(tensor, x.name)
+        quantize(tensor, graph.input_name(x))
     for call in calls:
         args, kwargs = call.replaced(find)
         result.append(graph.Call(call.name, call.operation, args, kwargs, call.outputs))
-        for i, tensor in enumerate(call.outputs):
-            uses = names[call.name] = names.get(call.name, -1) + 1
-            suffix = f"_{uses}" if uses else ""
-            quantize(tensor, f"{call.name}{suffix}" if i == 0 or uses else call.name)
+        for tensor in call.outputs:
+            quantize(tensor, call.name)
     return result, find
 
 

@@ -1,0 +1,145 @@
+"""Converted models: operators, weights and results, against LiteRT's reference kernels."""
+
+from __future__ import annotations
+
+import ai_edge_litert.interpreter as litert
+import keras
+import numpy as np
+import pytest
+
+import tf_signbin
+from tests.keras3 import models
+
+layers = keras.layers
+
+
+class Reference:
+    """A .tflite file without packed operators on LiteRT's reference kernels."""
+
+    def __init__(self, flatbuffer):
+        self.interpreter = litert.Interpreter(
+            model_content=flatbuffer,
+            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+        )
+        self.interpreter.allocate_tensors()
+        self.operators = self.interpreter._get_ops_details()
+
+    def tensor(self, index):
+        return self.interpreter._get_tensor_details(index, 0)
+
+    def float_operators(self):
+        """Operators that compute in float32; the conversion of the output does not count."""
+        return [
+            op["op_name"]
+            for op in self.operators
+            if op["op_name"] != "DEQUANTIZE"
+            and any(self.tensor(t)["dtype"] == np.float32 for t in op["outputs"])
+        ]
+
+    def predict(self, batch):
+        inputs = self.interpreter.get_input_details()[0]["index"]
+        outputs = self.interpreter.get_output_details()[0]["index"]
+        rows = []
+        for x in batch:
+            self.interpreter.set_tensor(inputs, x[None])
+            self.interpreter.invoke()
+            rows.append(self.interpreter.get_tensor(outputs)[0].copy())
+        return np.array(rows)
+
+    def output_scale(self):
+        last = self.operators[-1]
+        assert last["op_name"] == "DEQUANTIZE"
+        return self.tensor(last["inputs"][0])["quantization_parameters"]["scales"][0]
+
+
+def converted(model):
+    return tf_signbin.unpack(tf_signbin.convert(model))
+
+
+@pytest.mark.parametrize("kind", ["residual", "modern", "conv1d"])
+def test_int8_models_have_no_float_operator_and_agree(kind, rng):
+    quantized = tf_signbin.quantize_model(getattr(models, kind)(), activations="int8")
+    models.train(quantized, rng)
+    reference = Reference(converted(quantized))
+    assert reference.float_operators() == []
+    x = models.data(quantized, rng, 32)
+    steps = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
+    # Ties of averages and of fixed-point multipliers are rounded one step apart.
+    assert steps.max() / reference.output_scale() <= 3.01
+
+
+@pytest.mark.parametrize("kind", ["residual", "conv1d"])
+def test_float_models_agree(kind, rng):
+    quantized = models.train(tf_signbin.quantize_model(getattr(models, kind)()), rng)
+    x = models.data(quantized, rng)
+    found = Reference(converted(quantized)).predict(x)
+    np.testing.assert_allclose(found, quantized.predict(x, verbose=0), rtol=1e-4, atol=1e-4)
+
+
+def test_every_quantized_layer_is_packed_and_bytes_are_the_same(rng):
+    quantized = models.train(tf_signbin.quantize_model(models.residual(), "int8"), rng)
+    flatbuffer = tf_signbin.convert(quantized, strict=True)
+    assert flatbuffer == tf_signbin.convert(quantized)
+    packed = {row.name for row in tf_signbin.inspect_model(flatbuffer) if row.status == "packed"}
+    assert {"conv_0a", "conv_0b", "conv_1a", "conv_1b"} <= packed
+
+
+ELEMENTWISE = ["relu", "relu6", "sigmoid", "tanh", "softmax", "silu", "hard_sigmoid",
+               "hard_silu", "gelu", "leaky_relu", "exponential", "hard_tanh"]  # fmt: skip
+SINGLE = {
+    "maximum": lambda x: layers.Maximum()([x, layers.Conv2D(4, 1)(x)]),
+    "average": lambda x: layers.Average()([x, x, layers.Conv2D(4, 1)(x)]),
+    "add3": lambda x: layers.Add()([x, x, layers.Conv2D(4, 1)(x)]),
+    "subtract": lambda x: x - layers.Conv2D(4, 1)(x),
+    "constants": lambda x: (2.0 - x * np.linspace(0.1, 1, 4, dtype=np.float32)) / 3.0,
+    "deconvolution": lambda x: layers.Conv2DTranspose(3, 3, strides=2, padding="same")(x),
+    "grouped": lambda x: layers.Conv2D(4, 3, groups=2)(x),
+    "crop": lambda x: layers.Cropping2D(1)(layers.ZeroPadding2D(2)(x)),
+    "permute": lambda x: layers.Permute((2, 1, 3))(x),
+    "bilinear": lambda x: layers.UpSampling2D(interpolation="bilinear")(x),
+    "nearest": lambda x: layers.UpSampling2D()(x),
+    "global_max": lambda x: layers.GlobalMaxPooling2D()(x),
+    "dense_on_images": lambda x: layers.Dense(3, activation="relu")(x),
+    "norm_first": lambda x: layers.ReLU()(layers.BatchNormalization()(x)),
+    "norm_of_vectors": lambda x: layers.BatchNormalization()(layers.GlobalMaxPooling2D()(x)),
+    "pool_twice": lambda x: layers.AveragePooling2D(2)(layers.AveragePooling2D(2)(x)),
+    "chain": lambda x: layers.Concatenate()(
+        [layers.Concatenate()([layers.Conv2D(4, 1)(x), x]), layers.Conv2D(2, 1)(x)]
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*ELEMENTWISE, *SINGLE])
+def test_every_operator_runs_in_int8(kind, rng):
+    image = keras.Input((8, 8, 4), name="image")
+    make = SINGLE.get(kind, lambda x: layers.Activation(kind)(layers.Conv2D(4, 1)(x)))
+    model = keras.Model(image, make(image))
+    quantized = tf_signbin.quantize_model(model, "int8", quantizer=lambda layer: None)
+    models.train(quantized, rng)
+    reference = Reference(converted(quantized))
+    assert reference.float_operators() == []
+    x = models.data(quantized, rng, 8)
+    steps = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
+    assert steps.max() / reference.output_scale() <= 2.01
+
+
+def test_dense_int8_weights_are_those_that_were_trained(rng):
+    image = keras.Input((8, 8, 4))
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3, use_bias=False, name="c")(image))
+    quantized = tf_signbin.quantize_model(
+        keras.Model(image, layers.Dense(3, name="d")(layers.Flatten()(x))),
+        "int8",
+        quantizer=lambda layer: None,
+    )
+    models.train(quantized, rng)
+    reference = Reference(converted(quantized))
+    for name, operator in (("c", "CONV_2D"), ("d", "FULLY_CONNECTED")):
+        latent = quantized.get_layer(name).latent_kernel.numpy().astype(np.float64)
+        rows = latent.reshape(-1, latent.shape[-1]).T
+        expected = np.round(127 * rows / np.abs(rows).max(1, keepdims=True))
+        (found,) = (op["inputs"][1] for op in reference.operators if op["op_name"] == operator)
+        stored = reference.interpreter.get_tensor(found).reshape(rows.shape).astype(np.float64)
+        # BatchNorm's factors may turn a filter's sign.
+        signs = np.sign((stored * expected).sum(1, keepdims=True))
+        np.testing.assert_allclose(stored * signs, expected, atol=1.0 if name == "d" else 0.0)
