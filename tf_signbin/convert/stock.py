@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tf_signbin.convert.files import read_file
+from tf_signbin.convert.keras3 import has_other_backend, stock_in_other_process
 from tf_signbin.convert.keras_models import by_input_name, convertible
 from tf_signbin.quiet import quiet
 
@@ -44,6 +45,15 @@ def stock_model(
         if isinstance(source, str | os.PathLike):
             return read_file(source)
         return bytes(source)
+
+    if has_other_backend(source):
+        if representative_dataset is not None:
+            raise ValueError(
+                "representative_dataset needs Keras on TensorFlow: save the model and convert it "
+                "in a process with KERAS_BACKEND=tensorflow"
+            )
+        arguments = {"activations": activations, "input_type": input_type}
+        return stock_in_other_process(source, {**arguments, "output_type": output_type})
 
     import tensorflow as tf
 
