@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tf_signbin.convert import rewrite
+from tf_signbin.convert.keras_models import load_keras_file
 from tf_signbin.convert.report import DENSE, ConversionReport, LayerReport
 from tf_signbin.convert.requested import requested_layers, unmatched, why_dense
 from tf_signbin.convert.stock import RepresentativeDataset, stock_model
@@ -50,8 +51,8 @@ def convert(
 
     Args:
       source: a built Keras model (functional, sequential or nested; quantized by quantize_model or
-        with plain layers), the path of a SavedModel folder, a concrete function, or a .tflite file
-        from any exporter (bytes or path).
+        with plain layers) or the path of its .keras file, the path of a SavedModel folder, a
+        concrete function, or a .tflite file from any exporter (bytes or path).
       activations: 'float32' or 'int8'. Default: 'int8' if the model was trained with int8
         activations or a representative_dataset is given, else 'float32'.
       representative_dataset: for int8 activations of a model trained without: a function that
@@ -78,6 +79,8 @@ def convert(
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout!r}: must be one of {LAYOUTS}")
+    if isinstance(source, str | os.PathLike) and os.fspath(source).endswith(".keras"):
+        source = load_keras_file(os.fspath(source))
     report = report if report is not None else ConversionReport()
     start = time.perf_counter()
     stock = stock_model(source, activations, representative_dataset, input_type, output_type)

@@ -29,7 +29,10 @@ def load_keras_file(path: str) -> Any:
         with quantize_scope():
             return keras.models.load_model(path, compile=False)
     keras = importlib.import_module("keras")
-    return keras.models.load_model(path, compile=False)
+    from tf_signbin.train import quantize_scope
+
+    with quantize_scope():
+        return keras.models.load_model(path, compile=False)
 
 
 def _keras_version(path: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -34,12 +33,6 @@ def _front_end(model: Any, function: str) -> Any:
             f"{type(model).__name__}."
         )
     module = _FRONT_ENDS[package]
-    if importlib.util.find_spec(module) is None:
-        raise TypeError(
-            f"{function}: {type(model).__name__} is of Keras 3, which this version does not train. "
-            "Build the model with the package tf_keras; weights carry over with "
-            "new_model.set_weights(old_model.get_weights())."
-        )
     return importlib.import_module(module)
 
 
@@ -71,7 +64,7 @@ def quantize_scope(*custom_objects: dict[str, Any]) -> Iterator[None]:
     """
     with contextlib.ExitStack() as scopes:
         for package, module in _FRONT_ENDS.items():
-            if package in sys.modules and importlib.util.find_spec(module):
+            if package in sys.modules:
                 front_end = importlib.import_module(module)
                 scopes.enter_context(front_end.quantize_scope(*custom_objects))
         yield
