@@ -3,6 +3,7 @@
     python tools/arm_cost.py                      everything; writes docs/results/arm_cost.json
     python tools/arm_cost.py --write-table        only the table of docs/devices.md
     python tools/arm_cost.py --models 14x14x256 --cores cortex-a72 --json /tmp/cost.json
+    python tools/arm_cost.py --input-bits 4       inputs of 4 bits; printed only
 
 Rows of other cores and models that the file holds are kept.
 
@@ -53,14 +54,22 @@ class Case:
     activations: str
     side: str  # ours or stock
     pattern: tuple[int, int] = (0, 0)
+    input_bits: int = 8  # of our layers
 
     @property
     def key(self) -> str:
         pattern = f"_{self.pattern[0]}of{self.pattern[1]}" if self.pattern[1] else ""
-        return f"{self.side}_{self.activations}{pattern}"
+        bits = f"_{self.input_bits}bits" if self.input_bits < 8 else ""
+        return f"{self.side}_{self.activations}{pattern}{bits}"
 
 
-def cases_of(model: str) -> list[Case]:
+def cases_of(model: str, input_bits: int = 8) -> list[Case]:
+    if input_bits < 8:
+        return [
+            Case(model, "int8", "stock"),
+            Case(model, "int8", "ours", input_bits=input_bits),
+            Case(model, "int8", "ours", (2, 10), input_bits),
+        ]
     return [
         Case(model, "int8", "stock"),
         Case(model, "int8", "ours"),
@@ -86,10 +95,11 @@ def write_model(case: Case, path: Path) -> int:
     spec = WeightSpec(pattern=case.pattern)
     macs = 0
     if case.model in NETWORKS:
-        model = network_model(case.model, case.activations, spec)
+        model = network_model(case.model, case.activations, spec, input_bits=case.input_bits)
     else:
         layer = next(x for x in LAYER_GROUPS["3x3"] if x.name == case.model)
-        model, macs = layer.model(case.activations, spec), layer.macs
+        model = layer.model(case.activations, spec, input_bits=case.input_bits)
+        macs = layer.macs
     path.write_bytes(pack(model)[0] if case.side == "ours" else model)
     return macs
 
@@ -216,10 +226,12 @@ def _disassemble(words: list[str]) -> list[str]:
     return [_disassembled[word] for word in words]
 
 
-def measure(architecture: Architecture, core: Core, models: list[str]) -> list[dict[str, Any]]:
+def measure(
+    architecture: Architecture, core: Core, models: list[str], input_bits: int = 8
+) -> list[dict[str, Any]]:
     """One row a model and case."""
     package = architecture.runtimes[0]
-    cases = [case for model in models for case in cases_of(model)]
+    cases = [case for model in models for case in cases_of(model, input_bits)]
     with tempfile.TemporaryDirectory() as folder:
         spans = count(architecture, core, package, cases, Path(folder))
     rows = []
@@ -295,6 +307,18 @@ def _unit_table(
     return lines
 
 
+def print_ratios(rows: list[dict[str, Any]]) -> None:
+    """Each row beside the stock runtime's of the same core and model."""
+    for row in rows:
+        stock = next(
+            r for r in rows
+            if (r["core"], r["model"], r["case"]) == (row["core"], row["model"], "stock_int8")
+        )  # fmt: skip
+        units = [unit for unit in ("instructions", "cycles") if unit in row]
+        figures = [f"{row[u] / 1e6:.2f}M {u} ({stock[u] / row[u]:.2f}x)" for u in units]
+        print(row["core"], row["model"], row["case"], *figures, *dict.fromkeys(row["kernels"]))
+
+
 def with_table(text: str, result: dict[str, Any]) -> str:
     return _MARKS.sub(lambda match: match[1] + table(result) + match[2], text)
 
@@ -305,6 +329,7 @@ def main() -> int:
     parser.add_argument("--cores", nargs="+", choices=cores, default=list(cores))
     parser.add_argument("--models", nargs="+", choices=model_names(), default=model_names())
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--input-bits", type=int, choices=(4, 5, 6, 8), default=8)
     parser.add_argument("--write-table", action="store_true", help="only docs/devices.md's table")
     arguments = parser.parse_args()
     if not arguments.write_table:
@@ -313,7 +338,11 @@ def main() -> int:
         for name in arguments.cores:
             architecture = cores[name]
             emulation.build(architecture, tests=False)
-            rows += measure(architecture, architecture.core(name), arguments.models)
+            core = architecture.core(name)
+            rows += measure(architecture, core, arguments.models, arguments.input_bits)
+        if arguments.input_bits < 8:
+            print_ratios(rows)
+            return 0
         kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
         result = {
             "date": date.today().isoformat(),
