@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+    default_8bit_quantize_registry as default_8bit,
+)
+
 from tf_signbin.train.keras2.facts import facts_of
 from tf_signbin.train.keras2.legacy_keras import keras, tfmot_keras
 from tf_signbin.train.keras2.weights import TfmotQuantizer
@@ -99,3 +103,19 @@ class SignedBinaryQuantizeConfig(tfmot_keras.QuantizeConfig):
 
     def __hash__(self) -> int:
         return hash(repr(self.get_config()))
+
+
+def weights_config(layer: Any) -> tfmot_keras.QuantizeConfig | None:
+    """tfmot's 8-bit quantization of a layer's weights alone; None for a layer without a kernel."""
+    return {
+        "Conv2D": default_8bit.Default8BitConvQuantizeConfig(["kernel"], [], False),
+        "DepthwiseConv2D": default_8bit.Default8BitConvQuantizeConfig(
+            ["depthwise_kernel"], [], False
+        ),
+        "Conv2DTranspose": default_8bit.Default8BitConvTransposeQuantizeConfig(
+            ["kernel"], [], False
+        ),
+        "Conv1D": default_8bit.Default8BitQuantizeConfig(["kernel"], [], False),
+        "DepthwiseConv1D": default_8bit.Default8BitQuantizeConfig(["depthwise_kernel"], [], False),
+        "Dense": default_8bit.Default8BitQuantizeConfig(["kernel"], [], False),
+    }.get(type(layer).__name__)

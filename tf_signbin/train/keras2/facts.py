@@ -17,6 +17,11 @@ def is_annotation(layer: Any) -> bool:
     return type(layer).__name__ == "QuantizeAnnotate"
 
 
+def is_operation(layer: Any) -> bool:
+    """Whether Keras made the layer of an operator or a TensorFlow function, such as `x + y`."""
+    return type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda")
+
+
 def facts_of(layer: Any, inputs: tuple[str, ...] = ()) -> LayerFacts:
     """Facts of one layer, perhaps inside an annotation; `inputs` are the names of its producers."""
     inner = annotated(layer)
@@ -30,21 +35,6 @@ def facts_of(layer: Any, inputs: tuple[str, ...] = ()) -> LayerFacts:
         annotated=inner is not layer,
         layer=inner,
     )
-
-
-def model_facts(model: Any) -> list[LayerFacts]:
-    """Facts of the layers of a flat model, in their order."""
-    names = {id(layer): annotated(layer).name for layer in model.layers}
-    inputs: dict[str, list[str]] = {name: [] for name in names.values()}
-    for nodes in model._nodes_by_depth.values():
-        for node in nodes:
-            if id(node.layer) in names:
-                inputs[names[id(node.layer)]] += [
-                    names[id(parent.layer)]
-                    for parent in node.parent_nodes
-                    if id(parent.layer) in names
-                ]
-    return [facts_of(layer, tuple(inputs[names[id(layer)]])) for layer in model.layers]
 
 
 def read_kernel(layer: Any, attribute: str) -> Any:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from tf_signbin.train.keras2 import graph, layers, wrapper
-from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
-from tf_signbin.train.keras2.facts import facts_of, is_annotation, model_facts, read_kernel
+from tf_signbin.train.keras2 import expand, graph, layers, operators, wrapper
+from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig, weights_config
+from tf_signbin.train.keras2.facts import (
+    annotated,
+    facts_of,
+    is_annotation,
+    is_operation,
+    read_kernel,
+)
+from tf_signbin.train.keras2.hints import warn_of_what_stays
 from tf_signbin.train.keras2.legacy_keras import keras, tfmot_keras
-from tf_signbin.train.keras2.scheme import SignedBinaryQuantizeScheme
+from tf_signbin.train.keras2.trace import (
+    Call,
+    Trace,
+    build,
+    copy_layer,
+    copy_state,
+    named_outputs,
+    trace,
+    trace_facts,
+)
+from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
 from tf_signbin.train.rules.quantizers import QUANTIZERS, WeightQuantizer
@@ -26,9 +44,18 @@ def quantize_scope(*custom_objects: dict[str, Any]) -> Any:
     return tfmot_keras.quantize_scope(ours, *custom_objects)
 
 
+# Keras finds the classes without the scope, too: in copies, pickles and files of this process.
+for _objects in quantize_scope().custom_objects:
+    keras.utils.get_custom_objects().update(_objects)
+
+
 def default_keep_dense(model: Any) -> set[str]:
     graph.check_model(model, "default_keep_dense")
-    return layer_rules.default_keep_dense(model_facts(model))
+    return layer_rules.default_keep_dense(trace_facts(_trace(model)))
+
+
+def _trace(model: Any) -> Trace:
+    return trace(model, lambda inner: graph.check_model(inner, "quantize_model"))
 
 
 def quantize_annotate_layer(
@@ -59,33 +86,32 @@ def quantize_annotate_model(
     layer_rules.check_activations(activations)
     if graph.is_nested(model):
         model = graph.flatten(model)
-    facts = model_facts(model)
-    chosen = selection.select(facts, quantizer, keep_dense)
-    if not chosen and not any(layer.annotated for layer in facts):
-        raise selection.none_left(facts, keep_dense, model.name)
-    if activations == "int8":
-        _check_int8_layers(model)
-
-    def annotate(layer: Any) -> Any:
+    flat = _trace(model)
+    chosen = _select(flat, quantizer, keep_dense)
+    copies: dict[int, Any] = {}
+    for layer in flat.layers():
+        inner, name = annotated(layer), flat.names[id(layer)]
+        copy = copy_layer(inner, name)
         if is_annotation(layer):
-            return layer
-        if layer.name in chosen:
-            return quantize_annotate_layer(layer, chosen[layer.name])
-        return layer if activations == "float32" else tfmot_keras.quantize_annotate_layer(layer)
-
-    return keras.models.clone_model(model, clone_function=annotate)
+            copy = tfmot_keras.quantize_annotate_layer(copy, layer.get_quantize_config())
+        elif name in chosen:
+            copy = quantize_annotate_layer(copy, chosen[name])
+        elif activations == "int8" and not is_operation(layer):
+            copy = tfmot_keras.quantize_annotate_layer(copy)
+        copies[id(layer)] = copy
+    calls = [dataclasses.replace(call, layer=copies[id(call.layer)]) for call in flat.calls]
+    result = build(flat, named_outputs(flat, calls))
+    for layer in flat.layers():
+        copy_state(annotated(layer), annotated(copies[id(layer)]))
+    return result
 
 
 def quantize_apply(
     model: Any, activations: str = "float32", quantized_layer_name_prefix: str = PREFIX
 ) -> Any:
     graph.check_model(model, "quantize_apply")
-    scheme = SignedBinaryQuantizeScheme(activations)
-    graph.check_precision(model, activations)
-    with quantize_scope():
-        model = graph.dense_as_convolutions(model)
-        quantized = tfmot_keras.quantize_apply(model, scheme, quantized_layer_name_prefix)
-        return wrapper.stabilize(quantized)
+    flat = _trace(model)
+    return _apply(flat, _annotations(flat), activations, quantized_layer_name_prefix)
 
 
 def quantize_model(
@@ -101,8 +127,9 @@ def quantize_model(
     graph.check_model(model, "quantize_model")
     if graph.is_nested(model):
         model = graph.flatten(model)
+    flat = _trace(model)
     quantizer = selection.quantizer_rule(
-        model_facts(model),
+        trace_facts(flat),
         read_kernel,
         activations=activations,
         pattern=pattern,
@@ -112,22 +139,92 @@ def quantize_model(
         quantizer=quantizer,
         keep_dense=keep_dense,
     )
-    annotated = quantize_annotate_model(model, quantizer, keep_dense, activations)
-    return quantize_apply(annotated, activations)
+    chosen = _select(flat, quantizer, keep_dense)
+    warn_of_what_stays(flat, chosen, activations)
+    configs: dict[int, Any] = {}
+    for layer in flat.layers():
+        if flat.names[id(layer)] in chosen:
+            configs[id(layer)] = SignedBinaryQuantizeConfig(chosen[flat.names[id(layer)]])
+        elif activations == "int8":
+            configs[id(layer)] = None
+    return _apply(flat, {**configs, **_annotations(flat)}, activations, PREFIX)
 
 
-def _check_int8_layers(model: Any) -> None:
-    """Raises for layers that the 8-bit scheme does not know; tfmot would name one, and late."""
-    supports = SignedBinaryQuantizeScheme("int8").get_quantize_registry().supports
-    known = ("InputLayer", "SeparableConv1D", "SeparableConv2D", "Lambda")
-    unknown = [
-        f"{layer.name!r} ({type(layer).__name__})"
-        for layer in model.layers
-        if not is_annotation(layer) and type(layer).__name__ not in known and not supports(layer)
-    ]
-    if unknown:
-        raise ValueError(
-            f"activations='int8' does not know these layers: {', '.join(unknown)}. Use standard "
-            "layers (keras.layers.Add for +), wrap each with tfmot's quantize_annotate_layer and a "
-            "QuantizeConfig of your own, or train with activations='float32'."
-        )
+def _annotations(flat: Trace) -> dict[int, Any]:
+    """The QuantizeConfig, or None for the default, of each annotated layer, by id."""
+    return {
+        id(layer): layer.get_quantize_config() for layer in flat.layers() if is_annotation(layer)
+    }
+
+
+def _select(
+    flat: Trace, quantizer: selection.QuantizerChoice, keep_dense: selection.KeepDense
+) -> dict[str, WeightQuantizer]:
+    facts = trace_facts(flat)
+    chosen = selection.select(facts, quantizer, keep_dense)
+    if not chosen and not any(layer.annotated for layer in facts):
+        raise selection.none_left(facts, keep_dense, flat.name)
+    return chosen
+
+
+def _apply(flat: Trace, configs: dict[int, Any], activations: str, prefix: str) -> Any:
+    """The quantized model.
+
+    Args:
+      flat: the float model; layers may be annotated.
+      configs: QuantizeConfig by id of the layers to quantize, None for the default of int8.
+      activations, prefix: see quantize_apply.
+    """
+    layer_rules.check_activations(activations)
+    int8 = activations == "int8"
+    graph.check_precision(flat, activations)
+    expanded: dict[int, expand.Parts] = {}
+    wrapped: dict[int, Any] = {}  # by id of a part
+    own: set[int] = set()
+    quantized: set[int] = set()
+    calls: list[Call] = []  # of the layers, and of what is wrapped around them
+    outer: list[Call] = []
+    for call in flat.calls:
+        layer, key = annotated(call.layer), id(call.layer)
+        config = configs.get(key)
+        is_own = config is not None and not isinstance(config, SignedBinaryQuantizeConfig)
+        if key not in expanded:
+            name = flat.names[key]
+            if key in configs and config is None and not int8:
+                raise ValueError(
+                    f"Layer {name!r} has no QuantizeConfig. With activations='float32' annotate "
+                    "only layers whose weights are quantized (tf_signbin.quantize_annotate_layer)."
+                )
+            parts = expand.plain(layer, name) if is_own else expand.expand(layer, name, call, int8)
+            expanded[key] = parts
+            for part in parts.layers:
+                chosen = config if part is parts.main else None
+                if chosen is not None and not is_own:
+                    chosen = chosen.with_activations(activations).without_activation_quantizer()
+                if chosen is None and int8 and key in configs:
+                    chosen = weights_config(part)
+                wrapped[id(part)] = (
+                    part
+                    if chosen is None
+                    else StableQuantizeWrapper(part, chosen, name_prefix=prefix)
+                )
+                if is_own:
+                    own.add(id(part))
+                if key in configs or is_operation(layer):
+                    quantized.add(id(part))
+        parts = expanded[key]
+        args, kwargs = call.args, call.kwargs
+        for part in parts.layers:
+            results = call.outputs if part is parts.layers[-1] else flat.new()
+            calls.append(Call(part, args, kwargs, results))
+            outer.append(Call(wrapped[id(part)], args, kwargs, results))
+            args, kwargs = (results,), {}
+    if int8:
+        described = dataclasses.replace(flat, calls=calls)
+        plan = operators.plan(described, quantized, own)
+        skip = operators.unquantized(described, quantized, own, wrapped)
+        outer = operators.fake_quantized(flat, outer, plan, skip)
+    model = build(flat, named_outputs(flat, outer, prefix))
+    for parts in expanded.values():
+        parts.load()
+    return model

@@ -16,23 +16,45 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
     quantize_wrapper,
 )
 
-from tf_signbin.train.keras2.legacy_keras import keras
-
 
 class StableQuantizeWrapper(quantize_wrapper.QuantizeWrapperV2):
     """QuantizeWrapperV2 with one order of variables, which gives the wrapped layer back unchanged.
 
     Between calls `wrapper.layer.kernel` is the latent variable and `wrapper.layer.activation` the
-    original activation.
+    original activation. Freezing the layer freezes its quantizer's variables too.
     """
 
+    def __init__(self, layer: Any, quantize_config: Any, **kwargs: Any):
+        super().__init__(layer, quantize_config, **kwargs)
+        self._activity_regularizer = layer._activity_regularizer
+        self.supports_masking = layer.supports_masking
+
     def build(self, input_shape: Any) -> None:
-        if not self.layer.built:
-            self.layer.build(input_shape)
-            self.layer.built = True
-        super().build(input_shape)
+        # The order of variables must not depend on whether the layer is frozen at this moment.
+        trainable, self.layer.trainable = self.layer.trainable, True
+        try:
+            if not self.layer.built:
+                self.layer.build(input_shape)
+                self.layer.built = True
+            super().build(input_shape)
+        finally:
+            self.layer.trainable = trainable
+
+    @property
+    def trainable_weights(self) -> Any:
+        return super().trainable_weights if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> Any:
+        weights = self.layer.non_trainable_weights + self._non_trainable_weights
+        return self._dedup_weights(weights if self.trainable else self._trainable_weights + weights)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.layer.compute_mask(inputs, mask)
 
     def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+        if not self.layer._expects_mask_arg:
+            kwargs.pop("mask", None)
         # Keras would drop the variable from the layer's weights when the kernel is replaced.
         self.layer._self_setattr_tracking = False
         try:
@@ -71,7 +93,11 @@ class StableQuantizeWrapper(quantize_wrapper.QuantizeWrapperV2):
 
 
 class StableQuantizeLayer(quantize_layer.QuantizeLayer):
-    """QuantizeLayer that is built once."""
+    """QuantizeLayer that is built once and lets masks pass."""
+
+    def __init__(self, quantizer: Any, **kwargs: Any):
+        super().__init__(quantizer, **kwargs)
+        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         if not self.built:
@@ -82,41 +108,3 @@ class StableQuantizeLayer(quantize_layer.QuantizeLayer):
 CLASSES: dict[str, type] = {
     cls.__name__: cls for cls in (StableQuantizeWrapper, StableQuantizeLayer)
 }
-
-
-def stabilize(model: Any) -> Any:
-    """A copy of a model from tfmot's quantize_apply with the wrappers of this module.
-
-    Call it inside quantize_scope.
-    """
-
-    def replace(layer: Any) -> Any:
-        if isinstance(layer, quantize_wrapper.QuantizeWrapper):
-            return StableQuantizeWrapper.from_config(layer.get_config())
-        if isinstance(layer, quantize_layer.QuantizeLayer):
-            return StableQuantizeLayer.from_config(layer.get_config())
-        return type(layer).from_config(layer.get_config())
-
-    copy = keras.models.clone_model(model, clone_function=replace)
-    for old, new in zip(model.layers, copy.layers, strict=True):
-        if isinstance(new, StableQuantizeWrapper):
-            _copy_by_name(old, new)
-        else:
-            new.set_weights(old.get_weights())
-    return copy
-
-
-def _copy_by_name(old: Any, new: Any) -> None:
-    def by_name(layer: Any) -> dict[str, Any]:
-        named = {variable.name.split("/")[-1]: variable for variable in layer.weights}
-        if len(named) != len(layer.weights):
-            raise RuntimeError(f"Layer {layer.name!r} has two variables of the same name.")
-        return named
-
-    sources, targets = by_name(old), by_name(new)
-    if sources.keys() != targets.keys():
-        raise RuntimeError(
-            f"Layer {old.name!r}: variables {sorted(sources)} became {sorted(targets)}."
-        )
-    for name, variable in targets.items():
-        variable.assign(sources[name])

@@ -72,6 +72,8 @@ KINDS: dict[str, Kind] = {
          "rsqrt", "matmul"),
         Kind("computes"),
     ),
+    # What has no int8 kernel runs in float32 between a dequantization and a quantization.
+    "float": Kind("computes"),
     "batch_norm": Kind("normalizes", absorbs=_RELUS),
     **dict.fromkeys(_RELUS, Kind("activates")),
     # Integer kernels write these with scale 1/256 or 1/128, log-softmax with 1/16.

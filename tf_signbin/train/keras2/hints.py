@@ -1,0 +1,68 @@
+"""Warnings of quantize_model about weights that will not be quantized or packed."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from tf_signbin.train.keras2.facts import annotated
+from tf_signbin.train.keras2.trace import Trace
+from tf_signbin.train.rules.layers import KERNELS
+
+# Keras's own layers around layers: everyone knows that what is inside stays as it is.
+_WRAPPERS = ("tf_keras",)
+_HANDED_ON = ("Dropout",)
+
+
+def warn_of_what_stays(flat: Trace, chosen: dict[str, Any], activations: str) -> None:
+    """Warns of kernels inside custom layers, and of what the converter will fold into kernels."""
+    _warn_of_hidden_kernels(flat)
+    if activations == "float32":
+        _warn_of_folding(flat, chosen)
+
+
+def _warn_of_hidden_kernels(flat: Trace) -> None:
+    for layer in flat.layers():
+        inner = annotated(layer)
+        if type(inner).__module__.split(".")[0] in _WRAPPERS:
+            continue
+        hidden = [
+            part
+            for part in inner._flatten_layers(include_self=False)
+            if type(part).__name__ in KERNELS and part.built
+        ]
+        if hidden:
+            weights = sum(part.count_params() for part in hidden)
+            warnings.warn(
+                f"layer {inner.name!r} is a {type(inner).__name__} with {len(hidden)} layers and "
+                f"{weights:,} weights inside, which stay float: quantize_model sees the layers of "
+                "a Sequential or Functional model only. Write the block as a function that calls "
+                "the layers, or as a keras.Model, so that they are quantized too.",
+                stacklevel=4,
+            )
+
+
+def _warn_of_folding(flat: Trace, chosen: dict[str, Any]) -> None:
+    writer = {ref: call for call in flat.calls for ref in call.results}
+    readers: dict[Any, int] = {}
+    for call in flat.calls:
+        for ref in call.inputs:
+            readers[ref] = readers.get(ref, 0) + 1
+    for call in flat.calls:
+        if flat.names[id(call.layer)] not in chosen or type(call.layer).__name__ != "Dense":
+            continue
+        before = writer.get(call.inputs[0])
+        while before is not None and type(before.layer).__name__ in _HANDED_ON:
+            before = writer.get(before.inputs[0])
+        if before is None or type(before.layer).__name__ != "BatchNormalization":
+            continue
+        source = writer.get(before.inputs[0])
+        if source is not None and type(source.layer).__name__ in KERNELS:
+            continue  # it is folded there
+        warnings.warn(
+            f"BatchNormalization {before.layer.name!r} stands directly before the dense layer "
+            f"{call.layer.name!r}: with float activations the converter folds it into the layer's "
+            "weights, which then are not two-valued and stay dense. Put an activation between "
+            "them, move the BatchNormalization behind the layer, or use activations='int8'.",
+            stacklevel=4,
+        )

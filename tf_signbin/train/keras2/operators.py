@@ -1,0 +1,231 @@
+"""A Keras 2 model as LiteRT operators, and fake quantization where the rules want it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tf_signbin.train.keras2.expand import activation_name
+from tf_signbin.train.keras2.legacy_keras import tf, tfmot_keras
+from tf_signbin.train.keras2.trace import Call, Ref, Trace
+from tf_signbin.train.keras2.wrapper import StableQuantizeLayer
+from tf_signbin.train.rules import placement
+
+_ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "softmax": "softmax", "softmax_v2": "softmax",
+                "sigmoid": "sigmoid", "tanh": "tanh", "leaky_relu": "leaky_relu", "gelu": "gelu",
+                "log_softmax": "log_softmax", "linear": "identity"}  # fmt: skip
+# Calculations that LiteRT has no int8 kernel for, or that take several: the converter runs what it
+# must in float32, between a dequantization and a quantization.
+_FLOAT_ACTIVATIONS = ("elu", "selu", "softplus", "softsign", "exponential", "hard_sigmoid", "mish",
+                      "swish", "silu", "hard_swish")  # fmt: skip
+
+_LAYERS: dict[str, str] = {
+    **dict.fromkeys(("Conv1D", "Conv2D"), "conv"),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), "depthwise_conv"),
+    "Conv2DTranspose": "transpose_conv",
+    "Dense": "dense",
+    **dict.fromkeys(("BatchNormalization", "SyncBatchNormalization"), "batch_norm"),
+    "LeakyReLU": "leaky_relu",
+    "PReLU": "prelu",
+    "Softmax": "softmax",
+    "Add": "add",
+    "Subtract": "sub",
+    "Multiply": "mul",
+    "Maximum": "maximum",
+    "Minimum": "minimum",
+    "Concatenate": "concat",
+    **dict.fromkeys(("MaxPooling1D", "MaxPooling2D"), "max_pool"),
+    **dict.fromkeys(("GlobalMaxPooling1D", "GlobalMaxPooling2D"), "reduce_max"),
+    **dict.fromkeys(("AveragePooling1D", "AveragePooling2D"), "average_pool"),
+    **dict.fromkeys(("GlobalAveragePooling1D", "GlobalAveragePooling2D"), "mean"),
+    **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), "pad"),
+    **dict.fromkeys(("Flatten", "Reshape", "RepeatVector", "ExpandAxis", "SqueezeAxis"), "reshape"),
+    "Permute": "transpose",
+    **dict.fromkeys(("Cropping1D", "Cropping2D", "CenterCrop", "SlicingOpLambda"), "slice"),
+    "UpSampling1D": "resize_nearest",
+    **dict.fromkeys(
+        ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "AlphaDropout", "GaussianDropout",
+         "GaussianNoise", "ActivityRegularization", "Identity", "StochasticDepth", "RandomFlip",
+         "RandomTranslation", "RandomRotation", "RandomZoom", "RandomContrast",
+         "RandomBrightness"),
+        "identity",
+    ),
+    **dict.fromkeys(
+        ("Average", "Dot", "ELU", "ThresholdedReLU", "Embedding", "Rescaling", "Normalization",
+         "LayerNormalization", "GroupNormalization", "UnitNormalization", "LayerScale",
+         "SeparableConv1D", "SeparableConv2D"),
+        "float",
+    ),
+}  # fmt: skip
+
+_FUNCTIONS: dict[str, str] = {
+    **dict.fromkeys(("__operators__.add", "math.add", "add"), "add"),
+    **dict.fromkeys(("math.subtract", "subtract", "__operators__.sub"), "sub"),
+    **dict.fromkeys(("math.multiply", "multiply", "__operators__.mul"), "mul"),
+    "nn.relu": "relu",
+    "nn.relu6": "relu6",
+    "nn.softmax": "softmax",
+    **dict.fromkeys(("math.sigmoid", "nn.sigmoid", "sigmoid"), "sigmoid"),
+    **dict.fromkeys(("math.tanh", "nn.tanh", "tanh"), "tanh"),
+    "concat": "concat",
+    **dict.fromkeys(("math.maximum", "maximum"), "maximum"),
+    **dict.fromkeys(("math.minimum", "minimum"), "minimum"),
+    **dict.fromkeys(("reshape", "squeeze", "expand_dims"), "reshape"),
+    "transpose": "transpose",
+    "identity": "identity",
+    **dict.fromkeys(("math.reduce_mean", "reduce_mean"), "mean"),
+}
+
+# What the converter folds a BatchNorm into.
+_FOLDING = ("conv", "depthwise_conv", "dense")
+
+
+def plan(flat: Trace, quantized: set[int], own: set[int]) -> placement.Plan:
+    """Where fake quantization goes in a network whose layers are `flat.calls`.
+
+    Args:
+      flat: the model.
+      quantized: ids of the layers to quantize; the others may be of any kind.
+      own: ids of those that the user has given a QuantizeConfig.
+
+    Raises:
+      placement.PlacementError: layers that have no place in an int8 network.
+    """
+    free = {id(call.layer) for call in flat.calls} - quantized | own
+    return placement.place(_describe(flat, free), flat.tensors, tf.nest.flatten(flat.outputs))
+
+
+def unquantized(
+    flat: Trace, quantized: set[int], own: set[int], wrapped: dict[int, Any]
+) -> set[Ref]:
+    """Tensors to leave alone: integers, those outside of the quantized layers, and those that a
+    QuantizeConfig of the user quantizes already."""
+    skip = set(flat.integers)
+    read = {t for call in flat.calls if id(call.layer) in quantized for t in call.inputs}
+    skip.update(t for t in flat.tensors if t not in read)
+    for call in flat.calls:
+        key = id(call.layer)
+        if key not in quantized or (key in own and _quantizes_output(wrapped[key])):
+            skip.update(call.results)
+    return skip
+
+
+def _quantizes_output(wrapper: Any) -> bool:
+    config = wrapper.quantize_config
+    return bool(
+        config.get_output_quantizers(wrapper.layer)
+        or config.get_activations_and_quantizers(wrapper.layer)
+    )
+
+
+def _describe(flat: Trace, free: set[int]) -> list[placement.Operator]:
+    """One operator for each call; a layer with a ReLU inside is that layer followed by a ReLU."""
+    readers: dict[Ref, int] = {}
+    for call in flat.calls:
+        for tensor in call.inputs:
+            readers[tensor] = readers.get(tensor, 0) + 1
+    for tensor in tf.nest.flatten(flat.outputs):
+        readers[tensor] = readers.get(tensor, 0) + 1
+    kinds: dict[Ref, str] = {}
+    operators = []
+    for call in flat.calls:
+        name = call.layer.name
+        kind = "float" if id(call.layer) in free else _kind(call)
+        if kind == "batch_norm" and (
+            readers[call.inputs[0]] > 1 or kinds.get(call.inputs[0]) not in _FOLDING
+        ):
+            # On its own it stays a multiplication and an addition.
+            kind = "mul"
+        inputs, outputs = tuple(call.inputs), tuple(call.results)
+        fused = activation_name(call.layer) if kind in _FOLDING else "linear"
+        if fused == "linear":
+            operators.append(placement.Operator(name, kind, inputs, outputs))
+        else:
+            between = (name, "before activation", outputs)
+            operators += [
+                placement.Operator(name, kind, inputs, (between,)),
+                placement.Operator(f"{name} ({fused})", _ACTIVATIONS[fused], (between,), outputs),
+            ]
+        kinds.update(dict.fromkeys(outputs, kind if fused == "linear" else fused))
+    return operators
+
+
+def _kind(call: Call) -> str:
+    layer = call.layer
+    kind = type(layer).__name__
+    if kind == "ReLU":
+        return _relu(layer)
+    if kind == "Activation":
+        name = activation_name(layer)
+        if name in _FLOAT_ACTIVATIONS:
+            return "float"
+        return _ACTIVATIONS.get(name, f"Activation({name or layer.activation!r})")
+    if kind == "TFOpLambda":
+        return _FUNCTIONS.get(layer.get_config()["function"], "float")
+    if kind in ("UpSampling2D", "Resizing"):
+        how = layer.interpolation
+        return {"nearest": "resize_nearest", "bilinear": "resize_bilinear"}.get(how, "float")
+    if kind in _LAYERS:
+        return _LAYERS[kind]
+    return kind
+
+
+def _relu(layer: Any) -> str:
+    if layer.threshold:
+        return "float"
+    if layer.negative_slope:
+        return "leaky_relu" if layer.max_value is None else "float"
+    return {None: "relu", 6.0: "relu6"}.get(layer.max_value, "float")
+
+
+def fake_quantized(
+    flat: Trace, calls: Sequence[Call], plan: placement.Plan, skip: set[Ref]
+) -> list[Call]:
+    """The calls with a fake quantization behind each tensor that the plan wants quantized.
+
+    Args:
+      flat: the trace that the calls belong to; its outputs are the quantized tensors afterwards.
+      calls: of the quantized layers.
+      plan: what the rules say.
+      skip: tensors that need none: integers, and outputs of layers that quantize them themselves.
+    """
+    quantizers: dict[placement.Range, Any] = {}
+    now: dict[Ref, Ref] = {}
+    result = []
+
+    def quantize(tensor: Ref, writer: str, is_input: bool = False) -> None:
+        range_ = plan.ranges.get(tensor)
+        if range_ is None or tensor in skip:
+            return
+        if range_ not in quantizers:
+            quantizer = _quantizer(range_, is_input)
+            quantizers[range_] = StableQuantizeLayer(quantizer, name=f"{writer}_quantized")
+        now[tensor] = flat.new()
+        # Only the tensor that the range is of is observed; others use what was seen there.
+        observes = range_.tensor == tensor or range_.limits is not None
+        kwargs = {} if observes else {"training": False}
+        result.append(Call(quantizers[range_], (tensor,), kwargs, now[tensor]))
+
+    for tensor, source in zip(flat.tensors, tf.nest.flatten(flat.inputs), strict=True):
+        quantize(tensor, source._keras_history.layer.name, is_input=True)
+    for call in calls:
+        args, kwargs = tf.nest.map_structure(
+            lambda x: now.get(x, x) if isinstance(x, Ref) else x, (call.args, call.kwargs)
+        )
+        result.append(Call(call.layer, args, kwargs, call.outputs))
+        for i, tensor in enumerate(call.results):
+            use = len([c for c in result if c.layer is call.layer]) - 1
+            suffix = "".join(f"_{n}" for n in (use, i) if n)
+            quantize(tensor, f"{call.layer.name}{suffix}")
+    flat.outputs = tf.nest.map_structure(lambda x: now.get(x, x), flat.outputs)
+    return result
+
+
+def _quantizer(range_: placement.Range, is_input: bool) -> Any:
+    kinds = tfmot_keras.quantizers
+    if range_.limits is not None:
+        low, high = range_.limits
+        return kinds.FixedQuantizer(num_bits=8, init_min=low, init_max=high, narrow_range=False)
+    # As tfmot: the input's range is that of all values seen, others move.
+    kind = kinds.AllValuesQuantizer if is_input else kinds.MovingAverageQuantizer
+    return kind(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)

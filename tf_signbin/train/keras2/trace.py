@@ -1,0 +1,248 @@
+"""A Keras 2 model as a flat list of calls, and back.
+
+tfmot rewrites models as JSON by patterns of layers, which loses call arguments, the order of inputs
+and names. Here a model is read call by call and built again from the calls; whatever was passed to
+a layer is passed again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tf_signbin.train.keras2.facts import annotated, facts_of
+from tf_signbin.train.keras2.legacy_keras import keras, tf
+from tf_signbin.train.rules.layers import LayerFacts
+
+
+@dataclasses.dataclass(frozen=True)
+class Ref:
+    """A tensor of a trace, in the place of a KerasTensor."""
+
+    index: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of a layer.
+
+    Attributes:
+      layer: what is called.
+      args, kwargs: all of its arguments, with Ref where tensors are.
+      outputs: the structure that it returns, of Ref.
+      shapes: of its input tensors.
+      masked: whether one of them carries a Keras mask.
+    """
+
+    layer: Any
+    args: Any
+    kwargs: Any
+    outputs: Any
+    shapes: tuple[tuple[int | None, ...], ...] = ()
+    masked: bool = False
+
+    @property
+    def inputs(self) -> list[Ref]:
+        return _refs((self.args, self.kwargs))
+
+    @property
+    def results(self) -> list[Ref]:
+        return _refs(self.outputs)
+
+
+@dataclasses.dataclass
+class Trace:
+    """A model without nesting.
+
+    Attributes:
+      name: of the model.
+      inputs: its input structure, of KerasTensors.
+      tensors: the inputs, flat, as Ref.
+      calls: in an order in which they can run.
+      outputs: its output structure, of Ref.
+      names: of each layer, by id; unique.
+      output_names: name of each output, flat.
+      integers: tensors that hold no floating-point numbers.
+      count: of the tensors.
+    """
+
+    name: str
+    inputs: Any
+    tensors: list[Ref]
+    calls: list[Call]
+    outputs: Any
+    names: dict[int, str]
+    output_names: list[str]
+    integers: set[Ref] = dataclasses.field(default_factory=set)
+    count: int = 0
+
+    def new(self) -> Ref:
+        self.count += 1
+        return Ref(self.count - 1)
+
+    def layers(self) -> list[Any]:
+        """The layers in the order of their first calls."""
+        return list({id(call.layer): call.layer for call in self.calls}.values())
+
+
+def _refs(structure: Any) -> list[Ref]:
+    return [x for x in tf.nest.flatten(structure) if isinstance(x, Ref)]
+
+
+def trace(model: Any, check: Any) -> Trace:
+    """Reads a model; a nested one is read in place of its call, with the call's `training`.
+
+    Layers keep their names where these are unique, else they are prefixed by their model's name.
+
+    Args:
+      model: Sequential or Functional.
+      check: called on each nested model; raises when it has no graph.
+    """
+    flat = Trace(model.name, model._nested_inputs, [], [], None, {}, [])
+    flat.tensors = [flat.new() for _ in model.inputs]
+    _note_integers(flat, model.inputs, flat.tensors)
+    taken = {layer.name for layer in model._input_layers}
+    outputs = _walk(flat, model, flat.tensors, None, taken, check)
+    flat.outputs = tf.nest.pack_sequence_as(model._nested_outputs, outputs)
+    flat.output_names = list(model.output_names)
+    return flat
+
+
+def _walk(
+    flat: Trace, model: Any, inputs: list[Ref], training: Any, taken: set[str], check: Any
+) -> list[Ref]:
+    known = {id(t): ref for t, ref in zip(model.inputs, inputs, strict=True)}
+
+    def read(x: Any) -> Any:
+        return known.get(id(x), x)
+
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            args = tf.nest.map_structure(read, node.call_args)
+            kwargs = tf.nest.map_structure(read, node.call_kwargs)
+            layer = node.layer
+            if isinstance(layer, keras.Model):
+                check(layer)
+                passed = kwargs.get("training")
+                arguments = layer._flatten_to_reference_inputs(
+                    args[0] if args else kwargs["inputs"]
+                )
+                results = _walk(
+                    flat, layer, arguments, training if passed is None else passed, taken, check
+                )
+            else:
+                if training is not None and layer._expects_training_arg:
+                    kwargs = {**kwargs, "training": kwargs.get("training", training)}
+                if id(layer) not in flat.names:
+                    flat.names[id(layer)] = _unique(annotated(layer).name, model.name, taken)
+                outputs = tf.nest.map_structure(lambda _: flat.new(), node.outputs)
+                tensors = node.keras_inputs
+                flat.calls.append(
+                    Call(
+                        layer, args, kwargs, outputs,
+                        tuple(tuple(t.shape) for t in tensors),
+                        any(getattr(t, "_keras_mask", None) is not None for t in tensors),
+                    )
+                )  # fmt: skip
+                results = _refs(outputs)
+                _note_integers(flat, tf.nest.flatten(node.outputs), results)
+            for old, new in zip(tf.nest.flatten(node.outputs), results, strict=True):
+                known[id(old)] = new
+    return [known[id(t)] for t in model.outputs]
+
+
+def _note_integers(flat: Trace, tensors: list[Any], refs: list[Ref]) -> None:
+    flat.integers.update(
+        ref for t, ref in zip(tensors, refs, strict=True) if not t.dtype.is_floating
+    )
+
+
+def _unique(name: str, model_name: str, taken: set[str]) -> str:
+    if name in taken:
+        name = f"{model_name}_{name}"
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def trace_facts(flat: Trace) -> list[LayerFacts]:
+    """Facts of the layers, in the order of their first calls."""
+    writer = {ref: id(call.layer) for call in flat.calls for ref in call.results}
+    inputs: dict[int, list[str]] = {id(layer): [] for layer in flat.layers()}
+    for call in flat.calls:
+        inputs[id(call.layer)] += [flat.names[writer[t]] for t in call.inputs if t in writer]
+    return [
+        dataclasses.replace(facts_of(layer, tuple(inputs[id(layer)])), name=flat.names[id(layer)])
+        for layer in flat.layers()
+    ]
+
+
+def build(flat: Trace, calls: list[Call], outputs: Any = None) -> Any:
+    """A Functional model that makes the calls on inputs like the trace's."""
+
+    def new_input(x: Any) -> Any:
+        name = x._keras_history.layer.name
+        return keras.Input(batch_shape=tuple(x.shape), dtype=x.dtype, name=name)
+
+    inputs = tf.nest.map_structure(new_input, flat.inputs)
+    tensors = dict(zip(flat.tensors, tf.nest.flatten(inputs), strict=True))
+
+    def find(x: Any) -> Any:
+        return tensors[x] if isinstance(x, Ref) else x
+
+    for call in calls:
+        args, kwargs = tf.nest.map_structure(find, (call.args, call.kwargs))
+        results = tf.nest.flatten(call.layer(*args, **kwargs))
+        tensors.update(zip(call.results, results, strict=True))
+    outputs = tf.nest.map_structure(find, flat.outputs if outputs is None else outputs)
+    return keras.Model(inputs, outputs, name=flat.name)
+
+
+def named_outputs(flat: Trace, calls: list[Call], prefix: str = "quant_") -> list[Call]:
+    """The calls, with the model's outputs named as before.
+
+    Keras names an output after the layer that writes it, and losses, metrics and signatures follow
+    it. An identity of the old name is put behind a layer that is called otherwise.
+    """
+    writer = {tensor: call for call in calls for tensor in call.results}
+    by_name = {call.layer.name: call.layer for call in calls}
+    outputs, result = [], list(calls)
+    for tensor, name in zip(tf.nest.flatten(flat.outputs), flat.output_names, strict=True):
+        call = writer.get(tensor)
+        if call is None or call.layer.name == name or not _may_be_named(name, flat):
+            outputs.append(tensor)
+            continue
+        occupant = by_name.pop(name, None)
+        if occupant is not None:
+            occupant._name = f"{prefix}{name}"
+        named = flat.new()
+        result.append(Call(keras.layers.Activation("linear", name=name), (tensor,), {}, named))
+        outputs.append(named)
+    flat.outputs = tf.nest.pack_sequence_as(flat.outputs, outputs)
+    return result
+
+
+def _may_be_named(name: str, flat: Trace) -> bool:
+    """Two outputs of one layer share a name, to which Keras appends a number itself."""
+    return flat.output_names.count(name) == 1
+
+
+def copy_layer(layer: Any, name: str) -> Any:
+    """An unbuilt copy of a layer."""
+    config = layer.get_config()
+    if "name" in config:
+        config["name"] = name
+    copy = type(layer).from_config(config)
+    # Operators such as `x + y` and slices have no name in their configuration.
+    copy._name = name
+    return copy
+
+
+def copy_state(old: Any, new: Any) -> None:
+    """Weights and trainable flags of a layer, also of the layers inside it."""
+    for source, target in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
+        target._trainable = source._trainable
+    new.set_weights(old.get_weights())
