@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from tf_signbin.train.keras2.facts import annotated
+from tf_signbin.train.keras2.facts import annotated, facts_of
 from tf_signbin.train.keras2.trace import Trace
 from tf_signbin.train.rules.layers import KERNELS
 
@@ -57,7 +57,11 @@ def _warn_of_folding(flat: Trace, chosen: dict[str, Any]) -> None:
         if before is None or type(before.layer).__name__ != "BatchNormalization":
             continue
         source = writer.get(before.inputs[0])
-        if source is not None and type(source.layer).__name__ in KERNELS:
+        if (
+            source is not None
+            and type(source.layer).__name__ in KERNELS
+            and facts_of(source.layer).linear
+        ):
             continue  # it is folded there
         warnings.warn(
             f"BatchNormalization {before.layer.name!r} stands directly before the dense layer "

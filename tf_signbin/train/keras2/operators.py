@@ -175,7 +175,9 @@ def _relu(layer: Any) -> str:
         return "float"
     if layer.negative_slope:
         return "leaky_relu" if layer.max_value is None else "float"
-    return {None: "relu", 6.0: "relu6"}.get(layer.max_value, "float")
+    if layer.max_value is None:
+        return "relu"
+    return "relu6" if float(layer.max_value) == 6.0 else "float"
 
 
 def fake_quantized(

@@ -93,7 +93,7 @@ def quantize_annotate_model(
         inner, name = annotated(layer), flat.names[id(layer)]
         copy = copy_layer(inner, name)
         if is_annotation(layer):
-            copy = tfmot_keras.quantize_annotate_layer(copy, layer.get_quantize_config())
+            copy = tfmot_keras.quantize_annotate_layer(copy, layer.quantize_config)
         elif name in chosen:
             copy = quantize_annotate_layer(copy, chosen[name])
         elif activations == "int8" and not is_operation(layer):
@@ -152,9 +152,7 @@ def quantize_model(
 
 def _annotations(flat: Trace) -> dict[int, Any]:
     """The QuantizeConfig, or None for the default, of each annotated layer, by id."""
-    return {
-        id(layer): layer.get_quantize_config() for layer in flat.layers() if is_annotation(layer)
-    }
+    return {id(layer): layer.quantize_config for layer in flat.layers() if is_annotation(layer)}
 
 
 def _select(
