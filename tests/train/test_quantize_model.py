@@ -187,7 +187,8 @@ def test_annotating_with_a_quantize_config(annotate):
         keras.Sequential([annotate(dense, config)]), quantized_layer_name_prefix="q_"
     )
     (kernel,) = tf_signbin.quantized_kernels(quantized)
-    assert quantized.layers[-1].name == "q_a"
+    assert quantized.get_layer("q_a") is kernel.wrapper
+    assert quantized.output_names == ["a"]
     assert kernel.quantizer.delta == 0.2
 
 

@@ -100,7 +100,7 @@ def quantize_annotate_model(
             copy = tfmot_keras.quantize_annotate_layer(copy)
         copies[id(layer)] = copy
     calls = [dataclasses.replace(call, layer=copies[id(call.layer)]) for call in flat.calls]
-    result = build(flat, named_outputs(flat, calls))
+    result = build(flat, calls)
     for layer in flat.layers():
         copy_state(annotated(layer), annotated(copies[id(layer)]))
     return result

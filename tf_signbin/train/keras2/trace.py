@@ -104,7 +104,8 @@ def trace(model: Any, check: Any) -> Trace:
     taken = {layer.name for layer in model._input_layers}
     outputs = _walk(flat, model, flat.tensors, None, taken, check)
     flat.outputs = tf.nest.pack_sequence_as(model._nested_outputs, outputs)
-    flat.output_names = list(model.output_names)
+    inner = {layer.name: annotated(layer).name for layer in model.layers}
+    flat.output_names = [inner.get(name, name) for name in model.output_names]
     return flat
 
 
@@ -235,7 +236,18 @@ def copy_layer(layer: Any, name: str) -> Any:
     config = layer.get_config()
     if "name" in config:
         config["name"] = name
+    # A function of the user's needs no registered name: it is handed on as it is.
+    function = vars(layer).get("activation")
+    by_hand = (
+        "activation" in config
+        and callable(function)
+        and not isinstance(function, keras.layers.Layer)
+    )
+    if by_hand:
+        config["activation"] = "linear"
     copy = type(layer).from_config(config)
+    if by_hand:
+        copy.activation = function
     # Operators such as `x + y` and slices have no name in their configuration.
     copy._name = name
     return copy
