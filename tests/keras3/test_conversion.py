@@ -83,8 +83,9 @@ def test_every_quantized_layer_is_packed_and_bytes_are_the_same(rng, tmp_path):
     quantized.save(tmp_path / "model.keras")
     assert flatbuffer == tf_signbin.convert(tmp_path / "model.keras")
     rows = tf_signbin.inspect_model(flatbuffer).layers
-    packed = {row.name for row in rows if row.status == "already packed"}
-    assert {"conv_0a", "conv_0b", "conv_1a", "conv_1b"} <= packed
+    packed = sorted(row.name for row in rows if row.status == "already packed")
+    # Keras numbers the scopes of a graph that is traced again: conv_0a_1.
+    assert [name[:7] for name in packed] == ["conv_0a", "conv_0b", "conv_1a", "conv_1b"]
 
 
 ELEMENTWISE = ["relu", "relu6", "sigmoid", "tanh", "softmax", "silu", "hard_sigmoid",
