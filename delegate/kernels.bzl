@@ -1,32 +1,32 @@
-"""Kernel families, as in cmake/kernels.cmake: files named *_<isa>.* get that ISA's flags."""
+"""Kernel families and instruction sets, as engine/kernels/registry.bzl names them: files named
+*_<isa>.* get that ISA's flags."""
 
-_AVX2 = [
-    "-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt", "-mmovbe", "-maes",
-    "-mpclmul",
-]
-_AVX512 = _AVX2 + [
-    "-mavx512f", "-mavx512cd", "-mavx512bw", "-mavx512dq", "-mavx512vl",
-    # GCC 12 warns of its own _mm512_undefined_epi32().
-    "-Wno-maybe-uninitialized", "-Wno-uninitialized",
-]
-_X86 = {"avx2": _AVX2, "avx512": _AVX512, "avx512vnni": _AVX512 + ["-mavx512vnni"]}
-_AARCH64 = {"neon": [], "neondot": ["-march=armv8.2-a+dotprod"]}
-_ARMV7 = {"neon": ["-mfpu=neon-vfpv4", "-mfp16-format=ieee"]}
-_ISAS = _X86.keys() + _AARCH64.keys()
+load(":engine/kernels/registry.bzl", "REGISTRY")
 
-# Families of each processor; `reference` and `table` are everywhere.
-_X86_FAMILIES = ["dense", "gemm", "permute"]
-_ARM_FAMILIES = ["gemm"]
+def _rows(macro):
+    """The arguments of the registry's lines `macro(first, second, ...)`."""
+    start = macro + "("
+    return [
+        [cell.strip() for cell in line[len(start):-1].split(",")]
+        for line in REGISTRY.splitlines()
+        if line.startswith(start)
+    ]
 
-def kernel_defines():
-    """The macros that tell the engine which families it has."""
-    common = ["TF_SIGNBIN_HAVE_REFERENCE", "TF_SIGNBIN_HAVE_TABLE"]
-    return common + select({
-        "//delegate:x86_64": ["TF_SIGNBIN_HAVE_" + name.upper() for name in _X86_FAMILIES],
-        "//delegate:aarch64": ["TF_SIGNBIN_HAVE_" + name.upper() for name in _ARM_FAMILIES],
-        "//delegate:armv7": ["TF_SIGNBIN_HAVE_" + name.upper() for name in _ARM_FAMILIES],
-        "//conditions:default": [],
-    })
+def _flags_of(processor):
+    """The flags of each instruction set of a processor, by name."""
+    flags = {}
+    for row_processor, isa, base, own, gcc in _rows("TF_SIGNBIN_FLAGS"):
+        if row_processor == processor:
+            flags[isa] = flags.get(base, []) + (own + " " + gcc).split()
+    return flags
+
+def _families_of(processors):
+    return [row[1] for row in _rows("TF_SIGNBIN_FAMILY") if row[0] == processors]
+
+_X86 = _flags_of("x86")
+_AARCH64 = _flags_of("aarch64")
+_ARMV7 = _flags_of("armv7")
+_ISAS = [row[1] for row in _rows("TF_SIGNBIN_FLAGS")]
 
 def _isa_library(processor, isa, flags, copts, deps):
     native.cc_library(
@@ -68,14 +68,14 @@ def kernels(name, copts, deps):
     native.cc_library(
         name = "kernels_common",
         srcs = native.glob(
-            ["engine/kernels/%s/*.cc" % family for family in ["reference", "table"]],
+            ["engine/kernels/%s/*.cc" % family for family in _families_of("any")],
             exclude = special,
         ),
         copts = copts,
         linkstatic = True,
         deps = deps + [":kernels_output"],
     )
-    for processor, families in [("x86", _X86_FAMILIES), ("arm", _ARM_FAMILIES)]:
+    for processor, families in [("x86", _families_of("x86")), ("arm", _families_of("arm"))]:
         native.cc_library(
             name = "kernels_" + processor,
             srcs = native.glob(

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/conv.h"
+#include "engine/families.h"
 
 namespace tf_signbin {
 namespace {
@@ -121,15 +122,14 @@ void RunConv(benchmark::State& state, const std::string& family, const Size& siz
 }
 
 void RegisterAll() {
-  for (const char* family : {"permute", "table", "dense"}) {
+  for (const KernelFamily* registered : KernelFamilies()) {
+    const std::string family = registered->name;
     for (const bool int8 : {true, false}) {
       for (const Weights& weights : kWeights) {
         for (const Size& size : kSizes) {
-          const std::string name = std::string(family) + (int8 ? "/int8/" : "/float32/") +
-                                   weights.name + "/" + std::to_string(size.image) + "x" +
-                                   std::to_string(size.in_c);
-          benchmark::RegisterBenchmark(name.c_str(), RunConv, std::string(family), size, weights,
-                                       int8);
+          const std::string name = family + (int8 ? "/int8/" : "/float32/") + weights.name + "/" +
+                                   std::to_string(size.image) + "x" + std::to_string(size.in_c);
+          benchmark::RegisterBenchmark(name.c_str(), RunConv, family, size, weights, int8);
         }
       }
     }

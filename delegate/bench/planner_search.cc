@@ -160,11 +160,10 @@ std::vector<Contender> Contenders(const ConvProblem& problem, const Request& req
     options.group = group;
     for (const Candidate& candidate : Candidates(problem, options)) {
       if (candidate.family == &kReferenceFamily) continue;
-      contenders.push_back(
-          {candidate.family->make(problem, candidate.isa, options, 1), candidate.cost_ns});
+      contenders.push_back({candidate.offer.make(1, /*profile=*/false), candidate.offer.cost_ns});
     }
   }
-  for (const Isa isa : SupportedIsaList()) {
+  for (const Isa isa : HostTarget().Isas()) {
     if (isa == Isa::kAvx512Vnni) continue;  // has the tables of kAvx512
     if (request.isa == "auto" || request.isa == IsaName(isa)) {
       AddTableKernels(problem, isa, request.width, &contenders);

@@ -22,8 +22,10 @@ install(EXPORT tf_signbin NAMESPACE tf_signbin:: DESTINATION ${TF_SIGNBIN_PACKAG
 
 # engine/conv.h and what it includes; tflite/register.h and litert/accelerator.h
 # include nothing.
-install(FILES engine/conv.h engine/kernel.h engine/thread_pool.h engine/types.h
+install(FILES engine/conv.h engine/kernel.h engine/plan_options.h engine/target.h
+              engine/thread_pool.h engine/types.h
         DESTINATION ${TF_SIGNBIN_HEADERS}/engine)
+install(FILES engine/kernels/registry.bzl DESTINATION ${TF_SIGNBIN_HEADERS}/engine/kernels)
 install(FILES tflite/register.h DESTINATION ${TF_SIGNBIN_HEADERS}/tflite)
 install(FILES litert/accelerator.h DESTINATION ${TF_SIGNBIN_HEADERS}/litert)
 

@@ -1,47 +1,58 @@
-# Kernel families: every folder engine/kernels/<family>. A file whose name ends in _<isa>.cc or .S is
-# compiled for that instruction set and left out for other processors; all other files are compiled
-# for the baseline. `output`, which families share, follows the same rule.
-
-# Flags of one instruction set. engine/cpu.cc asks the CPU for every extension enabled here.
-set(TF_SIGNBIN_FLAGS_avx2
-    -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mpopcnt -mmovbe -maes -mpclmul)
-set(TF_SIGNBIN_FLAGS_avx512
-    ${TF_SIGNBIN_FLAGS_avx2} -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # GCC 12 warns of its own _mm512_undefined_epi32().
-  list(APPEND TF_SIGNBIN_FLAGS_avx512 -Wno-maybe-uninitialized -Wno-uninitialized)
-endif()
-set(TF_SIGNBIN_FLAGS_avx512vnni ${TF_SIGNBIN_FLAGS_avx512} -mavx512vnni)
+# Kernel families: every folder engine/kernels/<family> that engine/kernels/registry.bzl names for
+# this processor. A file whose name ends in _<isa>.cc or .S is compiled for that instruction set and
+# left out for other processors; all other files are compiled for the baseline. `output`,
+# which families share, follows the same rule.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|i[3-6]86)$")
-  set(TF_SIGNBIN_ISAS avx2 avx512 avx512vnni)
-  set(TF_SIGNBIN_FAMILIES reference table permute dense gemm)
+  set(processor x86)
+  set(processors x86 any)
   enable_language(ASM)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
-  set(TF_SIGNBIN_FLAGS_neon "")
-  set(TF_SIGNBIN_FLAGS_neondot -march=armv8.2-a+dotprod)
-  set(TF_SIGNBIN_ISAS neon neondot)
-  set(TF_SIGNBIN_FAMILIES reference table gemm)
+  set(processor aarch64)
+  set(processors arm any)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(armv7|arm)")
-  set(TF_SIGNBIN_FLAGS_neon -mfpu=neon-vfpv4)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    list(APPEND TF_SIGNBIN_FLAGS_neon -mfp16-format=ieee)
-  endif()
-  set(TF_SIGNBIN_ISAS neon)
-  set(TF_SIGNBIN_FAMILIES reference table gemm)
+  set(processor armv7)
+  set(processors arm any)
 else()
-  set(TF_SIGNBIN_ISAS "")
-  set(TF_SIGNBIN_FAMILIES reference table)
+  set(processor other)
+  set(processors any)
 endif()
-set(TF_SIGNBIN_ALL_ISAS avx2 avx512 avx512vnni neon neondot)
+
+# Sets TF_SIGNBIN_FAMILIES and TF_SIGNBIN_ISAS of this processor, TF_SIGNBIN_ALL_ISAS of any and
+# TF_SIGNBIN_FLAGS_<isa>.
+set(registry ${CMAKE_CURRENT_SOURCE_DIR}/engine/kernels/registry.bzl)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${registry})
+file(STRINGS ${registry} rows REGEX "^TF_SIGNBIN_[A-Z]+\\(")
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "^TF_SIGNBIN_([A-Z]+)\\((.*)\\)$" row "${row}")
+  set(macro ${CMAKE_MATCH_1})
+  string(REGEX REPLACE ", *" ";" cells "${CMAKE_MATCH_2}")
+  list(GET cells 0 first)
+  list(GET cells 1 name)
+  if(macro STREQUAL "FAMILY" AND first IN_LIST processors)
+    list(APPEND TF_SIGNBIN_FAMILIES ${name})
+  elseif(macro STREQUAL "FLAGS")
+    list(APPEND TF_SIGNBIN_ALL_ISAS ${name})
+    if(first STREQUAL processor)
+      list(GET cells 2 base)
+      list(GET cells 3 flags)
+      if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        list(GET cells 4 gcc_flags)
+        string(APPEND flags " ${gcc_flags}")
+      endif()
+      separate_arguments(flags)
+      if(base)
+        list(PREPEND flags ${TF_SIGNBIN_FLAGS_${base}})
+      endif()
+      set(TF_SIGNBIN_FLAGS_${name} ${flags})
+      list(APPEND TF_SIGNBIN_ISAS ${name})
+    endif()
+  endif()
+endforeach()
 
 function(tf_signbin_add_kernels target)
   foreach(family IN LISTS TF_SIGNBIN_FAMILIES ITEMS output)
-    set(folder ${CMAKE_CURRENT_SOURCE_DIR}/engine/kernels/${family})
-    file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cc ${folder}/*.S)
-    if(EXISTS ${folder}/family.cc)
-      string(TOUPPER ${family} name)
-      target_compile_definitions(${target} PRIVATE TF_SIGNBIN_HAVE_${name})
-    endif()
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/engine/kernels/${family}/*.cc
+         ${CMAKE_CURRENT_SOURCE_DIR}/engine/kernels/${family}/*.S)
     foreach(source IN LISTS sources)
       get_filename_component(stem ${source} NAME_WE)
       string(REGEX MATCH "_([a-z0-9]+)$" suffix ${stem})

@@ -6,7 +6,6 @@
 #include <new>
 #include <tuple>
 
-#include "engine/cpu.h"
 #include "engine/planner.h"
 #include "engine/validate.h"
 
@@ -54,19 +53,11 @@ Status Failure(const std::exception& error) {
 
 }  // namespace
 
-const std::vector<std::string>& SupportedIsas() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> list;
-    for (const Isa isa : SupportedIsaList()) list.push_back(IsaName(isa));
-    return list;
-  }();
-  return names;
-}
-
 std::unique_ptr<Conv2D> Conv2D::Create(DataType type, PackedFilters filters, OutputStage output,
-                                       const PlanOptions& options, Status* status) {
+                                       const PlanOptions& options, Status* status,
+                                       const Target& target) {
   try {
-    *status = CheckPlanOptions(options);
+    *status = CheckPlanOptions(options, target);
     if (status->ok()) *status = CheckFilters(type, filters);
     if (status->ok()) *status = CheckOutputStage(type, filters, output);
     if (!status->ok()) return nullptr;
@@ -75,6 +66,7 @@ std::unique_ptr<Conv2D> Conv2D::Create(DataType type, PackedFilters filters, Out
     conv->filters_ = std::move(filters);
     conv->output_ = std::move(output);
     conv->options_ = options;
+    conv->target_ = target;
     return conv;
   } catch (const std::exception& error) {
     *status = Failure(error);
@@ -82,8 +74,11 @@ std::unique_ptr<Conv2D> Conv2D::Create(DataType type, PackedFilters filters, Out
   }
 }
 
-Status Conv2D::Resize(const ConvShape& shape, int threads) {
-  if (kernel_ != nullptr && threads == threads_ && SameShape(shape, shape_)) return Status::Ok();
+Status Conv2D::Resize(const ConvShape& shape, int threads, bool profile) {
+  if (kernel_ != nullptr && threads == threads_ && profile == profile_ &&
+      SameShape(shape, shape_)) {
+    return Status::Ok();
+  }
   kernel_.reset();  // a layer that could not be prepared must not run with its old kernel
   any_input_.reset();
   try {
@@ -91,9 +86,10 @@ Status Conv2D::Resize(const ConvShape& shape, int threads) {
     if (!status.ok()) return status;
     shape_ = shape;
     threads_ = threads;
+    profile_ = profile;
     const bool low_bits =
         type_ == DataType::kInt8 && 127 - output_.input_zero_point <= kMostLowBitInput;
-    kernel_ = PlanKernel(Problem(low_bits), options_, threads, &status);
+    kernel_ = PlanKernel(Problem(low_bits), options_, threads, profile, &status);
     return status;
   } catch (const std::exception& error) {
     return Failure(error);
@@ -101,7 +97,7 @@ Status Conv2D::Resize(const ConvShape& shape, int threads) {
 }
 
 ConvProblem Conv2D::Problem(bool nonnegative) const {
-  ConvProblem problem{type_, shape_, &filters_, &output_, nonnegative};
+  ConvProblem problem{type_, shape_, &filters_, &output_, target_, nonnegative};
   problem.shape.batch = std::max(shape_.batch, 1);  // kernels need not know of empty batches
   return problem;
 }
@@ -116,7 +112,7 @@ Status Conv2D::RunKernel(const void* input, void* output, ThreadPool& pool) {
   }
   if (any_input_ == nullptr) {
     Status status;
-    any_input_ = PlanKernel(Problem(/*nonnegative=*/false), options_, threads_, &status);
+    any_input_ = PlanKernel(Problem(/*nonnegative=*/false), options_, threads_, profile_, &status);
     if (!status.ok()) return status;
   }
   any_input_->Run(input, output, pool);

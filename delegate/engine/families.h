@@ -3,39 +3,43 @@
 #ifndef TF_SIGNBIN_ENGINE_FAMILIES_H_
 #define TF_SIGNBIN_ENGINE_FAMILIES_H_
 
+#include <functional>
 #include <memory>
 #include <vector>
 
-#include "engine/conv.h"
-#include "engine/cpu.h"
 #include "engine/kernel.h"
+#include "engine/target.h"
 
 namespace tf_signbin {
 
-struct KernelFamily {
-  const char* name;  // PlanOptions::family
-  // Whether the family can run the problem with this ISA's kernels (and this group, if not 0).
-  bool (*supports)(const ConvProblem& problem, Isa isa, const PlanOptions& options);
-  // Predicted time of one Run on one thread, in nanoseconds, from the family's cost model.
-  double (*cost_ns)(const ConvProblem& problem, Isa isa, const PlanOptions& options);
-  // Never null when `supports` said yes, except when memory runs out.
-  std::unique_ptr<ConvKernel> (*make)(const ConvProblem& problem, Isa isa,
-                                      const PlanOptions& options, int threads);
-  // Whether the family's kernels honour OutputStage::real_multiplier.
-  bool real_multipliers = false;
+// What the user's options leave to choose from.
+struct OfferRequest {
+  std::vector<Isa> isas;  // that the target runs, best first
+  int group = 0;          // PlanOptions::group
 };
 
-// Plain C++ straight from the definition; every ISA, every problem, slow.
-extern const KernelFamily kReferenceFamily;
-// Look-up tables in memory, output pixels in lanes: AVX2, AVX-512, NEON, portable.
-extern const KernelFamily kTableFamily;
-// Look-up tables in registers, filters in lanes: AVX-512BW (x86 builds only).
-extern const KernelFamily kPermuteFamily;
-// Unpacked int8 weights, or dense ones, and dot products, filters in lanes: AVX-512 VNNI (x86
-// builds only).
-extern const KernelFamily kDenseFamily;
-// The same as im2col and matrix products: AVX2; NEON, with dot products where the core has them.
-extern const KernelFamily kGemmFamily;
+// A plan for a problem: what it costs and how to make its kernel.
+struct Offer {
+  Isa isa;         // whose kernels it uses
+  double cost_ns;  // predicted time of one Run on one thread, from the family's cost model
+  // `profile`: the kernel measures StageTimes. Null when memory runs out.
+  std::function<std::unique_ptr<ConvKernel>(int threads, bool profile)> make;
+};
+
+struct KernelFamily {
+  const char* name;  // PlanOptions::family
+  bool has_groups;   // whether it looks up groups of channels; else OfferRequest::group is 0
+  // At most one plan for each of the request's instruction sets, in their order; none where the
+  // family cannot run the problem. `problem` may go once it returned, not what it points to.
+  std::vector<Offer> (*offers)(const ConvProblem& problem, const OfferRequest& request);
+};
+
+// For example kTableFamily: declared for every processor, defined where registry.bzl says.
+#define TF_SIGNBIN_FAMILY(processors, name, id) extern const KernelFamily id;
+#include "engine/kernels/registry.bzl"
+
+// Those that this build has, in the order of registry.bzl.
+const std::vector<const KernelFamily*>& KernelFamilies();
 
 }  // namespace tf_signbin
 

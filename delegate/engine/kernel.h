@@ -6,17 +6,20 @@
 #include <memory>
 #include <string>
 
+#include "engine/target.h"
 #include "engine/thread_pool.h"
 #include "engine/types.h"
 
 namespace tf_signbin {
 
-// One layer at one input shape. `filters` and `output` outlive the kernel.
+// One layer at one input shape, and the processor that will run it. `filters` and `output` outlive
+// the kernel.
 struct ConvProblem {
   DataType type = DataType::kFloat32;
   ConvShape shape;
   const PackedFilters* filters = nullptr;
   const OutputStage* output = nullptr;
+  Target target = HostTarget();
   // int8: inputs lie between the zero point and 127, as a ReLU leaves them. Who sets this keeps
   // other inputs away from the kernel.
   bool nonnegative = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace tf_signbin {
 namespace {
@@ -30,27 +31,8 @@ bool IsOrdinary(const ConvShape& s) {
 
 }  // namespace
 
-const std::vector<const KernelFamily*>& KernelFamilies() {
-  static const std::vector<const KernelFamily*> families = {
-#ifdef TF_SIGNBIN_HAVE_PERMUTE
-      &kPermuteFamily,
-#endif
-#ifdef TF_SIGNBIN_HAVE_DENSE
-      &kDenseFamily,
-#endif
-#ifdef TF_SIGNBIN_HAVE_GEMM
-      &kGemmFamily,
-#endif
-#ifdef TF_SIGNBIN_HAVE_TABLE
-      &kTableFamily,
-#endif
-      &kReferenceFamily,
-  };
-  return families;
-}
-
-Status CheckPlanOptions(const PlanOptions& options) {
-  const auto& isas = SupportedIsas();
+Status CheckPlanOptions(const PlanOptions& options, const Target& target) {
+  const std::vector<std::string> isas = target.IsaNames();
   if (options.isa != "auto" && std::find(isas.begin(), isas.end(), options.isa) == isas.end()) {
     return Status::Error("isa '" + options.isa +
                          "' is not available; this CPU and build offer: auto, " + Join(isas));
@@ -69,26 +51,30 @@ Status CheckPlanOptions(const PlanOptions& options) {
 }
 
 std::vector<Candidate> Candidates(const ConvProblem& problem, const PlanOptions& options) {
+  OfferRequest request;
+  request.group = options.group;
+  for (const Isa isa : problem.target.Isas()) {
+    if (options.isa == "auto" || options.isa == IsaName(isa)) request.isas.push_back(isa);
+  }
   std::vector<Candidate> candidates;
   for (const KernelFamily* family : KernelFamilies()) {
     if (options.family != "auto" && options.family != family->name) continue;
-    if (!problem.output->real_multiplier.empty() && !family->real_multipliers) continue;
+    if (options.group != 0 && !family->has_groups) continue;
     if (family != &kReferenceFamily && !IsOrdinary(problem.shape)) continue;
-    for (const Isa isa : SupportedIsaList()) {
-      if (options.isa != "auto" && options.isa != IsaName(isa)) continue;
-      if (!family->supports(problem, isa, options)) continue;
-      candidates.push_back({family, isa, family->cost_ns(problem, isa, options)});
+    for (Offer& offer : family->offers(problem, request)) {
+      candidates.push_back({family, std::move(offer)});
     }
   }
   // Stable: of equal costs the better ISA, listed first, wins.
-  std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const Candidate& a, const Candidate& b) { return a.cost_ns < b.cost_ns; });
+  std::stable_sort(
+      candidates.begin(), candidates.end(),
+      [](const Candidate& a, const Candidate& b) { return a.offer.cost_ns < b.offer.cost_ns; });
   return candidates;
 }
 
 std::unique_ptr<ConvKernel> PlanKernel(const ConvProblem& problem, const PlanOptions& options,
-                                       int threads, Status* status) {
-  *status = CheckPlanOptions(options);
+                                       int threads, bool profile, Status* status) {
+  *status = CheckPlanOptions(options, problem.target);
   if (!status->ok()) return nullptr;
   const std::vector<Candidate> candidates = Candidates(problem, options);
   if (candidates.empty()) {
@@ -97,7 +83,7 @@ std::unique_ptr<ConvKernel> PlanKernel(const ConvProblem& problem, const PlanOpt
         ", group=" + std::to_string(options.group) + "; drop one of these options");
     return nullptr;
   }
-  auto kernel = candidates[0].family->make(problem, candidates[0].isa, options, threads);
+  auto kernel = candidates[0].offer.make(threads, profile);
   if (kernel == nullptr) {
     *status = Status::Error(std::string("out of memory while preparing a ") +
                             candidates[0].family->name + " kernel");

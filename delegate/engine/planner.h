@@ -1,5 +1,5 @@
-// Chooses the kernel of a layer: the least predicted time among the families and instruction sets
-// that this build has, this CPU runs and the user allows.
+// Chooses the kernel of a layer: the least predicted time among the offers of the families that
+// this build has, on the instruction sets that the target runs and the user allows.
 #ifndef TF_SIGNBIN_ENGINE_PLANNER_H_
 #define TF_SIGNBIN_ENGINE_PLANNER_H_
 
@@ -7,20 +7,17 @@
 #include <vector>
 
 #include "engine/families.h"
+#include "engine/plan_options.h"
 
 namespace tf_signbin {
 
 struct Candidate {
   const KernelFamily* family;
-  Isa isa;
-  double cost_ns;
+  Offer offer;
 };
 
-// Families compiled into this library.
-const std::vector<const KernelFamily*>& KernelFamilies();
-
 // Unknown or unavailable names are errors here, before any layer is seen.
-Status CheckPlanOptions(const PlanOptions& options);
+Status CheckPlanOptions(const PlanOptions& options, const Target& target = HostTarget());
 
 // Every (family, ISA) that can run the problem under the options, cheapest first.
 std::vector<Candidate> Candidates(const ConvProblem& problem, const PlanOptions& options);
@@ -28,7 +25,7 @@ std::vector<Candidate> Candidates(const ConvProblem& problem, const PlanOptions&
 // The kernel of the cheapest candidate. An override that cannot be honoured is an error that says
 // which: the planner never runs something else instead.
 std::unique_ptr<ConvKernel> PlanKernel(const ConvProblem& problem, const PlanOptions& options,
-                                       int threads, Status* status);
+                                       int threads, bool profile, Status* status);
 
 }  // namespace tf_signbin
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/families.h"
 #include "fuzz/case_model.h"
 #include "tflite/delegate.h"
 
@@ -82,8 +83,9 @@ Outcome RunCase(const OpCase& op_case) {
   c.op %= 4;
   if (IsTooLarge(c)) return Outcome::kTooLarge;
   PlanOptions plan;
-  const char* families[] = {"auto", "table", "permute", "dense", "reference"};
-  plan.family = families[c.family % 5];
+  const auto& families = KernelFamilies();
+  const size_t family = c.family % (families.size() + 1);
+  if (family > 0) plan.family = families[family - 1]->name;
   const auto& isas = SupportedIsas();
   const size_t isa = c.isa % (isas.size() + 1);
   plan.isa = isa == 0 ? "auto" : isas[isa - 1];

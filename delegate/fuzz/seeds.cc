@@ -67,8 +67,8 @@ OpCase SeedCase(uint64_t seed) {
   OpCase c;
   c.op = static_cast<uint8_t>(rng.Int(0, 3));
   const bool conv = c.op == kPackedConv || c.op == kBuiltinConv, packed = c.op <= 1;
-  c.family = static_cast<uint8_t>(rng.Int(0, 4));
-  c.isa = static_cast<uint8_t>(rng.Chance(0.5) ? 0 : rng.Int(0, 4));
+  c.family = static_cast<uint8_t>(rng.Int(0, 5));
+  c.isa = static_cast<uint8_t>(rng.Chance(0.5) ? 0 : rng.Int(0, 5));
   c.threads = static_cast<uint8_t>(rng.Chance(0.7) ? 0 : rng.Int(1, 2));
 
   RandomLayer layer;

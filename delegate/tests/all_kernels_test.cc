@@ -9,11 +9,10 @@
 #include <vector>
 
 #include "engine/conv.h"
-#include "engine/cpu.h"
 #include "engine/planner.h"
-#include "tests/cores.h"
 #include "tests/random_layer.h"
 #include "tests/run_kernel.h"
+#include "tests/targets.h"
 
 namespace tf_signbin {
 namespace {
@@ -56,23 +55,24 @@ void CompareAll(const RandomLayer& layer, ThreadPool* one, ThreadPool* three) {
   const std::vector<T> expected = RunKernel<T>(layer, reference, one);
   std::vector<float> magnitudes;
   if (layer.type == DataType::kFloat32) magnitudes = Magnitudes(layer, one);
-  const ConvProblem problem{layer.type, layer.shape, &layer.filters, &layer.output};
-  ForEachCore([&](Core, bool own) {
+  ForEachTarget([&](const Target& target, bool own) {
+    const ConvProblem problem{layer.type, layer.shape, &layer.filters, &layer.output, target};
     for (int group = 0; group <= 10; ++group) {
       PlanOptions any;
       any.group = group;
       for (const Candidate& candidate : Candidates(problem, any)) {
         PlanOptions options = any;
         options.family = candidate.family->name;
-        options.isa = IsaName(candidate.isa);
+        options.isa = IsaName(candidate.offer.isa);
         if (options.family == reference.family) continue;
         if (!own && options.family != "permute") continue;  // the same for every core
         std::string name;
         SCOPED_TRACE("kernel " + options.family + ", isa " + options.isa + ", group " +
                      std::to_string(group));
-        const std::vector<T> actual = RunKernel<T>(layer, options, one, &name);
+        const std::vector<T> actual = RunKernel<T>(layer, options, one, &name, target);
         ExpectSame(actual, expected, magnitudes);
-        EXPECT_EQ(RunKernel<T>(layer, options, three), actual) << "three threads, " << name;
+        EXPECT_EQ(RunKernel<T>(layer, options, three, nullptr, target), actual)
+            << "three threads, " << name;
         if (testing::Test::HasFailure()) return;
       }
     }
@@ -97,7 +97,7 @@ TEST_P(AllKernels, EqualReference) {
 
 // Costs of different instruction sets are measured on different machines and must fit together.
 TEST_P(AllKernels, PortableCodeIsOnlyForOtherProcessors) {
-  if (SupportedIsaList().size() == 1) GTEST_SKIP() << "nothing but portable code runs here";
+  if (SupportedIsas().size() == 1) GTEST_SKIP() << "nothing but portable code runs here";
   Rng rng(1);
   RandomLayer layer = MakeRandomLayer(GetParam(), 1);
   PackedFilters& filters = layer.filters;
@@ -122,7 +122,7 @@ TEST_P(AllKernels, PortableCodeIsOnlyForOtherProcessors) {
     const ConvProblem problem{layer.type, layer.shape, &filters, &layer.output};
     const std::vector<Candidate> candidates = Candidates(problem, {});
     ASSERT_FALSE(candidates.empty());
-    EXPECT_NE(candidates[0].isa, Isa::kPortable) << size << "x" << size;
+    EXPECT_NE(candidates[0].offer.isa, Isa::kPortable) << size << "x" << size;
   }
 }
 

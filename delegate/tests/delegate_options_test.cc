@@ -36,7 +36,7 @@ TEST(DelegateOptions, Defaults) {
   EXPECT_EQ(options.plan.isa, "auto");
   EXPECT_EQ(options.plan.family, "auto");
   EXPECT_EQ(options.plan.group, 0);
-  EXPECT_FALSE(options.plan.profile);
+  EXPECT_FALSE(options.profile);
 }
 
 TEST(DelegateOptions, ReadsEveryOption) {
@@ -60,7 +60,7 @@ TEST(DelegateOptions, ReadsEveryOption) {
   EXPECT_EQ(options.plan.isa, "portable");
   EXPECT_EQ(options.plan.family, "reference");
   EXPECT_EQ(options.plan.group, 5);
-  EXPECT_TRUE(options.plan.profile);
+  EXPECT_TRUE(options.profile);
 }
 
 TEST(DelegateOptions, BlanksDoNotCount) {

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/cpu.h"
 #include "engine/planner.h"
 #include "engine/unpack.h"
 #include "tests/random_layer.h"
@@ -21,7 +20,7 @@ bool IsAny(Isa isa, const std::vector<Isa>& isas) {
 }
 
 bool HasDenseKernels() {
-  for (const Isa isa : SupportedIsaList()) {
+  for (const Isa isa : HostTarget().Isas()) {
     if (IsAny(isa, {Isa::kAvx2, Isa::kNeon})) return true;
   }
   return false;
@@ -32,7 +31,7 @@ std::vector<PlanOptions> DenseKernels(const RandomLayer& layer) {
   const std::vector<int8_t>& values = layer.filters.values_i8;
   const bool least = std::find(values.begin(), values.end(), -128) != values.end();
   std::vector<PlanOptions> kernels;
-  for (const Isa isa : SupportedIsaList()) {
+  for (const Isa isa : HostTarget().Isas()) {
     PlanOptions options;
     options.isa = IsaName(isa);
     options.family = isa == Isa::kAvx512Vnni ? "dense" : "gemm";
@@ -165,7 +164,7 @@ TEST(Dense, EqualsReferenceAtTheExtremes) {
       o.real_multiplier.clear();
       SCOPED_TRACE(std::to_string(weight) + " * " + std::to_string(activation));
       ExpectDenseEqualsReference(layer, 2);
-      if (weight == -128 && IsAny(Isa::kNeon, SupportedIsaList())) {
+      if (weight == -128 && IsAny(Isa::kNeon, HostTarget().Isas())) {
         PlanOptions neon;
         neon.family = "gemm";
         neon.isa = "neon";

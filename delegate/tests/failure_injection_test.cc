@@ -191,7 +191,7 @@ DelegateOptions Options(const Plan& plan) {
   options.log_level = LogLevel::kError;
   options.num_threads = plan.threads;
   options.plan.family = plan.family;
-  options.plan.profile = plan.profile;
+  options.profile = plan.profile;
   return options;
 }
 

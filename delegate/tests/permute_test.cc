@@ -10,9 +10,8 @@
 #include <vector>
 
 #include "engine/conv.h"
-#include "engine/cpu.h"
 #include "engine/kernels/permute/dictionary.h"
-#include "tests/cores.h"
+#include "tests/targets.h"
 
 namespace tf_signbin {
 namespace {
@@ -104,9 +103,10 @@ Layer MakeLayer(DataType type, const ConvShape& shape, const LayerOptions& optio
 
 template <typename T>
 std::vector<T> RunLayer(const Layer& layer, const PlanOptions& options, int threads,
-                        const std::vector<T>& input, std::string* name = nullptr) {
+                        const std::vector<T>& input, std::string* name = nullptr,
+                        const Target& target = HostTarget()) {
   Status status;
-  auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, options, &status);
+  auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, options, &status, target);
   EXPECT_TRUE(status.ok()) << status.message();
   if (!status.ok()) return {};
   status = conv->Resize(layer.shape, threads);
@@ -136,12 +136,12 @@ std::vector<std::string> Compare(const Layer& layer, int group, int threads, std
   std::vector<std::string> names;
   const auto compare = [&](const auto& input, const auto& expect_same) {
     const auto want = RunLayer(layer, reference, 1, input);
-    ForEachCore([&](Core, bool) {
+    ForEachTarget([&](const Target& target, bool) {
       for (const char* isa : {"avx512", "avx512vnni"}) {
         if (!Has(isa)) continue;
         permute.isa = isa;
         names.emplace_back();
-        const auto got = RunLayer(layer, permute, threads, input, &names.back());
+        const auto got = RunLayer(layer, permute, threads, input, &names.back(), target);
         SCOPED_TRACE(names.back());
         ASSERT_EQ(got.size(), want.size());
         for (size_t i = 0; i < want.size(); ++i) {
@@ -298,8 +298,7 @@ TEST(Permute, BytePermutationsAreForIntel) {
       return name.find("_i8b_") != std::string::npos;
     });
   };
-  const auto& cores = RunnableCores();
-  const int intel = std::find(cores.begin(), cores.end(), Core::kIntel) != cores.end();
+  const int intel = HostTarget().Has(feature::kAvx512Vbmi);
   const int isas = Has("avx512vnni") ? 2 : 1;
   EXPECT_EQ(bytes(names(5)), intel * isas);
   EXPECT_EQ(bytes(names(6)), 0);

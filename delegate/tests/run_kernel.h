@@ -15,9 +15,9 @@ namespace tf_signbin {
 // The layer's output from the kernel that the options ask for.
 template <typename T>
 std::vector<T> RunKernel(const RandomLayer& layer, const PlanOptions& options, ThreadPool* pool,
-                         std::string* kernel_name = nullptr) {
+                         std::string* kernel_name = nullptr, const Target& target = HostTarget()) {
   Status status;
-  auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, options, &status);
+  auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, options, &status, target);
   EXPECT_TRUE(conv) << status.message();
   if (conv == nullptr) return {};
   status = conv->Resize(layer.shape, pool->threads());

@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/cpu.h"
 #include "engine/families.h"
 #include "engine/kernels/table/planner.h"
 #include "engine/kernels/table/table_ops.h"
@@ -326,11 +325,16 @@ std::string Describe(const CaseOptions& o) {
 class TableConvTest : public ::testing::TestWithParam<Isa> {
  protected:
   const TableOps& ops() const { return *table::TableOpsFor(GetParam()); }
+  // The planned kernel; null when there is none.
+  std::unique_ptr<ConvKernel> MakePlanned(const Case& c, int threads) const {
+    const std::vector<Offer> offers = kTableFamily.offers(c.problem, {{GetParam()}, 0});
+    return offers.empty() ? nullptr : offers[0].make(threads, /*profile=*/false);
+  }
 };
 
 std::vector<Isa> TestedIsas() {
   std::vector<Isa> isas;
-  for (Isa isa : SupportedIsaList()) {
+  for (Isa isa : HostTarget().Isas()) {
     if (table::TableOpsFor(isa) != nullptr) isas.push_back(isa);
   }
   return isas;
@@ -347,11 +351,12 @@ TEST_P(TableConvTest, PlannedKernelIsCorrect) {
     const CaseOptions options = RandomOptions(random);
     SCOPED_TRACE("TABLE_TEST_SEED=" + std::to_string(seed) + " " + Describe(options));
     const auto c = MakeCase(options, random);
-    PlanOptions plan;
-    ASSERT_TRUE(kTableFamily.supports(c->problem, GetParam(), plan));
-    EXPECT_GT(kTableFamily.cost_ns(c->problem, GetParam(), plan), 0);
+    const std::vector<Offer> offers = kTableFamily.offers(c->problem, {{GetParam()}, 0});
+    ASSERT_EQ(offers.size(), 1u);
+    EXPECT_EQ(offers[0].isa, GetParam());
+    EXPECT_GT(offers[0].cost_ns, 0);
     const int threads = 1 + static_cast<int>(random() % 2);
-    const auto kernel = kTableFamily.make(c->problem, GetParam(), plan, threads);
+    const auto kernel = offers[0].make(threads, /*profile=*/false);
     ASSERT_NE(kernel, nullptr);
     ExpectCorrect(*c, *kernel, threads);
     if (HasFailure()) return;
@@ -408,7 +413,7 @@ TEST_P(TableConvTest, SumsAtTheLimitAreExact) {
         c->output.input_zero_point = zero_point;
         std::fill(c->input_i8.begin(), c->input_i8.end(), static_cast<int8_t>(value));
         for (int32_t& shift : c->output.shift) shift = -16;
-        const auto kernel = kTableFamily.make(c->problem, GetParam(), PlanOptions(), 1);
+        const auto kernel = MakePlanned(*c, 1);
         ASSERT_NE(kernel, nullptr);
         ExpectCorrect(*c, *kernel, 1);
       }
@@ -461,12 +466,12 @@ TEST_P(TableConvTest, LargeKernelsAndDilations) {
     options.density = 0.9;
     options.shape = MakeShape(1, 20, 20, 3, 4, 19, 17, 1, 1, 1, 1, true);
     auto c = MakeCase(options, random);
-    auto kernel = kTableFamily.make(c->problem, GetParam(), PlanOptions(), 1);
+    auto kernel = MakePlanned(*c, 1);
     ASSERT_NE(kernel, nullptr);
     ExpectCorrect(*c, *kernel, 1);
     options.shape = MakeShape(1, 30, 33, 5, 4, 3, 3, 1, 1, 18, 18, true);
     c = MakeCase(options, random);
-    kernel = kTableFamily.make(c->problem, GetParam(), PlanOptions(), 1);
+    kernel = MakePlanned(*c, 1);
     ASSERT_NE(kernel, nullptr);
     ExpectCorrect(*c, *kernel, 1);
   }
@@ -482,7 +487,7 @@ TEST_P(TableConvTest, FullyConnected) {
       options.background = rows == 3;
       options.shape = MakeShape(rows, 1, 1, 300, 70, 1, 1, 1, 1, 1, 1, false);
       const auto c = MakeCase(options, random);
-      const auto kernel = kTableFamily.make(c->problem, GetParam(), PlanOptions(), 1);
+      const auto kernel = MakePlanned(*c, 1);
       ASSERT_NE(kernel, nullptr);
       ExpectCorrect(*c, *kernel, 1);
     }
@@ -498,7 +503,7 @@ TEST_P(TableConvTest, ResultsDoNotDependOnThreads) {
   std::vector<std::vector<float>> results;
   for (int threads = 1; threads <= 4; ++threads) {
     ThreadPool pool(threads);
-    const auto kernel = kTableFamily.make(c->problem, GetParam(), PlanOptions(), threads);
+    const auto kernel = MakePlanned(*c, threads);
     ASSERT_NE(kernel, nullptr);
     results.emplace_back(static_cast<size_t>(14) * 14 * 40);
     kernel->Run(c->input_f32.data(), results.back().data(), pool);
@@ -513,7 +518,7 @@ TEST_P(TableConvTest, PreparedWeightsAreSmallerThanInt8) {
     options.density = density;
     options.shape = MakeShape(1, 14, 14, 128, 128, 3, 3, 1, 1, 1, 1, true);
     const auto c = MakeCase(options, random);
-    const auto kernel = kTableFamily.make(c->problem, GetParam(), PlanOptions(), 1);
+    const auto kernel = MakePlanned(*c, 1);
     ASSERT_NE(kernel, nullptr);
     EXPECT_LT(kernel->prepared_weight_bytes(), static_cast<size_t>(128) * 128 * 9)
         << kernel->name() << " density " << density;

@@ -235,7 +235,7 @@ void DestroyDelegate(abi::TfLiteDelegate* delegate) {
   if (data->claimed == 0 && data->nodes > 0) {
     data->runtime->Log(LogLevel::kWarning, Claimed(0, data->nodes));
   }
-  if (options.plan.profile && options.log_level != LogLevel::kError) data->runtime->PrintProfile();
+  if (options.profile && options.log_level != LogLevel::kError) data->runtime->PrintProfile();
   delete data;
   delete delegate;
 }

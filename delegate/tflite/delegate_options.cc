@@ -62,7 +62,7 @@ Status ParseOne(const std::string& key, const std::string& value, DelegateOption
   if (key == "claim_builtin") return ParseBool(key, value, &options->claim_builtin);
   if (key == "claim_dense") return ParseBool(key, value, &options->claim_dense);
   if (key == "strict") return ParseBool(key, value, &options->strict);
-  if (key == "profile") return ParseBool(key, value, &options->plan.profile);
+  if (key == "profile") return ParseBool(key, value, &options->profile);
   if (key == "group") return ParseInt(key, value, 0, kMaxGroup, &options->plan.group);
   if (key == "isa") {
     options->plan.isa = value;

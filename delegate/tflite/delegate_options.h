@@ -18,7 +18,8 @@ struct DelegateOptions {
   bool claim_builtin = true;  // claim CONV_2D and FULLY_CONNECTED whose filters are signed-binary
   bool claim_dense = true;    // and, beside those, dense int8 CONV_2D of few input channels
   bool strict = false;        // an operator that could be claimed but for a detail is an error
-  PlanOptions plan;           // isa, kernel, group, profile
+  PlanOptions plan;           // isa, kernel, group
+  bool profile = false;       // measure the stages of every layer
   std::string given;          // what was parsed, for the log: "num_threads=2, log_level=info"
 };
 

@@ -68,7 +68,7 @@ OpKernel::OpKernel(Layer layer, std::shared_ptr<Runtime> runtime)
 
 OpKernel::~OpKernel() {
   runtime_->Untrack(&profile_);
-  if (runtime_->options().plan.profile && profile_.runs > 0) {
+  if (runtime_->options().profile && profile_.runs > 0) {
     runtime_->AddProfile(std::move(profile_));
   }
 }
@@ -161,7 +161,7 @@ Status OpKernel::Prepare(abi::TfLiteContext* context) {
     layer_.filters = PackedFilters();
   }
   pool_ = runtime_->Pool(context->recommended_num_threads);
-  status = conv_->Resize(shape, pool_->threads());
+  status = conv_->Resize(shape, pool_->threads(), runtime_->options().profile);
   if (!status.ok()) return fail(status);
   status = ResizeOutput(context, output, out_dims);
   if (!status.ok()) return fail(status);
@@ -186,7 +186,7 @@ Status OpKernel::Invoke(abi::TfLiteContext* context) {
   if (input.bytes != input_bytes_ || output.bytes != output_bytes_) {
     return Status::Error(Describe() + ": a tensor changed its size since it was prepared");
   }
-  const bool profile = runtime_->options().plan.profile;
+  const bool profile = runtime_->options().profile;
   const auto start = std::chrono::steady_clock::now();
   const Status status = conv_->Run(input.data, output.data, *pool_);
   if (!status.ok()) return Status::Error(Describe() + ": " + status.message());

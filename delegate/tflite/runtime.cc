@@ -51,7 +51,7 @@ std::shared_ptr<ThreadPool> Runtime::Pool(int recommended_threads) {
 void Runtime::Track(const NodeProfile* profile) {
   std::lock_guard<std::mutex> lock(mutex_);
   // Room for what AddProfile keeps: an operator is freed from a destructor, which cannot fail.
-  if (options_.plan.profile) profiles_.reserve(profiles_.size() + live_.size() + 1);
+  if (options_.profile) profiles_.reserve(profiles_.size() + live_.size() + 1);
   live_.push_back(profile);
 }
 

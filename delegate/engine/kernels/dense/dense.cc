@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/aligned.h"
@@ -38,10 +39,10 @@ DenseKernelFn FindDenseKernel(int pixels, int vectors) {
 
 class DenseConv final : public ConvKernel {
  public:
-  DenseConv(const ConvProblem& problem, const PlanOptions& options, int threads)
-      : plan_(MakeDensePlan(problem.shape)),
+  DenseConv(const ConvProblem& problem, DensePlan plan, bool profile, int threads)
+      : plan_(std::move(plan)),
         output_(*problem.output),
-        profile_(options.profile),
+        profile_(profile),
         weights_(plan_.weight_bytes),
         bias_(Filters()) {
     PackWeights(*problem.filters);
@@ -305,9 +306,9 @@ class DenseConv final : public ConvKernel {
 
 }  // namespace
 
-std::unique_ptr<ConvKernel> MakeDenseKernel(const ConvProblem& problem, const PlanOptions& options,
-                                            int threads) {
-  return std::make_unique<DenseConv>(problem, options, threads);
+std::unique_ptr<ConvKernel> MakeDenseKernel(const ConvProblem& problem, DensePlan plan,
+                                            bool profile, int threads) {
+  return std::make_unique<DenseConv>(problem, std::move(plan), profile, threads);
 }
 
 }  // namespace tf_signbin

@@ -5,17 +5,14 @@
 
 #include <memory>
 
-#include "engine/conv.h"
 #include "engine/kernel.h"
+#include "engine/kernels/dense/dense_plan.h"
 
 namespace tf_signbin {
 
-// Predicted nanoseconds of one Run on one thread.
-double DenseCostNs(const ConvProblem& problem);
-
-// Any int8 problem.
-std::unique_ptr<ConvKernel> MakeDenseKernel(const ConvProblem& problem, const PlanOptions& options,
-                                            int threads);
+// Any int8 problem; `plan` is of its shape.
+std::unique_ptr<ConvKernel> MakeDenseKernel(const ConvProblem& problem, DensePlan plan,
+                                            bool profile, int threads);
 
 }  // namespace tf_signbin
 

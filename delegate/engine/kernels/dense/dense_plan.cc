@@ -4,16 +4,14 @@
 #include <cstdint>
 
 #include "engine/ceil_div.h"
-#include "engine/cpu.h"
 #include "engine/flatten.h"
-#include "engine/kernels/dense/dense.h"
 #include "engine/kernels/dense/dense_ops.h"
 
 namespace tf_signbin {
 namespace {
 
-constexpr size_t kFirstLevelBytes = 24 << 10;    // weights of a block, or a strip of activations
-constexpr size_t kSecondLevelBytes = 384 << 10;  // weights of a panel, or the ring
+// A strip of activations that stays in the first-level cache; more has not been measured to pay.
+constexpr size_t kMostStripBytes = 24 << 10;
 constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
 
 int MaxPixels(int vectors) { return vectors == 4 ? 3 : vectors == 2 ? 12 : 16; }
@@ -31,7 +29,7 @@ std::vector<DenseRun> SplitDensePixels(int vectors, int width) {
   return runs;
 }
 
-DensePlan MakeDensePlan(const ConvShape& shape) {
+DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches) {
   DensePlan plan;
   plan.shape = FlattenPointwise(shape);
   const ConvShape& s = plan.shape;
@@ -61,7 +59,7 @@ DensePlan MakeDensePlan(const ConvShape& shape) {
     block.vectors = s.out_w < 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;
     block.weights_offset = plan.weight_bytes;
     const size_t bytes = block.vectors * vector_bytes;
-    if (panel_bytes == 0 || panel_bytes + bytes > kSecondLevelBytes) {
+    if (panel_bytes == 0 || panel_bytes + bytes > caches.level2_kept()) {
       plan.panels.push_back(static_cast<int>(plan.blocks.size()));
       panel_bytes = 0;
     }
@@ -73,7 +71,8 @@ DensePlan MakeDensePlan(const ConvShape& shape) {
   plan.panels.push_back(static_cast<int>(plan.blocks.size()));
 
   plan.ring_rows = (s.kernel_h - 1) * s.dilation_h + 1;
-  const size_t budget = s.kernel_h == 1 ? kFirstLevelBytes : kSecondLevelBytes;
+  const size_t budget =
+      s.kernel_h == 1 ? std::min(caches.level1 * 3 / 4, kMostStripBytes) : caches.level2_kept();
   for (int pieces = 1;; ++pieces) {
     plan.strip = CeilDiv(s.out_w, pieces);
     if (plan.ring_rows * plan.row_bytes() <= budget || plan.strip <= kMinStrip) break;
@@ -81,7 +80,7 @@ DensePlan MakeDensePlan(const ConvShape& shape) {
   return plan;
 }
 
-double DenseCostNs(const ConvProblem& problem) {
+double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   // Nanoseconds on one thread (docs/performance.md). Zen 4 issues one dot product a cycle, Zen 5
   // two.
   struct Costs {
@@ -91,11 +90,10 @@ double DenseCostNs(const ConvProblem& problem) {
   };
   static constexpr Costs kZen5 = {0.114, 0.128, 0.9, 0}, kZen4 = {0.268, 0.300, 3.2, 0},
                          kIntel = {0.330, 0.340, 2.0, 0.045};
-  const Core core = CurrentCore();
+  const Core core = problem.target.core;
   const Costs& costs = core == Core::kZen5 ? kZen5 : core == Core::kIntel ? kIntel : kZen4;
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   constexpr double kByteNs = 0.0037, kRowNs = 40;
-  const DensePlan plan = MakeDensePlan(problem.shape);
   const ConvShape& s = plan.shape;
   const double rows = static_cast<double>(s.batch) * s.out_h * plan.strips();
   const double groups = static_cast<double>(plan.taps) * plan.tap_groups;
@@ -108,9 +106,8 @@ double DenseCostNs(const ConvProblem& problem) {
     row_ns += plan.StripWidth(0) * block.vectors * costs.output;
   }
   const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c;
-  constexpr size_t kFarBytes = 1536 << 10;
-  const double far_bytes =
-      plan.weight_bytes > kFarBytes ? static_cast<double>(plan.weight_bytes) : 0;
+  const bool far = plan.weight_bytes > problem.target.caches.level2_streamed();
+  const double far_bytes = far ? static_cast<double>(plan.weight_bytes) : 0;
   return rows * row_ns + (plan.direct ? 0 : bytes * kByteNs) + far_bytes * costs.far_byte;
 }
 

@@ -54,7 +54,10 @@ struct DensePlan {
   size_t row_bytes() const { return static_cast<size_t>(ColumnsFor(strip)) * padded_c; }
 };
 
-DensePlan MakeDensePlan(const ConvShape& shape);
+DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches);
+
+// Predicted nanoseconds of one Run on one thread.
+double DenseCostNs(const ConvProblem& problem, const DensePlan& plan);
 
 // Even runs of at most the microkernels' P.
 std::vector<DenseRun> SplitDensePixels(int vectors, int width);

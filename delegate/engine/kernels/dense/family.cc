@@ -1,22 +1,30 @@
+#include <algorithm>
+#include <memory>
+#include <vector>
+
 #include "engine/families.h"
 #include "engine/kernels/dense/dense.h"
+#include "engine/kernels/dense/dense_plan.h"
 
 namespace tf_signbin {
 namespace {
 
-bool Supports(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
-  return isa == Isa::kAvx512Vnni && problem.type == DataType::kInt8 && options.group == 0;
-}
-
-double CostNs(const ConvProblem& problem, Isa, const PlanOptions&) { return DenseCostNs(problem); }
-
-std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa, const PlanOptions& options,
-                                 int threads) {
-  return MakeDenseKernel(problem, options, threads);
+std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
+  const std::vector<Isa>& isas = request.isas;
+  if (problem.type != DataType::kInt8 ||
+      std::find(isas.begin(), isas.end(), Isa::kAvx512Vnni) == isas.end()) {
+    return {};
+  }
+  const auto plan =
+      std::make_shared<const DensePlan>(MakeDensePlan(problem.shape, problem.target.caches));
+  const auto make = [problem, plan](int threads, bool profile) {
+    return MakeDenseKernel(problem, *plan, profile, threads);
+  };
+  return {{Isa::kAvx512Vnni, DenseCostNs(problem, *plan), make}};
 }
 
 }  // namespace
 
-const KernelFamily kDenseFamily = {"dense", Supports, CostNs, Make, /*real_multipliers=*/true};
+const KernelFamily kDenseFamily = {"dense", /*has_groups=*/false, Offers};
 
 }  // namespace tf_signbin

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <vector>
+
 #include "engine/families.h"
 #include "engine/kernels/gemm/gemm.h"
 
@@ -23,24 +26,20 @@ const GemmOps* OpsFor(Isa isa) {
   }
 }
 
-bool SupportsProblem(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
-  const GemmOps* ops = OpsFor(isa);
-  return ops != nullptr && problem.type == DataType::kInt8 && options.group == 0 &&
-         Supports(problem, *ops);
-}
-
 // Nanoseconds, with AVX2 measured on Zen 4, else by llvm-mca's cycles (tools/arm_cost.py) of a
 // Cortex-A72 at 1.5 GHz and, with dot products, an A76 at 2.4 GHz.
-double CostNs(const ConvProblem& problem, Isa isa, const PlanOptions&) {
+double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   struct Costs {
     double product, byte, output;  // a multiply-add, one byte copied, one output
     double far_byte;               // of weights beyond the second-level cache, for every tile
   };
-  const Costs costs = isa == Isa::kAvx2      ? Costs{0.0125, 0.08, 0.27, 0.04}
-                      : isa == Isa::kNeonDot ? Costs{0.0145, 0.03, 0.5, 0.1}
-                                             : Costs{0.09, 0.1, 1.0, 0.25};
-  constexpr double kSecondLevelBytes = 512 << 10;
-  const GemmOps& ops = *OpsFor(isa);
+  const Costs costs = ops.isa == Isa::kAvx2      ? Costs{0.0125, 0.08, 0.27, 0.04}
+                      : ops.isa == Isa::kNeonDot ? Costs{0.0145, 0.03, 0.5, 0.1}
+                                                 : Costs{0.09, 0.1, 1.0, 0.25};
+  // Half of the second-level cache that the costs were measured with, and all of a smaller one.
+  constexpr size_t kMostNearBytes = 512 << 10;
+  const double near_bytes =
+      static_cast<double>(std::min(problem.target.caches.level2, kMostNearBytes));
   const ConvShape& s = problem.shape;
   const auto padded = [](int n, int unit) { return (n + unit - 1) / unit * unit; };
   const double depth = ops.PaddedDepth(static_cast<int>(problem.filters->weights_per_filter()));
@@ -48,21 +47,29 @@ double CostNs(const ConvProblem& problem, Isa isa, const PlanOptions&) {
   const int pixels = s.batch * s.out_h * s.out_w;
   const double lanes = padded(pixels, kTilePixels);  // of which the output stage takes all
   const double weight_bytes = filters * depth * static_cast<double>(ops.element_bytes());
-  const double far_bytes = weight_bytes > kSecondLevelBytes ? weight_bytes : 0;
+  const double far_bytes = weight_bytes > near_bytes ? weight_bytes : 0;
   return padded(pixels, ops.pixels) * filters * depth * costs.product +
          pixels * depth * costs.byte + lanes * s.out_c * costs.output +
          lanes / kTilePixels * far_bytes * costs.far_byte;
 }
 
-std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa isa, const PlanOptions& options,
-                                 int threads) {
-  return MakeGemmConv(problem, *OpsFor(isa), options.profile, threads);
+std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
+  std::vector<Offer> offers;
+  if (problem.type != DataType::kInt8) return offers;
+  for (const Isa isa : request.isas) {
+    const GemmOps* ops = OpsFor(isa);
+    if (ops == nullptr || !Supports(problem, *ops)) continue;
+    const auto make = [problem, ops](int threads, bool profile) {
+      return MakeGemmConv(problem, *ops, profile, threads);
+    };
+    offers.push_back({isa, CostNs(problem, *ops), make});
+  }
+  return offers;
 }
 
 }  // namespace
 }  // namespace gemm
 
-const KernelFamily kGemmFamily = {"gemm", gemm::SupportsProblem, gemm::CostNs, gemm::Make,
-                                  /*real_multipliers=*/true};
+const KernelFamily kGemmFamily = {"gemm", /*has_groups=*/false, gemm::Offers};
 
 }  // namespace tf_signbin

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/cpu.h"
+#include "engine/target.h"
 
 namespace tf_signbin {
 namespace gemm {

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/families.h"
@@ -7,29 +9,27 @@
 namespace tf_signbin {
 namespace {
 
-// AVX-512BW is enough; with VNNI tables are cheaper. Unless asked otherwise only the better of the
-// two is offered.
-bool Supports(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
-  const std::vector<Isa>& isas = SupportedIsaList();
-  const bool better = isa == Isa::kAvx512 && options.isa == "auto" &&
-                      std::find(isas.begin(), isas.end(), Isa::kAvx512Vnni) != isas.end();
-  return (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) && !better &&
-         problem.filters->kind != WeightKind::kDense && PermuteCanPlan(problem, options.group);
-}
-
-double CostNs(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
-  return PermuteCostNs(problem, options.group, isa == Isa::kAvx512Vnni);
-}
-
-std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa isa, const PlanOptions& options,
-                                 int threads) {
-  return MakePermuteKernel(
-      problem, MakePermutePlan(problem, options.group, isa == Isa::kAvx512Vnni), options, threads);
+std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
+  std::vector<Offer> offers;
+  if (!PermuteTakes(problem)) return offers;
+  for (const Isa isa : {Isa::kAvx512Vnni, Isa::kAvx512}) {
+    const auto& isas = request.isas;
+    if (std::find(isas.begin(), isas.end(), isa) == isas.end()) continue;
+    auto tables = std::make_shared<const PermuteTables>(
+        ChooseTables(problem, request.group, isa == Isa::kAvx512Vnni));
+    if (tables->registers == 0) continue;
+    const double cost_ns = tables->cost_ns;
+    const auto make = [problem, tables = std::move(tables)](int threads, bool profile) {
+      return MakePermuteKernel(problem, MakePermutePlan(problem, *tables), profile, threads);
+    };
+    offers.push_back({isa, cost_ns, make});
+    break;  // AVX-512BW is enough; with VNNI tables are cheaper: only the better of the two
+  }
+  return offers;
 }
 
 }  // namespace
 
-const KernelFamily kPermuteFamily = {"permute", Supports, CostNs, Make,
-                                     /*real_multipliers=*/true};
+const KernelFamily kPermuteFamily = {"permute", /*has_groups=*/true, Offers};
 
 }  // namespace tf_signbin

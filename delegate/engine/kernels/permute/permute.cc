@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "engine/aligned.h"
-#include "engine/cpu.h"
 #include "engine/kernels/permute/filter_parameters.h"
 #include "engine/kernels/permute/permute_kernels.h"
 #include "engine/kernels/permute/permute_ops.h"
@@ -41,15 +40,14 @@ PermuteKernelFn FindPermuteKernel(const PermutePlan& plan, int shared_taps, int 
     return nullptr;
   }
 #undef TF_SIGNBIN_BYTE_CASE
-#define TF_SIGNBIN_CASE(regs, taps, width, count)                               \
-  if (plan.table_registers == regs && shared_taps == taps && pixels == width && \
-      vectors == count) {                                                       \
-    if (plan.type == DataType::kFloat32) {                                      \
-      return tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count;     \
-    }                                                                           \
-    return CurrentCore() == Core::kGeneric                                      \
-               ? tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count   \
-               : tf_signbin_permute_i8s_r##regs##_t##taps##_p##width##f##count; \
+#define TF_SIGNBIN_CASE(regs, taps, width, count)                                               \
+  if (plan.table_registers == regs && shared_taps == taps && pixels == width &&                 \
+      vectors == count) {                                                                       \
+    if (plan.type == DataType::kFloat32) {                                                      \
+      return tf_signbin_permute_f32_r##regs##_t##taps##_p##width##f##count;                     \
+    }                                                                                           \
+    return plan.saturating_adds ? tf_signbin_permute_i8s_r##regs##_t##taps##_p##width##f##count \
+                                : tf_signbin_permute_i8_r##regs##_t##taps##_p##width##f##count; \
   }
   TF_SIGNBIN_PERMUTE_KERNELS(TF_SIGNBIN_CASE)
 #undef TF_SIGNBIN_CASE
@@ -66,7 +64,7 @@ PermuteOps ChooseOps(const PermutePlan& plan) {
 template <typename Activation, typename Sum>
 class PermuteConv : public ConvKernel {
  public:
-  PermuteConv(const ConvProblem& problem, PermutePlan plan, const PlanOptions& options, int threads)
+  PermuteConv(const ConvProblem& problem, PermutePlan plan, bool profile, int threads)
       : plan_(std::move(plan)),
         recipe_(MakeRecipe(plan_)),
         units_(MakeUnits(plan_)),
@@ -77,7 +75,7 @@ class PermuteConv : public ConvKernel {
         indices_(index_bytes_ + 64),
         padding_(plan_.shape.in_c + 64),
         ops_(ChooseOps(plan_)),
-        profile_(options.profile) {
+        profile_(profile) {
     std::copy(plan_.indices.begin(), plan_.indices.end(), indices_.get());
     plan_.indices = {};
     const bool int8 = plan_.type == DataType::kInt8;
@@ -422,12 +420,12 @@ class PermuteConv : public ConvKernel {
 }  // namespace
 
 std::unique_ptr<ConvKernel> MakePermuteKernel(const ConvProblem& problem, PermutePlan plan,
-                                              const PlanOptions& options, int threads) {
+                                              bool profile, int threads) {
   if (problem.type == DataType::kInt8) {
-    return std::make_unique<PermuteConv<int8_t, int32_t>>(problem, std::move(plan), options,
+    return std::make_unique<PermuteConv<int8_t, int32_t>>(problem, std::move(plan), profile,
                                                           threads);
   }
-  return std::make_unique<PermuteConv<float, float>>(problem, std::move(plan), options, threads);
+  return std::make_unique<PermuteConv<float, float>>(problem, std::move(plan), profile, threads);
 }
 
 }  // namespace tf_signbin

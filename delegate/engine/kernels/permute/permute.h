@@ -4,14 +4,13 @@
 
 #include <memory>
 
-#include "engine/conv.h"
 #include "engine/kernel.h"
 #include "engine/kernels/permute/permute_plan.h"
 
 namespace tf_signbin {
 
 std::unique_ptr<ConvKernel> MakePermuteKernel(const ConvProblem& problem, PermutePlan plan,
-                                              const PlanOptions& options, int threads);
+                                              bool profile, int threads);
 
 }  // namespace tf_signbin
 

@@ -1,11 +1,8 @@
 #include "engine/kernels/permute/permute_plan.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "engine/ceil_div.h"
-#include "engine/cpu.h"
 #include "engine/flatten.h"
 #include "engine/kernels/permute/permute_ops.h"
 
@@ -18,44 +15,26 @@ constexpr int kMaxInt16Terms = 255;
 constexpr int64_t kMaxReduction = 1 << 14;
 constexpr int32_t kMaxBias = 1 << 29;
 
-constexpr double kStreamedIndexBytes = 192 << 10;
-constexpr double kFarIndexBytes = 1536 << 10;  // longer streams leave the second-level cache
 constexpr int kFoldedFilters = 16;
 // Two-register tables cover more channels a byte of index: 1.33 bits a weight, not 1.6. Where many
 // lookups share a table that is worth this much time.
 constexpr double kSmaller = 1.08;
 constexpr int kLongRun = 16;  // pixels that one vector of filters leaves registers for
 
-size_t L1Bytes() {
-#ifdef _SC_LEVEL1_DCACHE_SIZE
-  static const long size = sysconf(_SC_LEVEL1_DCACHE_SIZE);
-  if (size > 0) return static_cast<size_t>(size);
-#endif
-  return 32 << 10;
+bool HasByteIndices(const ConvProblem& problem, int table_registers) {
+  return problem.type == DataType::kInt8 && table_registers == 1 &&
+         problem.target.core == Core::kIntel && problem.target.Has(feature::kAvx512Vbmi);
 }
 
-bool HasByteIndices(DataType type, int table_registers) {
-  return type == DataType::kInt8 && table_registers == 1 && CurrentCore() == Core::kIntel;
-}
-
-// A dictionary, the registers its tables take and what the layer would cost with it.
-struct Tables {
-  Dictionary dictionary;
-  int registers = 0;    // 0: the request cannot be met
-  bool folded = false;  // PermutePlan::folded
-  bool dots = false;
-  double cost_ns = 0;
-
-  int group_channels() const { return dictionary.channels * (folded ? 2 : 1); }
-};
-
-std::vector<FilterBlock> MakeBlocks(const ConvShape& s, int vectors, size_t groups) {
+std::vector<FilterBlock> MakeBlocks(const ConvShape& s, const Caches& caches, int vectors,
+                                    size_t groups) {
   std::vector<FilterBlock> blocks;
   const bool rows_of_three = s.kernel_w == 3 && s.stride_w == 1 && s.dilation_w == 1;
   // Three taps that share their tables allow longer runs of pixels, and so fewer passes over
   // indices that come from the second-level cache.
   const double index_bytes =
       static_cast<double>(s.out_c) * s.kernel_h * s.kernel_w * static_cast<double>(groups);
+  const bool streamed = index_bytes > static_cast<double>(caches.level2_kept() / 2);
   for (int v = 0; v < vectors;) {
     FilterBlock block;
     block.first_vector = v;
@@ -63,7 +42,7 @@ std::vector<FilterBlock> MakeBlocks(const ConvShape& s, int vectors, size_t grou
     if (s.out_w == 1 && s.out_h == 1 && left >= 8) {
       block.vectors = 8;
       block.min_pixels = block.max_pixels = 1;
-    } else if (left >= 4 && !(rows_of_three && index_bytes > kStreamedIndexBytes)) {
+    } else if (left >= 4 && !(rows_of_three && streamed)) {
       block.vectors = 4;
       block.min_pixels = 1;
       block.max_pixels = 6;
@@ -89,7 +68,7 @@ struct Costs {
 };
 constexpr double kRowNs = 20;
 
-double CostNs(const ConvProblem& problem, const Tables& tables) {
+double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
   // One-register tables cover fewer channels and are cheaper to build. On Zen 5 two-register
   // lookups pay for the copy of their index; on Zen 4, where permutations are half as fast, that
   // copy is free. Intel's cores permute bytes in one register as fast, but 16-bit lanes in two take
@@ -115,7 +94,8 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
                                        {1.30, 2.00},
                                        1.5,
                                        0.045};
-  const Core own = CurrentCore();
+  const Core own = problem.target.core;
+  const Caches& caches = problem.target.caches;
   const CoreCosts& core = own == Core::kZen5 ? kZen5 : own == Core::kIntel ? kIntel : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
   const Costs& costs = (int8 ? core.int8 : core.float32)[tables.registers - 1];
@@ -126,12 +106,13 @@ double CostNs(const ConvProblem& problem, const Tables& tables) {
   const int vectors = CeilDiv(s.out_c, !int8 || tables.folded ? 16 : 32);
   const double taps = static_cast<double>(s.kernel_h) * s.kernel_w;
   const double run_index_bytes = static_cast<double>(groups) * taps *
-                                 (!int8                                            ? 16
-                                  : HasByteIndices(problem.type, tables.registers) ? 64
-                                                                                   : 32);
-  const bool far_indices = run_index_bytes * vectors > kFarIndexBytes;
+                                 (!int8                                       ? 16
+                                  : HasByteIndices(problem, tables.registers) ? 64
+                                                                              : 32);
+  const bool far_indices =
+      run_index_bytes * vectors > static_cast<double>(caches.level2_streamed());
   double row_ns = kRowNs;
-  for (const FilterBlock& block : MakeBlocks(s, vectors, groups)) {
+  for (const FilterBlock& block : MakeBlocks(s, caches, vectors, groups)) {
     const int runs = CeilDiv(s.out_w, block.vectors == 1 ? kLongRun : block.max_pixels);
     const double pixels = std::max(s.out_w, runs * block.min_pixels);
     row_ns += pixels * block.vectors * static_cast<double>(groups) * taps * costs.lookup +
@@ -155,20 +136,22 @@ bool CanUseDots(const PackedFilters& filters, const Dictionary& dictionary) {
                          : dictionary.channels <= 8 && dictionary.terms > 2;
 }
 
-Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
+}  // namespace
+
+PermuteTables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   const bool int8 = problem.type == DataType::kInt8;
   const ConvShape& s = problem.shape;
   const bool prefer_small =
       int8 && s.kernel_h * s.kernel_w > 1 && s.stride_h == 1 && s.stride_w == 1;
-  Tables best;
-  const auto consider = [&](Tables tables) {
+  PermuteTables best;
+  const auto consider = [&](PermuteTables tables) {
     if (tables.dictionary.channels == 0) return;
     tables.cost_ns = CostNs(problem, tables);
     const double limit = best.cost_ns * (prefer_small && tables.registers == 2 ? kSmaller : 1);
     if (best.registers == 0 || tables.cost_ns < limit) best = std::move(tables);
   };
   for (const int registers : {1, 2}) {
-    Tables tables;
+    PermuteTables tables;
     tables.registers = registers;
     tables.dictionary = ChooseDictionary(*problem.filters, (int8 ? 32 : 16) * registers, group);
     tables.dots = vnni && int8 && CanUseDots(*problem.filters, tables.dictionary);
@@ -176,7 +159,7 @@ Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   }
   if (vnni && int8 && group == 0 && s.out_c <= kFoldedFilters &&
       problem.filters->kind == WeightKind::kTwoValued) {
-    Tables tables;
+    PermuteTables tables;
     tables.dictionary = ChooseDictionary(*problem.filters, 16, 4);
     tables.registers = 1;
     tables.folded = true;
@@ -185,6 +168,8 @@ Tables ChooseTables(const ConvProblem& problem, int group, bool vnni) {
   }
   return best;
 }
+
+namespace {
 
 // Most effectual weights that any filter has in each (index word, kernel row).
 std::vector<std::vector<int>> CountTerms(const PackedFilters& filters, const PermutePlan& plan,
@@ -354,8 +339,9 @@ std::vector<PixelRun> SplitPixels(const FilterBlock& block, int width) {
   return runs;
 }
 
-bool PermuteCanPlan(const ConvProblem& problem, int group) {
+bool PermuteTakes(const ConvProblem& problem) {
   const PackedFilters& f = *problem.filters;
+  if (f.kind == WeightKind::kDense) return false;
   const int64_t reduction = static_cast<int64_t>(f.weights_per_filter());
   // A kernel row of one index word must fit an int16 sum.
   if (problem.type == DataType::kInt8) {
@@ -364,29 +350,30 @@ bool PermuteCanPlan(const ConvProblem& problem, int group) {
       if (bias > kMaxBias || bias < -kMaxBias) return false;
     }
   }
-  return group == 0 || ChooseTables(problem, group, false).registers != 0;
+  return true;
 }
 
-PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
+PermutePlan MakePermutePlan(const ConvProblem& problem, const PermuteTables& tables) {
   const PackedFilters& filters = *problem.filters;
+  const Caches& caches = problem.target.caches;
   PermutePlan plan;
   plan.type = problem.type;
   plan.shape = FlattenPointwise(problem.shape);
   const bool int8 = plan.type == DataType::kInt8;
   plan.regions = filters.regions;
-  Tables tables = ChooseTables(problem, group, vnni);
   plan.folded = tables.folded;
   plan.dot_tables = tables.dots;
   plan.lanes = !int8 || plan.folded ? 16 : 32;
   plan.groups = MakeChannelGroups(filters, tables.group_channels());
-  plan.dictionary = std::move(tables.dictionary);
+  plan.dictionary = tables.dictionary;
   plan.table_registers = tables.registers;
-  plan.byte_indices = HasByteIndices(plan.type, tables.registers);
+  plan.byte_indices = HasByteIndices(problem, tables.registers);
+  plan.saturating_adds = problem.target.core != Core::kGeneric;
   plan.word_groups = !int8 ? 4 : plan.byte_indices ? 1 : 2;
   plan.vectors = CeilDiv(filters.out_c, plan.lanes);
 
   const ConvShape& s = plan.shape;
-  plan.blocks = MakeBlocks(s, plan.vectors, plan.groups.size());
+  plan.blocks = MakeBlocks(s, caches, plan.vectors, plan.groups.size());
   if (s.kernel_w == 1) plan.column_step = s.stride_w;
   plan.ring_rows = (s.kernel_h - 1) * s.dilation_h + 1;
   plan.tables_per_segment = s.kernel_h == 1;
@@ -397,7 +384,7 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   const FilterBlock& first = plan.blocks.front();
   const size_t tile_column_bytes =
       plan.ColumnsFor(std::min(first.max_pixels, s.out_w)) * s.kernel_h * plan.table_bytes();
-  int max_groups = static_cast<int>(L1Bytes() * 5 / 8 / tile_column_bytes);
+  int max_groups = static_cast<int>(caches.level1 * 5 / 8 / tile_column_bytes);
   const bool whole = !int8 || plan.blocks.size() == 1;
   if (whole && !plan.tables_per_segment) max_groups = groups;
   max_groups = std::max(max_groups / plan.word_groups, 1) * plan.word_groups;
@@ -411,8 +398,7 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
 
   // Strip: the ring lives in the second-level cache, or where tables are built segment by segment
   // and read at once, in the first.
-  const size_t budget =
-      plan.tables_per_segment ? L1Bytes() * 13 / 16 : static_cast<size_t>(384) << 10;
+  const size_t budget = plan.tables_per_segment ? caches.level1 * 13 / 16 : caches.level2_kept();
   for (int pieces = 1;; ++pieces) {
     plan.strip = CeilDiv(s.out_w, pieces);
     plan.columns = plan.ColumnsFor(plan.strip);
@@ -425,10 +411,6 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni) {
   }
   PackIndices(filters, &plan);
   return plan;
-}
-
-double PermuteCostNs(const ConvProblem& problem, int group, bool vnni) {
-  return ChooseTables(problem, group, vnni).cost_ns;
 }
 
 }  // namespace tf_signbin

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/conv.h"
 #include "engine/kernel.h"
 #include "engine/kernels/permute/dictionary.h"
 
@@ -52,8 +51,9 @@ struct PermutePlan {
   int table_registers = 2;
   // int8, one register: an index is the two bytes that an entry takes in its table, for VPERMB.
   bool byte_indices = false;
-  int word_groups = 2;  // groups whose indices share an index vector, a byte of each lane
-  int vectors = 0;      // filter vectors, the last one padded
+  bool saturating_adds = false;  // the microkernels i8s, else i8
+  int word_groups = 2;           // groups whose indices share an index vector, a byte of each lane
+  int vectors = 0;               // filter vectors, the last one padded
   std::vector<FilterBlock> blocks;
   std::vector<Segment> segments;
 
@@ -83,14 +83,25 @@ struct PermutePlan {
 // Runs of a strip `width` pixels wide for a block's microkernels.
 std::vector<PixelRun> SplitPixels(const FilterBlock& block, int width);
 
-// Whether the family can run the problem (sizes within what the plan's arithmetic allows). `group`
-// is PlanOptions::group; folded layers are planned where that leaves the choice.
-bool PermuteCanPlan(const ConvProblem& problem, int group);
+// Whether the family can run the problem (sizes within what the plan's arithmetic allows).
+bool PermuteTakes(const ConvProblem& problem);
 
-PermutePlan MakePermutePlan(const ConvProblem& problem, int group, bool vnni);
+// A dictionary, the registers its tables take and what the layer would cost with it.
+struct PermuteTables {
+  Dictionary dictionary;
+  int registers = 0;    // 0: the request cannot be met
+  bool folded = false;  // PermutePlan::folded
+  bool dots = false;
+  double cost_ns = 0;  // predicted time of one Run on one thread
 
-// Predicted nanoseconds of one Run on one thread.
-double PermuteCostNs(const ConvProblem& problem, int group, bool vnni);
+  int group_channels() const { return dictionary.channels * (folded ? 2 : 1); }
+};
+
+// The cheapest. `group` is PlanOptions::group; folded layers are planned where that leaves the
+// choice.
+PermuteTables ChooseTables(const ConvProblem& problem, int group, bool vnni);
+
+PermutePlan MakePermutePlan(const ConvProblem& problem, const PermuteTables& tables);
 
 }  // namespace tf_signbin
 

@@ -115,25 +115,25 @@ class ReferenceKernel final : public ConvKernel {
   StageTimes times_;
 };
 
-bool Supports(const ConvProblem&, Isa, const PlanOptions& options) { return options.group == 0; }
-
-// About one multiply-accumulate a nanosecond: never the planner's choice where another kernel runs.
-double CostNs(const ConvProblem& problem, Isa, const PlanOptions&) {
+std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
   const ConvShape& s = problem.shape;
-  return 1.0 * s.batch * s.out_h * s.out_w * s.out_c * s.kernel_h * s.kernel_w * s.in_c;
-}
-
-std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa, const PlanOptions& options,
-                                 int threads) {
-  if (problem.type == DataType::kFloat32) {
-    return std::make_unique<ReferenceKernel<float>>(problem, options.profile, threads);
-  }
-  return std::make_unique<ReferenceKernel<int8_t>>(problem, options.profile, threads);
+  // About one multiply-accumulate a nanosecond: never the planner's choice where another kernel
+  // runs.
+  const double cost_ns =
+      1.0 * s.batch * s.out_h * s.out_w * s.out_c * s.kernel_h * s.kernel_w * s.in_c;
+  const auto make = [problem](int threads, bool profile) -> std::unique_ptr<ConvKernel> {
+    if (problem.type == DataType::kFloat32) {
+      return std::make_unique<ReferenceKernel<float>>(problem, profile, threads);
+    }
+    return std::make_unique<ReferenceKernel<int8_t>>(problem, profile, threads);
+  };
+  std::vector<Offer> offers;
+  for (const Isa isa : request.isas) offers.push_back({isa, cost_ns, make});
+  return offers;
 }
 
 }  // namespace
 
-const KernelFamily kReferenceFamily = {"reference", Supports, CostNs, Make,
-                                       /*real_multipliers=*/true};
+const KernelFamily kReferenceFamily = {"reference", /*has_groups=*/false, Offers};
 
 }  // namespace tf_signbin

@@ -1,5 +1,5 @@
 // The memory-table family: what it can run, what that costs, and its kernels.
-#include <algorithm>
+#include <vector>
 
 #include "engine/families.h"
 #include "engine/kernels/table/planner.h"
@@ -48,31 +48,29 @@ int FilterBlocks(int tiles, int filters, int threads) {
   return best;
 }
 
-bool Supports(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
-  const TableOps* ops = TableOpsFor(isa);
-  return ops != nullptr && problem.filters->kind != WeightKind::kDense && options.group >= 0 &&
-         options.group <= kMaxGroup && PlanTable(problem, *ops, options.group).possible;
-}
-
-double CostNs(const ConvProblem& problem, Isa isa, const PlanOptions& options) {
-  return PlanTable(problem, *TableOpsFor(isa), options.group).cost_ns;
-}
-
-std::unique_ptr<ConvKernel> Make(const ConvProblem& problem, Isa isa, const PlanOptions& options,
-                                 int threads) {
-  const TableOps& ops = *TableOpsFor(isa);
-  TablePlan plan = PlanTable(problem, ops, options.group);
-  if (!plan.possible) return nullptr;
-  const int lanes = ops.vector_bytes / (problem.type == DataType::kInt8 ? 2 : 4);
-  const int tiles = plan.config.MakeGeometry(problem.shape, lanes).tiles();
-  plan.config.stream.filter_blocks = FilterBlocks(tiles, problem.shape.out_c, threads);
-  return MakeTableConv(problem, ops, plan.config, options.profile, threads);
+std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
+  std::vector<Offer> offers;
+  if (problem.filters->kind == WeightKind::kDense || request.group > kMaxGroup) return offers;
+  for (const Isa isa : request.isas) {
+    const TableOps* ops = TableOpsFor(isa);
+    if (ops == nullptr) continue;
+    const TablePlan plan = PlanTable(problem, *ops, request.group);
+    if (!plan.possible) continue;
+    const auto make = [problem, ops, config = plan.config](int threads, bool profile) {
+      const int lanes = ops->vector_bytes / (problem.type == DataType::kInt8 ? 2 : 4);
+      const int tiles = config.MakeGeometry(problem.shape, lanes).tiles();
+      TableConfig blocked = config;
+      blocked.stream.filter_blocks = FilterBlocks(tiles, problem.shape.out_c, threads);
+      return MakeTableConv(problem, *ops, blocked, profile, threads);
+    };
+    offers.push_back({isa, plan.cost_ns, make});
+  }
+  return offers;
 }
 
 }  // namespace
 }  // namespace table
 
-const KernelFamily kTableFamily = {"table", table::Supports, table::CostNs, table::Make,
-                                   /*real_multipliers=*/true};
+const KernelFamily kTableFamily = {"table", /*has_groups=*/true, table::Offers};
 
 }  // namespace tf_signbin

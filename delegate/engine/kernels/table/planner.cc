@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/channel_groups.h"
-#include "engine/cpu.h"
 
 namespace tf_signbin {
 namespace table {
@@ -71,12 +70,10 @@ CostConstants ConstantsFor(Isa isa, bool int8) {
 // How much longer than on Zen 5 the same work takes: measured on Zen 4, whose 512-bit units are
 // half as wide, and on Sapphire Rapids. On Arm only the portable code's costs are Zen 5's; a
 // Cortex-A72 has about an eighth of its instructions a second.
-double CoreFactor(Isa isa, [[maybe_unused]] bool int8) {
-#if defined(__aarch64__) || defined(__arm__)
-  return isa == Isa::kPortable ? 8 : 1;
-#endif
-  if (CurrentCore() == Core::kZen5) return 1;
-  if (CurrentCore() == Core::kIntel && isa != Isa::kPortable) return int8 ? 2.2 : 1.9;
+double CoreFactor(Core core, Isa isa, bool int8) {
+  if (core == Core::kArm) return isa == Isa::kPortable ? 8 : 1;
+  if (core == Core::kZen5) return 1;
+  if (core == Core::kIntel && isa != Isa::kPortable) return int8 ? 2.2 : 1.9;
   if (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) return 1.85;
   return isa == Isa::kAvx2 ? 1.35 : 1;
 }
@@ -218,7 +215,7 @@ struct Estimator {
                       work.shifts * c.shifts + work.branch_misses * c.branch_misses +
                       work.stores * c.stores + work.elements_in * c.elements_in +
                       work.elements_out * c.elements_out + work.widenings * c.widenings;
-    return ns * CoreFactor(ops.isa, problem.type == DataType::kInt8);
+    return ns * CoreFactor(problem.target.core, ops.isa, problem.type == DataType::kInt8);
   }
 };
 

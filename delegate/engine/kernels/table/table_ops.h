@@ -9,8 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/cpu.h"
 #include "engine/kernels/output/pixel_lanes_ops.h"
+#include "engine/target.h"
 
 namespace tf_signbin {
 namespace table {
