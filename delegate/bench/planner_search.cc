@@ -207,8 +207,8 @@ void Measure(const LayerSize& size, const Request& request, std::vector<Contende
 // The planner's loss, as a factor of at least 1.
 double Report(const LayerSize& size, const Request& request) {
   const BenchLayer layer = MakeBenchLayer(size, request.type, request.weights);
-  const ConvProblem problem{request.type, size.shape(), &layer.filters, &layer.output,
-                            request.weights.input_bits < 7};
+  const ConvProblem problem{request.type,  size.shape(), &layer.filters,
+                            &layer.output, HostTarget(), request.weights.input_bits < 7};
   std::vector<Contender> contenders = Contenders(problem, request);
   if (contenders.empty()) return 1;
   Measure(size, request, &contenders);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/conv.h"
-#include "engine/cpu.h"
+#include "engine/target.h"
 #include "tests/random_layer.h"
 #include "tests/run_kernel.h"
 

@@ -3,207 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <type_traits>
 
-#include "engine/planner.h"
+#include "engine/dense_layers.h"
+#include "engine/detect.h"
 #include "engine/validate.h"
 #include "tflite/tensor_access.h"
 
 namespace tf_signbin {
 namespace {
-
-// Patterns the permute kernels know, most weights a look-up first.
-struct Pattern {
-  int n, m;
-};
-constexpr Pattern kInt8Patterns[] = {{2, 10}, {2, 9}, {2, 8}, {3, 7}};
-constexpr Pattern kFloatPatterns[] = {{2, 7}, {2, 6}};
-
-// A smaller region has more values than mask bytes.
-constexpr int kMinRegionWeights = 8;
-
-// Float weights that went through `w + stop_gradient(q - w)` come back from constant folding a few
-// units in the last place off; values this close, relative to the larger one, are one value.
-constexpr double kFloatTolerance = 1.0 / (1 << 20);
-
-// The weights of one filter and region: `channels` of every `in_c`, once a tap.
-template <typename T>
-struct Region {
-  const T* first;
-  int taps, in_c, channels;
-
-  // Calls visit(weight, index in the filter) until it returns false; returns whether it never did.
-  template <typename Visit>
-  bool All(const Visit& visit) const {
-    for (int tap = 0; tap < taps; ++tap) {
-      for (int channel = 0; channel < channels; ++channel) {
-        const size_t k = static_cast<size_t>(tap) * in_c + channel;
-        if (!visit(static_cast<double>(first[k]), k)) return false;
-      }
-    }
-    return true;
-  }
-};
-
-// Weights of one region that count as one value.
-struct Cluster {
-  double anchor = 0, offsets = 0;
-  size_t count = 0;
-  bool Add(double weight, double limit) {
-    if (std::abs(weight - anchor) > limit) return false;
-    offsets += weight - anchor;
-    ++count;
-    return true;
-  }
-  double value() const { return count == 0 ? anchor : anchor + offsets / count; }
-};
-
-struct RegionValues {
-  double background = 0, effectual = 0;
-  double anchor = 0, limit = 0;  // weights within `limit` of `anchor` have the effectual value
-};
-
-template <typename T>
-bool Range(const Region<T>& region, double* low, double* high, double* limit) {
-  *low = *high = static_cast<double>(region.first[0]);
-  const bool finite = region.All([&](double weight, size_t) {
-    *low = std::min(*low, weight);
-    *high = std::max(*high, weight);
-    return std::isfinite(weight);
-  });
-  const double tolerance = std::is_same<T, float>::value ? kFloatTolerance : 0;
-  *limit = tolerance * std::max(std::abs(*low), std::abs(*high));
-  return finite;
-}
-
-// A region with a zero has background 0. Otherwise the rarer value is the effectual one; at equal
-// counts the one of larger magnitude, then the positive one.
-template <typename T>
-bool TwoValued(const Region<T>& region, RegionValues* values) {
-  double low, high, limit;
-  if (!Range(region, &low, &high, &limit)) return false;
-  Cluster at_low{low}, at_high{high};
-  if (!region.All([&](double weight, size_t) {
-        return at_high.Add(weight, limit) || at_low.Add(weight, limit);
-      })) {
-    return false;
-  }
-  const bool constant = at_low.count == 0;
-  const bool rarer = at_high.count < at_low.count ||
-                     (at_high.count == at_low.count && std::abs(high) >= std::abs(low));
-  const bool high_effectual = high != 0 && (constant || low == 0 || rarer);
-  const Cluster& effectual = high_effectual ? at_high : at_low;
-  const Cluster& background = high_effectual ? at_low : at_high;
-  values->background = constant ? 0 : background.value();
-  values->effectual = constant && high == 0 ? 0 : effectual.value();
-  values->anchor = effectual.anchor;
-  values->limit = constant && high == 0 ? -1 : limit;  // an all-zero region has no mask bit
-  return true;
-}
-
-template <typename T>
-bool Ternary(const Region<T>& region, RegionValues* values) {
-  double low, high, limit;
-  if (!Range(region, &low, &high, &limit)) return false;
-  Cluster magnitude{std::max(std::abs(low), std::abs(high))}, zero{0};
-  if (!region.All([&](double weight, size_t) {
-        return zero.Add(weight, limit) || magnitude.Add(std::abs(weight), limit);
-      })) {
-    return false;
-  }
-  values->effectual = magnitude.value();
-  values->anchor = magnitude.anchor;
-  values->limit = magnitude.count == 0 ? -1 : limit;
-  return std::is_same<T, float>::value || values->effectual <= 127;
-}
-
-bool KeepsPattern(const PackedFilters& f, Pattern pattern) {
-  PackedFilters probe = f;
-  probe.pattern_n = pattern.n;
-  probe.pattern_m = pattern.m;
-  return CheckFilters(f.values_f32.empty() ? DataType::kInt8 : DataType::kFloat32, probe).ok();
-}
-
-template <typename T>
-std::vector<T>& Values(PackedFilters* filters);
-template <>
-std::vector<float>& Values<float>(PackedFilters* filters) {
-  return filters->values_f32;
-}
-template <>
-std::vector<int8_t>& Values<int8_t>(PackedFilters* filters) {
-  return filters->values_i8;
-}
-
-template <typename T>
-bool PackAs(WeightKind kind, int regions, const T* weights, PackedFilters* f) {
-  f->kind = kind;
-  f->regions = regions;
-  const int channels = f->in_c / regions;
-  const auto region_at = [&](int filter, int region) {
-    return Region<T>{
-        weights + filter * f->weights_per_filter() + static_cast<size_t>(region) * channels,
-        f->kernel_h * f->kernel_w, f->in_c, channels};
-  };
-  std::vector<RegionValues> values(static_cast<size_t>(f->out_c) * regions);
-  for (int filter = 0; filter < f->out_c; ++filter) {
-    for (int region = 0; region < regions; ++region) {
-      RegionValues* v = &values[static_cast<size_t>(filter) * regions + region];
-      const bool found = kind == WeightKind::kTwoValued ? TwoValued(region_at(filter, region), v)
-                                                        : Ternary(region_at(filter, region), v);
-      if (!found) return false;
-    }
-  }
-  const size_t row_bytes = f->mask_row_bytes();
-  f->masks.assign(static_cast<size_t>(f->planes()) * f->out_c * row_bytes, 0);
-  std::vector<T>& packed = Values<T>(f);
-  packed.clear();
-  for (int filter = 0; filter < f->out_c; ++filter) {
-    for (int region = 0; region < regions; ++region) {
-      const RegionValues& v = values[static_cast<size_t>(filter) * regions + region];
-      if (kind == WeightKind::kTwoValued) packed.push_back(static_cast<T>(v.background));
-      packed.push_back(static_cast<T>(v.effectual));
-      uint8_t* plus = f->masks.data() + filter * row_bytes;
-      uint8_t* minus = plus + f->out_c * row_bytes;
-      const size_t first = static_cast<size_t>(region) * channels;
-      region_at(filter, region).All([&](double weight, size_t offset) {
-        const size_t k = first + offset;
-        const uint8_t bit = static_cast<uint8_t>(1u << (k % 8));
-        if (std::abs(weight - v.anchor) <= v.limit) {
-          plus[k / 8] |= bit;
-        } else if (kind == WeightKind::kTernary && std::abs(-weight - v.anchor) <= v.limit) {
-          minus[k / 8] |= bit;
-        }
-        return true;
-      });
-    }
-  }
-  return true;
-}
-
-template <typename T, size_t N>
-bool Pack(const T* weights, PackedFilters* f, const Pattern (&patterns)[N]) {
-  const size_t region_weights = f->weights_per_filter();
-  for (const WeightKind kind : {WeightKind::kTwoValued, WeightKind::kTernary}) {
-    for (int regions = 1; regions <= f->in_c; ++regions) {
-      if (f->in_c % regions != 0) continue;
-      if (regions > 1 && region_weights / regions < kMinRegionWeights) break;
-      if (!PackAs(kind, regions, weights, f)) continue;
-      const size_t packed = f->masks.size() + Values<T>(f).size() * sizeof(T);
-      if (packed >= f->out_c * f->weights_per_filter() * sizeof(T)) return false;
-      if (kind == WeightKind::kTwoValued) {
-        for (const Pattern pattern : patterns) {
-          if (!KeepsPattern(*f, pattern)) continue;
-          f->pattern_n = pattern.n;
-          f->pattern_m = pattern.m;
-          break;
-        }
-      }
-      return true;
-    }
-  }
-  return false;
-}
 
 bool ReadActivation(int code, Activation* activation) {
   switch (code) {
@@ -343,29 +150,10 @@ void CopyFilterOptions(Layer* layer) {
   o.pattern_m = f.pattern_m;
 }
 
-// XNNPACK's int8 convolutions pad the channels of every tap to eight, with Arm's dot products to
-// four; the engine's pad them to four with AVX-512 VNNI, else not at all. Worth a claim where that
-// spares a quarter of the work. Beside Arm's dot products, outputs count for as much as the work
-// spared in a small window.
-bool RuntimePadsChannels(const PackedFilters& f) {
-  constexpr int kLeastTaps = 16;
-  const std::vector<std::string>& isas = SupportedIsas();
-  const auto has = [&](const char* isa) {
-    return std::find(isas.begin(), isas.end(), isa) != isas.end();
-  };
-  const bool dot = has("neondot");
-  const int64_t runtime = dot ? 4 : 8, engine = has("avx512vnni") ? 4 : 1, channels = f.in_c;
-  const auto padded = [&](int64_t to) { return (channels + to - 1) / to * to; };
-  return padded(engine) * 4 <= padded(runtime) * 3 &&
-         (!dot || f.kernel_h * f.kernel_w >= kLeastTaps);
-}
-
-// Whether the user's options and the CPU allow a kernel for dense filters, other than the slow
-// reference.
-bool HasDenseKernel(const Layer& layer, const PlanOptions& options) {
-  if (!CheckPlanOptions(options).ok()) return false;
+// Whether the engine wants the layer, whose dense filters are read, besides the packed ones.
+bool EngineWants(const Layer& layer, const PlanOptions& options) {
   const OpOptions& o = layer.options;
-  OutputStage output;
+  const OutputStage output;
   ConvProblem problem{layer.type, {}, &layer.filters, &output};
   problem.shape.in_c = o.in_channels;
   problem.shape.out_c = o.out_channels;
@@ -375,20 +163,10 @@ bool HasDenseKernel(const Layer& layer, const PlanOptions& options) {
   problem.shape.stride_w = o.stride_w;
   problem.shape.dilation_h = o.dilation_h;
   problem.shape.dilation_w = o.dilation_w;
-  const std::vector<Candidate> candidates = Candidates(problem, options);
-  return std::any_of(candidates.begin(), candidates.end(),
-                     [](const Candidate& c) { return c.family != &kReferenceFamily; });
+  return WantsDense(problem, options);
 }
 
 }  // namespace
-
-bool PackByValue(const float* weights, PackedFilters* filters) {
-  return Pack(weights, filters, kFloatPatterns);
-}
-
-bool PackByValue(const int8_t* weights, PackedFilters* filters) {
-  return Pack(weights, filters, kInt8Patterns);
-}
 
 Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                    const abi::TfLiteRegistration& registration, Layer* layer, std::string* reason) {
@@ -414,15 +192,14 @@ bool ClaimDense(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                 const abi::TfLiteRegistration& registration, const PlanOptions& options,
                 Layer* layer) {
   const abi::TfLiteTensor* weights = ReadGeometry(context, node, registration, layer);
-  if (weights == nullptr || layer->op != OpType::kConv2D || layer->type != DataType::kInt8 ||
-      !RuntimePadsChannels(layer->filters)) {
+  if (weights == nullptr || layer->op != OpType::kConv2D || layer->type != DataType::kInt8) {
     return false;
   }
   PackedFilters& f = layer->filters;
   f.kind = WeightKind::kDense;
-  CopyConstant(*weights, &f.values_i8);
   CopyFilterOptions(layer);
-  return CheckForm(context, node, *weights, layer).empty() && HasDenseKernel(*layer, options);
+  CopyConstant(*weights, &f.values_i8);
+  return EngineWants(*layer, options) && CheckForm(context, node, *weights, layer).empty();
 }
 
 }  // namespace tf_signbin

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "engine/conv.h"
+#include "engine/plan_options.h"
 #include "tflite/layer.h"
 #include "tflite/tflite_abi.h"
 
@@ -20,17 +20,11 @@ enum class Claim {
 Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                    const abi::TfLiteRegistration& registration, Layer* layer, std::string* reason);
 
-// Whether the node is a dense int8 convolution of so few input channels that the runtime's kernels,
-// which take eight at a time, would mostly multiply padding, and this CPU has the engine's dense
-// kernels, which take four. A network's first layer, as a rule: images have one to four channels.
+// Whether the node is a dense int8 convolution that the engine wants as well (WantsDense). Fills
+// `layer` when it is.
 bool ClaimDense(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                 const abi::TfLiteRegistration& registration, const PlanOptions& options,
                 Layer* layer);
-
-// Packs filters [out_c, kernel_h, kernel_w, in_c] whose geometry `filters` already holds. False
-// when they are dense, or when packing would not save space. Fills masks, values, kind and pattern.
-bool PackByValue(const float* weights, PackedFilters* filters);
-bool PackByValue(const int8_t* weights, PackedFilters* filters);
 
 }  // namespace tf_signbin
 

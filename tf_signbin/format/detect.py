@@ -43,6 +43,7 @@ class Detection:
 def detect(weights: np.ndarray) -> Detection:
     """Packs a filter [O, KH, KW, I], float32 or int8, if its values allow it.
 
+    The rule is that of docs/format.md, "Detection by value"; delegate/engine/detect.cc has it too.
     Two-valued filters at the smallest number of regions that works are preferred (one mask bit a
     weight), then ternary ones. The result is never larger than the dense filter.
     """
@@ -67,14 +68,6 @@ def detect(weights: np.ndarray) -> Detection:
             )
             return Detection(packed, snapped=snapped)
     return _describe_dense(weights)
-
-
-def find_pattern(mask: np.ndarray, activation_type: str) -> tuple[int, int]:
-    """The first engine pattern (n, m) that a mask [O, KH, KW, I] keeps to, else (0, 0)."""
-    for n, m in ENGINE_PATTERNS[activation_type]:
-        if max_effectual(mask, m).max(initial=0) <= n:
-            return n, m
-    return 0, 0
 
 
 def max_effectual(mask: np.ndarray, m: int) -> np.ndarray:

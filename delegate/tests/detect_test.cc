@@ -1,5 +1,5 @@
 // Packing dense filters by value, held against the dense filters.
-#include "tflite/claim.h"
+#include "engine/detect.h"
 
 #include <gtest/gtest.h>
 
