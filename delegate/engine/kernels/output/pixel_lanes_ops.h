@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/cpu.h"
+#include "engine/target.h"
 
 namespace tf_signbin {
 namespace output {
