@@ -120,8 +120,11 @@ template <typename T>
 bool TwoValued(const Region<T>& region, RegionValues<T>* values) {
   Ends<T> ends;
   if (!FindEnds(region, &ends)) return false;
-  const T low_most = AtMost(static_cast<double>(ends.low) + ends.limit, T());
   const T high_least = AtLeast(static_cast<double>(ends.high) - ends.limit, T());
+  T low_most = AtMost(static_cast<double>(ends.low) + ends.limit, T());
+  if constexpr (std::is_same<T, float>::value) {  // what is near both ends counts as the high one
+    low_most = std::min(low_most, std::nextafter(high_least, -INFINITY));
+  }
   size_t highs = 0;
   const bool two = region.All([&](const T* weights, size_t run, size_t) {
     // Few at a time: dense filters are found out early.
