@@ -58,7 +58,7 @@ std::vector<int8_t> Reference(const RandomLayer& layer, ThreadPool* pool) {
 
 // An instruction set with byte tables, or the portable one.
 Isa TestedIsa() {
-  for (const Isa isa : SupportedIsaList()) {
+  for (const Isa isa : HostTarget().Isas()) {
     if (isa == Isa::kAvx2 || isa == Isa::kNeon) return isa;
   }
   return Isa::kPortable;
