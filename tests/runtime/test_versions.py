@@ -89,7 +89,7 @@ def test_auto_takes_the_next_supported_runtime(installed):
     ],
 )
 def test_training_names_the_package_and_the_remedy(change, message):
-    """In a process of its own: the check runs when the module is imported."""
+    """In a process of its own: the check runs when the front end of Keras 2 is imported."""
     script = f"""
 import tensorflow as tf
 from importlib import metadata
@@ -101,7 +101,7 @@ def version(name):
     return versions.get(name) or real(name)
 metadata.version = version
 {change}
-import tf_signbin.train
+import tf_signbin.train.keras2
 """
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 1
