@@ -1,5 +1,7 @@
 """Front end for Keras 2 (the package tf_keras) and tensorflow-model-optimization."""
 
+# First: it checks versions, and keeps tfmot from choosing a Keras for the process.
+from tf_signbin.train.keras2 import legacy_keras  # noqa: F401  # isort: split
 from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
 from tf_signbin.train.keras2.introspect import has_fake_quantized_activations, quantized_kernels
 from tf_signbin.train.keras2.quantize import (
