@@ -61,7 +61,7 @@ def test_int8_model_on_the_command_line(tmp_path, capsys):
     arguments = ["--keras", str(tmp_path / "model.keras"), str(tmp_path / "model.tflite")]
     main(["verify", *arguments])
     printed = capsys.readouterr().out
-    assert "quant_block_relu: " in printed
+    assert "block_relu: " in printed
     assert "steps" in printed
     assert main(["verify", *arguments, "another.tflite"]) == 2
 
