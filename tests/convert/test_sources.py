@@ -9,8 +9,14 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("tf_keras")
 
 import tf_signbin  # noqa: E402
-from tf_signbin.convert import ConversionReport, UnpackedLayersError, convert  # noqa: E402
-from tf_signbin.format.model import read_model, text  # noqa: E402
+from tf_signbin.convert import (  # noqa: E402
+    ConversionError,
+    ConversionReport,
+    UnpackedLayersError,
+    convert,
+)
+from tf_signbin.convert.stock import stock_model  # noqa: E402
+from tf_signbin.format.model import read_model, text, write_model  # noqa: E402
 
 SHAPE = (12, 12, 8)
 
@@ -136,6 +142,50 @@ def test_source(name, tmp_path):
     assert report.verification.ok
     assert read_model(data).signatureDefs
     assert report.file_bytes == len(data) < report.stock_file_bytes
+
+
+def two_inputs():
+    """Inputs that are not in the order of the alphabet, and two outputs."""
+    inputs = {"right": keras.Input(SHAPE, name="right"), "left": keras.Input((5,), name="left")}
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(5, 3)(inputs["right"]))
+    both = keras.layers.Concatenate()([x, inputs["left"]])
+    outputs = {"z": keras.layers.Dense(2, name="z")(both), "a": keras.layers.Dense(3, name="a")(x)}
+    return keras.Model(inputs, outputs)
+
+
+def int8():
+    return tf_signbin.quantize_model(functional(), activations="int8")
+
+
+@pytest.mark.parametrize(
+    "make", [two_inputs, pytest.param(nested, marks=pytest.mark.slow),
+             pytest.param(int8, marks=pytest.mark.slow)]
+)  # fmt: skip
+def test_models_convert_as_by_from_keras_model(make):
+    """The same file but for the record of what it was converted from."""
+    model = make()
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if make is int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    assert without_metadata(stock_model(model)) == without_metadata(converter.convert())
+
+
+def without_metadata(data):
+    model = read_model(data)
+    for entry in model.metadata:
+        model.buffers[entry.buffer].data = None
+    return write_model(model)
+
+
+def test_tables_convert():
+    """A StringLookup's table is no variable: such a model is exported as a whole."""
+    words = keras.Input((), dtype="string")
+    x = keras.layers.StringLookup(vocabulary=["a", "b"])(words)
+    model = keras.Model(words, keras.layers.Dense(4)(keras.layers.Embedding(3, 4)(x)))
+    try:
+        convert(model)
+    except ConversionError as error:  # older converters have no kernel for the table
+        assert "Lookup" in str(error) or "HashTable" in str(error)  # noqa: PT017
 
 
 def test_keras_3():

@@ -188,8 +188,12 @@ def data(model, rng, count=16):
 
 
 def train(model, rng, steps=2):
-    """A few steps, so that BatchNorm statistics and activation ranges are not the start's."""
-    model.compile(keras.optimizers.Adam(1e-3), "mse")
+    """A few steps, so that BatchNorm statistics and activation ranges are not the start's.
+
+    Eager: the graph of a training step takes longer to trace than a few steps to run.
+    """
+    model.compile(keras.optimizers.Adam(1e-3), "mse", run_eagerly=True)
     x = data(model, rng, 32)
-    model.fit(x, rng.normal(size=(32, 5)), batch_size=32 // steps, verbose=0)
+    y = [rng.normal(size=(32, 5)) for _ in model.outputs]
+    model.fit(x, y, batch_size=32 // steps, verbose=0)
     return model

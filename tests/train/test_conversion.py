@@ -8,16 +8,15 @@ from ai_edge_litert import interpreter as litert
 
 import tf_signbin
 from tests.train import models
+from tf_signbin.convert.stock import stock_model
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
 from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
-from tf_signbin.train.keras2.legacy_keras import tf, tfmot_keras
+from tf_signbin.train.keras2.legacy_keras import tfmot_keras
 
 
 def convert(model, activations):
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if activations == "int8":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return converter.convert()
+    """By TensorFlow's converter (tests/convert/test_sources.py: as from_keras_model does)."""
+    return stock_model(model, activations)
 
 
 class Reference:
@@ -53,9 +52,20 @@ class Reference:
             results.append(self.interpreter.get_tensor(outputs)[0])
         return np.array(results)
 
-    def output_scale(self):
-        """Size of one step of the int8 tensor before the last DEQUANTIZE."""
-        op = self.interpreter._get_ops_details()[-1]
+    def outputs(self, images):
+        """All outputs by the names that Keras gave them."""
+        run = self.interpreter.get_signature_runner()
+        (name,) = run.get_input_details()
+        results = [run(**{name: image[None]}) for image in images]
+        return {key: np.concatenate([r[key] for r in results]) for key in results[0]}
+
+    def output_scale(self, name=None):
+        """Size of one step of the int8 tensor before the (named) output's DEQUANTIZE."""
+        outputs = self.interpreter.get_output_details()
+        if name is not None:
+            outputs = [self.interpreter.get_signature_runner().get_output_details()[name]]
+        (output,) = (details["index"] for details in outputs)
+        (op,) = (o for o in self.interpreter._get_ops_details() if output in o["outputs"])
         assert op["op_name"] == "DEQUANTIZE"
         tensor = self.interpreter._get_tensor_details(op["inputs"][0], 0)
         return tensor["quantization_parameters"]["scales"][0]
@@ -114,7 +124,7 @@ def test_every_layer_kind_converts(kind, activations, rng):
         if activations == "int8":
             assert set(np.abs(rows.astype(int)).max(1)) <= {0, 127}
     x = models.data(quantized, rng)
-    expected = quantized.predict(x, verbose=0)
+    expected = quantized(x).numpy()
     if activations == "float32":
         np.testing.assert_allclose(reference.predict(x), expected, rtol=1e-4, atol=1e-4)
     else:
@@ -134,7 +144,7 @@ def test_agrees_with_tflite_as_well_as_tfmot(rng):
         quantized = models.train(quantize(models.residual()), rng, steps=4)
         x = models.data(quantized, rng, 64)
         reference = Reference(convert(quantized, "int8"))
-        error = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
+        error = np.abs(reference.predict(x) - quantized(x).numpy())
         operators.append(reference.operators())
         differences.append(error.mean() / reference.output_scale())
     assert operators[1] == operators[0]

@@ -94,6 +94,22 @@ def convertible(model: Any) -> Any:
     return copy
 
 
+def keras2_function(model: Any) -> Any:
+    """What a model of Keras 2 computes as a concrete function with its input and output names;
+    None for another Keras, and for a subclassed model, whose outputs have no names."""
+    if _package(model) != "tf_keras" or not getattr(model, "_is_graph_network", False):
+        return None
+    import tensorflow as tf
+
+    @tf.function
+    def serve(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        outputs = tf.nest.flatten(model(*args, **kwargs, training=False))
+        return dict(zip(model.output_names, outputs, strict=True))
+
+    args, kwargs = model.save_spec(dynamic_batch=False)
+    return serve.get_concrete_function(*args, **kwargs)
+
+
 def by_input_name(model: Any, dataset: Callable[[], Iterable[Any]]) -> Callable[[], Iterator[Any]]:
     """The dataset with names instead of positions: the converter sorts a model's inputs by name.
 
@@ -159,6 +175,12 @@ def _changed(
     return result
 
 
+def _package(model: Any) -> str:
+    """The package of the model's Keras."""
+    roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    return "tf_keras" if "tf_keras" in roots else "keras"
+
+
 def _policy_name(dtype: Any) -> Any:
     """The name in a layer's `dtype`: a string, or a serialized policy."""
     return dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
@@ -167,8 +189,7 @@ def _policy_name(dtype: Any) -> Any:
 @contextmanager
 def _float32_policy(model: Any) -> Iterator[None]:
     """float32 for layers that the model's layers make for themselves."""
-    roots = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
-    keras = importlib.import_module("tf_keras" if "tf_keras" in roots else "keras")
+    keras = importlib.import_module(_package(model))
     policies = keras.mixed_precision
     read = getattr(policies, "dtype_policy", None) or policies.global_policy
     write = getattr(policies, "set_dtype_policy", None) or policies.set_global_policy

@@ -8,7 +8,7 @@ from typing import Any
 
 from tf_signbin.convert.files import read_file
 from tf_signbin.convert.keras3 import has_other_backend, stock_in_other_process
-from tf_signbin.convert.keras_models import by_input_name, convertible
+from tf_signbin.convert.keras_models import by_input_name, convertible, keras2_function
 from tf_signbin.quiet import quiet
 
 RepresentativeDataset = Callable[[], Iterable[Any]]
@@ -117,11 +117,7 @@ def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
             raise FileNotFoundError(f"{path}: not a SavedModel folder (it has no saved_model.pb)")
         return tf.lite.TFLiteConverter.from_saved_model(path), _saved_model_has_fake_quant(path)
     if hasattr(source, "graph") and hasattr(source, "structured_input_signature"):
-        # The converter saves the function as part of this module, which must own its variables.
-        owner = tf.Module()
-        owner.variables_of_function = list(source.graph.variables)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([source], owner)
-        return converter, _graph_has_fake_quant(source.graph.as_graph_def())
+        return _function_converter(tf, source), _graph_has_fake_quant(source.graph.as_graph_def())
     if hasattr(source, "layers") and hasattr(source, "call"):
         if not getattr(source, "built", False):
             raise ValueError(
@@ -130,12 +126,38 @@ def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
             )
         from tf_signbin.train.api import has_fake_quantized_activations
 
-        converter = tf.lite.TFLiteConverter.from_keras_model(convertible(source))
-        return converter, has_fake_quantized_activations(source)
+        return _keras_converter(tf, convertible(source)), has_fake_quantized_activations(source)
     raise TypeError(
         f"cannot convert a {type(source).__name__}: give a Keras model, a SavedModel folder, a "
         "concrete function, or a .tflite file (bytes or path)"
     )
+
+
+def _keras_converter(tf: Any, model: Any) -> Any:
+    """TensorFlow's converter for a Keras model.
+
+    Given a model of Keras 2, the converter exports each layer with functions for training and for
+    inference, which takes ten times as long as the conversion; given what the model computes, it
+    writes the same file (tests/convert/test_sources.py).
+    """
+    function = keras2_function(model)
+    if function is None or _other_resources(tf, function):
+        return tf.lite.TFLiteConverter.from_keras_model(model)
+    return _function_converter(tf, function)
+
+
+def _function_converter(tf: Any, function: Any) -> Any:
+    # The converter saves the function as part of this module, which must own its variables.
+    owner = tf.Module()
+    owner.variables_of_function = list(function.graph.variables)
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
+
+
+def _other_resources(tf: Any, function: Any) -> bool:
+    """Whether a function uses more than variables, such as the table of a StringLookup."""
+    variables = {id(variable.handle) for variable in function.graph.variables}
+    resources = [x for x, _ in function.graph.captures if x.dtype == tf.resource]
+    return any(id(x) not in variables for x in resources)
 
 
 def _graph_has_fake_quant(graph: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -193,6 +194,7 @@ def fake_quantized(
     """
     quantizers: dict[placement.Range, Any] = {}
     now: dict[Ref, Ref] = {}
+    uses: Counter[int] = Counter()
     result = []
 
     def quantize(tensor: Ref, writer: str, is_input: bool = False) -> None:
@@ -216,9 +218,9 @@ def fake_quantized(
         )
         result.append(Call(call.layer, args, kwargs, call.outputs))
         for i, tensor in enumerate(call.results):
-            use = len([c for c in result if c.layer is call.layer]) - 1
-            suffix = "".join(f"_{n}" for n in (use, i) if n)
+            suffix = "".join(f"_{n}" for n in (uses[id(call.layer)], i) if n)
             quantize(tensor, f"{call.layer.name}{suffix}")
+        uses[id(call.layer)] += 1
     flat.outputs = tf.nest.map_structure(lambda x: now.get(x, x), flat.outputs)
     return result
 

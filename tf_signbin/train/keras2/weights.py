@@ -65,6 +65,7 @@ class TfmotQuantizer(tfmot_keras.quantizers.Quantizer):
             for spec in self.quantizer.variables(tuple(tensor_shape))
         }
 
+    @tf.autograph.experimental.do_not_convert  # which would take longer than all else
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
         """Quantized kernel, of the shape and dtype of `inputs`; training makes no difference."""
         del training, kwargs

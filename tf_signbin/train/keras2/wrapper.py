@@ -16,6 +16,8 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
     quantize_wrapper,
 )
 
+from tf_signbin.train.keras2.legacy_keras import tf
+
 
 class StableQuantizeWrapper(quantize_wrapper.QuantizeWrapperV2):
     """QuantizeWrapperV2 with one order of variables, which gives the wrapped layer back unchanged.
@@ -103,6 +105,9 @@ class StableQuantizeLayer(quantize_layer.QuantizeLayer):
         if not self.built:
             super().build(input_shape)
             self.built: bool = True
+
+    # Without AutoGraph, for which there is nothing to do but which takes longer than all else.
+    call = tf.autograph.experimental.do_not_convert(quantize_layer.QuantizeLayer.call)
 
 
 CLASSES: dict[str, type] = {
