@@ -12,18 +12,7 @@ from tf_signbin.costs import LayerFacts, totals
 from tf_signbin.format import TERNARY, TWO_VALUED, packed_bytes
 
 if TYPE_CHECKING:
-    from tf_signbin.train.rules.kernels import QuantizedKernel
-
-_KERNELS = {
-    "Conv1D": ("kernel",),
-    "Conv2D": ("kernel",),
-    "Conv2DTranspose": ("kernel",),
-    "Dense": ("kernel",),
-    "DepthwiseConv1D": ("depthwise_kernel",),
-    "DepthwiseConv2D": ("depthwise_kernel",),
-    "SeparableConv1D": ("depthwise_kernel", "pointwise_kernel"),
-    "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel"),
-}
+    from tf_signbin.train.rules.kernels import KernelFacts, QuantizedKernel
 
 
 @dataclass(kw_only=True)
@@ -95,30 +84,24 @@ class ModelSummary:
 def summary(model: Any, tflite: bool = True) -> ModelSummary:
     """Describes a quantized model: print it for a table, or use `to_dict()`.
 
+    A layer that the model calls several times costs the sum of its calls.
+
     Args:
-      model: a built tf.keras model, quantized or not.
+      model: a built Keras model, of Keras 3 or tf_keras, quantized or not.
       tflite: also convert the model, some seconds, to tell the size of its .tflite file. Its
         biases, scales and names are a large part of a small file, so only the file itself tells.
 
     Raises:
-      ValueError: no layer of the model has a kernel.
+      TypeError: not a Keras model.
+      ValueError: no layer of the model has a kernel, or a layer's size is not known.
     """
-    from tf_signbin.train import quantized_kernels
+    from tf_signbin.train import api
 
-    quantized = {id(kernel.wrapper): kernel for kernel in quantized_kernels(model)}
-    result = ModelSummary(model.name)
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        inner = getattr(layer, "layer", layer)
-        if _is_wrapped_part(layer, model) or type(inner).__name__ not in _KERNELS:
-            continue
-        for attribute in _KERNELS[type(inner).__name__]:
-            kernel = quantized.get(id(layer))
-            mine = kernel is not None and kernel.latent is getattr(inner, attribute)
-            result.layers.append(_describe(layer, inner, attribute, kernel if mine else None))
+    described = api.describe(model, "summary")
+    result = ModelSummary(model.name, [_describe(kernel) for kernel in described.kernels])
     if not result.layers:
         raise ValueError(f"Model {model.name!r} has no convolution or dense layer.")
-    kernels = sum(layer.weights for layer in result.layers)
-    result.other_parameters = _parameters(model, quantized) - kernels
+    result.other_parameters = described.parameters - sum(layer.weights for layer in result.layers)
     if tflite:
         from tf_signbin.convert import convert
 
@@ -126,46 +109,18 @@ def summary(model: Any, tflite: bool = True) -> ModelSummary:
     return result
 
 
-def _is_wrapped_part(layer: Any, model: Any) -> bool:
-    """Whether the layer is the inside of a wrapper, which was listed already."""
-    return not layer._inbound_nodes
-
-
-def _parameters(model: Any, quantized: dict[int, QuantizedKernel]) -> int:
-    """Parameters of the model without the variables of quantizers and fake quantization."""
-    seen: dict[int, int] = {}
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        inner = getattr(layer, "layer", None)
-        if type(layer).__name__ == "StableQuantizeLayer":
-            continue
-        for variable in inner.weights if inner is not None else layer.weights:
-            seen[id(variable)] = int(np.prod(variable.shape))
-    return sum(seen.values())
-
-
-def _describe(
-    layer: Any, inner: Any, attribute: str, kernel: QuantizedKernel | None
-) -> LayerSummary:
-    shape = tuple(int(size) for size in getattr(inner, attribute).shape)
-    fields = {
-        "name": layer.name,
-        "operator": type(inner).__name__,
-        "activation_type": _activation_type(layer),
-        "filter_shape": shape,
+def _describe(kernel: KernelFacts) -> LayerSummary:
+    fields: dict[str, Any] = {
+        "name": kernel.name,
+        "operator": kernel.operator,
+        "activation_type": kernel.activation_type,
+        "filter_shape": kernel.shape,
     }
-    positions = _output_positions(layer, inner, attribute)
-    if kernel is not None:
-        return _describe_quantized(kernel, shape, positions, fields)
-    weights = math.prod(shape)
-    if attribute == "depthwise_kernel":
-        *window, channels, multiplier = shape
-        outputs = positions * channels * multiplier
-        macs = outputs * math.prod(window)
-    else:
-        transposed = type(inner).__name__ == "Conv2DTranspose"
-        outputs = math.prod(layer.output_shape[1:]) if transposed else positions * shape[-1]
-        macs = positions * weights
-    return LayerSummary.dense(weights=weights, outputs=outputs, macs=macs, **fields)
+    if kernel.quantized is not None:
+        return _describe_quantized(kernel.quantized, kernel.shape, kernel.positions, fields)
+    return LayerSummary.dense(
+        weights=math.prod(kernel.shape), outputs=kernel.outputs, macs=kernel.macs, **fields
+    )
 
 
 def _describe_quantized(
@@ -204,30 +159,6 @@ def _describe_quantized(
 def _sign_planes(kernel: QuantizedKernel, mask: np.ndarray) -> np.ndarray:
     signs = np.sign(kernel.ops.convert_to_numpy(kernel.quantized())).reshape(mask.shape)
     return np.stack([signs > 0, signs < 0])
-
-
-def _activation_type(layer: Any) -> str:
-    """'int8' when a wrapper of tfmot's 8-bit scheme or ours quantizes the layer for int8."""
-    config = getattr(layer, "quantize_config", None)
-    if config is None:
-        return "float32"
-    return getattr(config, "activations", "int8")
-
-
-def _output_positions(layer: Any, inner: Any, attribute: str) -> int:
-    """Pixels (rows for dense layers) of one sample that the kernel is applied to."""
-    shape = layer.output_shape
-    sizes = shape[1:-1]
-    if getattr(inner, "data_format", "channels_last") == "channels_first":
-        sizes = shape[2:]
-    if type(inner).__name__ == "Conv2DTranspose":
-        sizes = layer.input_shape[1:-1]
-    if any(size is None for size in sizes):
-        raise ValueError(
-            f"Layer {layer.name!r} has an output of unknown size {shape}; give the model's input "
-            "a fixed size to count operations."
-        )
-    return math.prod(sizes)
 
 
 def _row(layer: LayerSummary) -> tuple[str, ...]:

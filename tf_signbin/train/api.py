@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from tf_signbin.train.rules.kernels import QuantizedKernel
-from tf_signbin.train.rules.selection import KeepDense, PatternChoice, QuantizerChoice
+from tf_signbin.train.rules.kernels import ModelFacts, QuantizedKernel
+from tf_signbin.train.rules.selection import KeepDense, PatternChoice, QuantizerChoice, Request
 
 # Package of a model's class -> the front end for it.
 _FRONT_ENDS = {"tf_keras": "tf_signbin.train.keras2", "keras": "tf_signbin.train.keras3"}
@@ -178,16 +178,9 @@ def quantize_model(
       TypeError, ValueError: see quantize_annotate_model; or a quantizer was given together with
         arguments that belong to it.
     """
-    return _front_end(model, "quantize_model").quantize_model(
-        model,
-        activations=activations,
-        pattern=pattern,
-        background=background,
-        delta=delta,
-        keep_dense=keep_dense,
-        quantizer=quantizer,
-        scale=scale,
-    )
+    front_end = _front_end(model, "quantize_model")
+    request = Request(activations, pattern, background, delta, scale, quantizer, keep_dense)
+    return front_end.quantize_model(model, request)
 
 
 def default_keep_dense(model: Any) -> set[str]:
@@ -210,6 +203,16 @@ def quantized_kernels(model: Any) -> list[QuantizedKernel]:
     """
     front_end = _quantizing(model)
     return front_end.quantized_kernels(model) if front_end else []
+
+
+def describe(model: Any, function: str) -> ModelFacts:
+    """The kernels of a model, quantized or not, and its number of parameters.
+
+    Args:
+      model: a built Keras model.
+      function: for whom, named by the error for anything else.
+    """
+    return _front_end(model, function).describe(model)
 
 
 def has_fake_quantized_activations(model: Any) -> bool:

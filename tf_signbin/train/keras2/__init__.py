@@ -3,7 +3,11 @@
 # First: it checks versions, and keeps tfmot from choosing a Keras for the process.
 from tf_signbin.train.keras2 import legacy_keras  # noqa: F401  # isort: split
 from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
-from tf_signbin.train.keras2.introspect import has_fake_quantized_activations, quantized_kernels
+from tf_signbin.train.keras2.introspect import (
+    describe,
+    has_fake_quantized_activations,
+    quantized_kernels,
+)
 from tf_signbin.train.keras2.quantize import (
     default_keep_dense,
     quantize_annotate_layer,
@@ -18,6 +22,7 @@ __all__ = [
     "SignedBinaryQuantizeConfig",
     "SignedBinaryQuantizeScheme",
     "default_keep_dense",
+    "describe",
     "has_fake_quantized_activations",
     "quantize_annotate_layer",
     "quantize_annotate_model",

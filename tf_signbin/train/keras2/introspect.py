@@ -1,7 +1,8 @@
-"""The quantized layers of a Keras 2 model."""
+"""What a Keras 2 model holds: its kernels, quantized or not."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,14 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
 from tf_signbin.train.keras2.legacy_keras import keras
 from tf_signbin.train.keras2.weights import OPS, TfmotQuantizer
 from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
-from tf_signbin.train.rules.kernels import QuantizedKernel
+from tf_signbin.train.rules.kernels import (
+    KernelFacts,
+    ModelFacts,
+    QuantizedKernel,
+    Shape,
+    geometry,
+)
+from tf_signbin.train.rules.layers import ALL_KERNELS
 
 
 def quantized_kernels(model: Any) -> list[QuantizedKernel]:
@@ -43,3 +51,55 @@ def has_fake_quantized_activations(model: Any) -> bool:
             if config.get_output_quantizers(inner) or config.get_activations_and_quantizers(inner):
                 return True
     return False
+
+
+def describe(model: Any) -> ModelFacts:
+    """The model's kernels and parameters; nested models are searched."""
+    quantized = {id(kernel.latent): kernel for kernel in quantized_kernels(model)}
+    calls: dict[int, list[tuple[Shape, Shape]]] = {}
+    for layer, shapes in _calls(model):
+        calls.setdefault(id(layer), []).append(shapes)
+    kernels = []
+    sizes: dict[int, int] = {}
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, quantize_layer.QuantizeLayer):
+            continue
+        inner = getattr(layer, "layer", layer)
+        sizes.update((id(v), math.prod(v.shape)) for v in inner.weights)
+        kind = type(inner).__name__
+        if id(layer) not in calls or kind not in ALL_KERNELS:
+            continue  # the inside of a wrapper was listed already
+        for attribute in ALL_KERNELS[kind]:
+            latent = getattr(inner, attribute)
+            shape = tuple(int(size) for size in latent.shape)
+            first = getattr(inner, "data_format", "") == "channels_first"
+            try:
+                counts = geometry(kind, attribute, shape, calls[id(layer)], first)
+            except ValueError as error:
+                raise ValueError(
+                    f"Layer {layer.name!r} has an {error}; give the model's input a fixed size to "
+                    "count operations."
+                ) from None
+            found = quantized.get(id(latent))
+            kernels.append(
+                KernelFacts(layer.name, kind, shape, _type(layer), quantized=found, **counts)
+            )
+    return ModelFacts(kernels, sum(sizes.values()))
+
+
+def _calls(model: Any) -> Iterator[tuple[Any, tuple[Shape, Shape]]]:
+    """Every call of a layer in a model's graph, with the shapes of its input and output."""
+    for nodes in getattr(model, "_nodes_by_depth", {}).values():
+        for node in nodes:
+            if isinstance(node.layer, keras.Model):
+                yield from _calls(node.layer)
+            elif not node.is_input:
+                yield node.layer, (node.input_shapes, node.output_shapes)
+
+
+def _type(layer: Any) -> str:
+    """'int8' when a wrapper of tfmot's 8-bit scheme or ours quantizes the layer for int8."""
+    config = getattr(layer, "quantize_config", None)
+    if config is None:
+        return "float32"
+    return getattr(config, "activations", "int8")

@@ -87,7 +87,9 @@ def quantize_annotate_model(
     if graph.is_nested(model):
         model = graph.flatten(model)
     flat = _trace(model)
-    chosen = _select(flat, quantizer, keep_dense)
+    facts = trace_facts(flat)
+    chosen = selection.select(facts, quantizer, keep_dense)
+    chosen = _some(chosen, facts, keep_dense, flat.name)
     copies: dict[int, Any] = {}
     for layer in flat.layers():
         inner, name = annotated(layer), flat.names[id(layer)]
@@ -114,32 +116,14 @@ def quantize_apply(
     return _apply(flat, _annotations(flat), activations, quantized_layer_name_prefix)
 
 
-def quantize_model(
-    model: Any,
-    activations: str = "float32",
-    pattern: selection.PatternChoice = None,
-    background: str | None = None,
-    delta: float | None = None,
-    keep_dense: selection.KeepDense = None,
-    quantizer: selection.QuantizerChoice = None,
-    scale: str | None = None,
-) -> Any:
+def quantize_model(model: Any, request: selection.Request) -> Any:
     graph.check_model(model, "quantize_model")
     if graph.is_nested(model):
         model = graph.flatten(model)
     flat = _trace(model)
-    quantizer = selection.quantizer_rule(
-        trace_facts(flat),
-        read_kernel,
-        activations=activations,
-        pattern=pattern,
-        background=background,
-        delta=delta,
-        scale=scale,
-        quantizer=quantizer,
-        keep_dense=keep_dense,
-    )
-    chosen = _select(flat, quantizer, keep_dense)
+    facts = trace_facts(flat)
+    chosen = _some(request.select(facts, read_kernel), facts, request.keep_dense, flat.name)
+    activations = request.activations
     warn_of_what_stays(flat, chosen, activations)
     configs: dict[int, Any] = {}
     for layer in flat.layers():
@@ -155,13 +139,15 @@ def _annotations(flat: Trace) -> dict[int, Any]:
     return {id(layer): layer.quantize_config for layer in flat.layers() if is_annotation(layer)}
 
 
-def _select(
-    flat: Trace, quantizer: selection.QuantizerChoice, keep_dense: selection.KeepDense
+def _some(
+    chosen: dict[str, WeightQuantizer],
+    facts: list[layer_rules.LayerFacts],
+    keep_dense: selection.KeepDense,
+    name: str,
 ) -> dict[str, WeightQuantizer]:
-    facts = trace_facts(flat)
-    chosen = selection.select(facts, quantizer, keep_dense)
+    """What was chosen; raises when it is nothing and nothing is annotated."""
     if not chosen and not any(layer.annotated for layer in facts):
-        raise selection.none_left(facts, keep_dense, flat.name)
+        raise selection.none_left(facts, keep_dense, name)
     return chosen
 
 

@@ -58,7 +58,12 @@ class Trace:
     calls: list[Call]
     outputs: Any
     count: int
-    shapes: dict[Ref, tuple[int | None, ...]]
+    shapes: dict[Ref, tuple[int | None, ...]]  # of what the calls write
+
+    def all_shapes(self) -> dict[Ref, tuple[int | None, ...]]:
+        """Shape of every tensor, the inputs' included."""
+        inputs = zip(self.inputs, tree.flatten(self.inputs_struct), strict=True)
+        return {**{ref: tuple(x.shape) for ref, x in inputs}, **self.shapes}
 
     def with_outputs(self, outputs: Any) -> Trace:
         return dataclasses.replace(self, outputs=outputs)

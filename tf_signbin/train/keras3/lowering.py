@@ -100,7 +100,7 @@ class Lowering:
         self._made: dict[tuple[int, str], Any] = {}
         self._copies: list[Callable[[], None]] = []
         self._writers: dict[Ref, Call] = {}
-        self._shapes = _shapes(trace)
+        self._shapes = trace.all_shapes()
         self._readers: dict[Ref, int] = {}
         for ref in [r for call in trace.calls for r in call.tensors()] + tree.flatten(
             trace.outputs
@@ -391,14 +391,6 @@ class Lowering:
 
 def _unannotated(operation: Any) -> Any:
     return operation.layer if isinstance(operation, ours.QuantizeAnnotate) else operation
-
-
-def _shapes(trace: Trace) -> dict[Ref, tuple[int | None, ...]]:
-    """Shape of every tensor of a trace."""
-    flat = tree.flatten(trace.inputs_struct)
-    shapes = {r: tuple(x.shape) for r, x in zip(trace.inputs, flat, strict=True)}
-    shapes.update(trace.shapes)
-    return shapes
 
 
 def _on_grid(constant: Any) -> Any:

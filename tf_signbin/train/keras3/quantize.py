@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from tf_signbin.train.keras3 import graph
+from tf_signbin.train.keras3.facts import all_layers
 from tf_signbin.train.keras3.layers import (
     FakeQuantize,
     QuantizeAnnotate,
@@ -17,7 +17,6 @@ from tf_signbin.train.keras3.layers import (
 from tf_signbin.train.keras3.lowering import Lowering
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
-from tf_signbin.train.rules.kernels import QuantizedKernel
 from tf_signbin.train.rules.layers import LayerFacts
 from tf_signbin.train.rules.placement import Operator, Range, place
 from tf_signbin.train.rules.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
@@ -79,59 +78,19 @@ def quantize_apply(
     return _quantize(flat, quantizers, activations)
 
 
-def quantize_model(
-    model: Any,
-    activations: str = "float32",
-    pattern: selection.PatternChoice = None,
-    background: str | None = None,
-    delta: float | None = None,
-    keep_dense: selection.KeepDense = None,
-    quantizer: selection.QuantizerChoice = None,
-    scale: str | None = None,
-) -> Any:
+def quantize_model(model: Any, request: selection.Request) -> Any:
     _check_model(model, "quantize_model")
     if graph.is_nested(model):
         model = graph.flatten(model)
     flat = graph.trace(model)
     facts = _facts(flat)
-    quantizer = selection.quantizer_rule(
-        facts,
-        lambda layer, attribute: keras.ops.convert_to_numpy(getattr(layer, attribute)),
-        activations=activations,
-        pattern=pattern,
-        background=background,
-        delta=delta,
-        scale=scale,
-        quantizer=quantizer,
-        keep_dense=keep_dense,
-    )
-    chosen = selection.select(facts, quantizer, keep_dense)
-    chosen |= _annotations(flat)
-    _check_some(chosen, facts, keep_dense, model.name, activations)
-    return _quantize(flat, chosen, activations)
+    chosen = request.select(facts, _read_kernel) | _annotations(flat)
+    _check_some(chosen, facts, request.keep_dense, model.name, request.activations)
+    return _quantize(flat, chosen, request.activations)
 
 
-def quantized_kernels(model: Any) -> list[QuantizedKernel]:
-    """All quantized kernels of a model, nested layers included, in the order of its layers."""
-    return [
-        QuantizedKernel(
-            layer, layer, layer.latent_kernel, layer.weight_quantizer,
-            layer.quantizer_variables, keras.ops,
-        )
-        for layer in _all_layers(model)
-        if isinstance(layer, QuantizedWeights) and layer.weight_quantizer is not None
-    ]  # fmt: skip
-
-
-def has_fake_quantized_activations(model: Any) -> bool:
-    """Whether the model was trained with int8 activations."""
-    return any(isinstance(layer, FakeQuantize) for layer in _all_layers(model))
-
-
-def _all_layers(layer: Any) -> Iterator[Any]:
-    for inner in layer._layers if not isinstance(layer, keras.Model) else layer.layers:
-        yield inner
-        yield from _all_layers(inner)
+def _read_kernel(layer: Any, attribute: str) -> Any:
+    return keras.ops.convert_to_numpy(getattr(layer, attribute))
 
 
 def _annotations(flat: graph.Trace) -> dict[str, WeightQuantizer]:
@@ -248,7 +207,7 @@ def _check_model(model: Any, function: str) -> None:
             f"{function} needs a Keras model, not {type(model).__name__}. For one layer use "
             "quantize_annotate_layer."
         )
-    if any(isinstance(layer, (QuantizedWeights, FakeQuantize)) for layer in _all_layers(model)):
+    if any(isinstance(layer, (QuantizedWeights, FakeQuantize)) for layer in all_layers(model)):
         raise ValueError(f"{function}: {model.name!r} is quantized already.")
     if graph.functional_of(model) is not None:
         return

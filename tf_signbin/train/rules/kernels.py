@@ -1,8 +1,9 @@
-"""The one view of a quantized kernel that callbacks, summaries and the converter share."""
+"""The one view of a model's kernels that callbacks, summaries and the converter share."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,82 @@ class QuantizedKernel:
 
     def _values(self) -> dict[str, Any]:
         return {name: self.ops.convert_to_tensor(v) for name, v in self.variables.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelFacts:
+    """A kernel of a convolution or dense layer, quantized or not, and what it costs.
+
+    Attributes:
+      name, operator: of the layer, and its class in Keras, such as 'Conv2D'.
+      shape: of the kernel, as Keras stores it.
+      activation_type: 'float32' or 'int8': what the layer computes with when it runs.
+      positions: pixels (rows for dense layers) of one sample that the kernel is applied to.
+      outputs, macs: values written, and multiply-accumulates of a dense run, of one sample.
+      quantized: the kernel's quantizer and values, None for dense weights.
+    """
+
+    name: str
+    operator: str
+    shape: tuple[int, ...]
+    activation_type: str
+    positions: int
+    outputs: int
+    macs: int
+    quantized: QuantizedKernel | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFacts:
+    """What a front end tells of a model.
+
+    Attributes:
+      kernels: of all convolutions and dense layers, in the order of the layers.
+      parameters: number of them, without the variables of quantizers and of fake quantization.
+    """
+
+    kernels: list[KernelFacts]
+    parameters: int
+
+
+Shape = tuple[int | None, ...]
+
+
+def geometry(
+    kind: str,
+    attribute: str,
+    kernel: tuple[int, ...],
+    calls: list[tuple[Shape, Shape]],
+    channels_first: bool = False,
+) -> dict[str, int]:
+    """`positions`, `outputs` and `macs` of KernelFacts, summed over a layer's calls.
+
+    Args:
+      kind: class of the layer in Keras.
+      attribute: which kernel of it, such as 'depthwise_kernel'.
+      kernel: its shape.
+      calls: input and output shape of each call, with the batch axis.
+      channels_first: the layer's data format.
+
+    Raises:
+      ValueError: a size that is needed is not known; names the shape.
+    """
+    sums = {"positions": 0, "outputs": 0, "macs": 0}
+    for source, result in calls:
+        # A transposed convolution applies its kernel at each input pixel.
+        applied = source if kind == "Conv2DTranspose" else result
+        sizes = applied[2:] if channels_first else applied[1:-1]
+        if None in sizes:
+            raise ValueError(f"unknown size {applied}")
+        positions = math.prod(size or 0 for size in sizes)
+        if attribute == "depthwise_kernel":
+            outputs = positions * kernel[-2] * kernel[-1]
+            macs = outputs * math.prod(kernel[:-2])
+        elif kind == "Conv2DTranspose":
+            outputs = math.prod(size or 0 for size in result[1:])
+            macs = positions * math.prod(kernel)
+        else:
+            outputs, macs = positions * kernel[-1], positions * math.prod(kernel)
+        for key, value in (("positions", positions), ("outputs", outputs), ("macs", macs)):
+            sums[key] += value
+    return sums

@@ -18,6 +18,18 @@ KERNELS: dict[str, str] = {
     "SeparableConv2D": "pointwise_kernel",
 }
 
+# All kernels of the layers that summaries count, by class.
+ALL_KERNELS: dict[str, tuple[str, ...]] = {
+    "Conv1D": ("kernel",),
+    "Conv2D": ("kernel",),
+    "Conv2DTranspose": ("kernel",),
+    "Dense": ("kernel",),
+    "DepthwiseConv1D": ("depthwise_kernel",),
+    "DepthwiseConv2D": ("depthwise_kernel",),
+    "SeparableConv1D": ("depthwise_kernel", "pointwise_kernel"),
+    "SeparableConv2D": ("depthwise_kernel", "pointwise_kernel"),
+}
+
 _WEIGHTED = ("Conv1D", "Conv2D", "Dense", "SeparableConv1D", "SeparableConv2D", "Conv2DTranspose")
 _DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
 _NORMS = ("BatchNormalization", "SyncBatchNormalization")

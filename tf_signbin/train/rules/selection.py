@@ -1,7 +1,8 @@
-"""Which quantizer each layer gets: the arguments of quantize_model turned into one function."""
+"""Which quantizer each layer gets, by the arguments of quantize_model."""
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -94,51 +95,61 @@ def none_left(layers: Sequence[LayerFacts], keep_dense: KeepDense, model_name: s
     )
 
 
-def quantizer_rule(
-    layers: Sequence[LayerFacts],
-    read_kernel: Callable[[Any, str], np.ndarray],
-    *,
-    activations: str,
-    pattern: PatternChoice,
-    background: str | None,
-    delta: float | None,
-    scale: str | None,
-    quantizer: QuantizerChoice,
-    keep_dense: KeepDense,
-) -> QuantizerChoice:
-    """The `quantizer` that quantize_model's arguments stand for.
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """The arguments by which quantize_model's user says which layer gets which quantizer."""
 
-    Args:
-      layers: of a flat model.
-      read_kernel: the values of a layer's kernel, from the Keras layer and the attribute's name.
-      activations, pattern, background, delta, scale, quantizer, keep_dense: see quantize_model.
+    activations: str = "float32"
+    pattern: PatternChoice = None
+    background: str | None = None
+    delta: float | None = None
+    scale: str | None = None
+    quantizer: QuantizerChoice = None
+    keep_dense: KeepDense = None
 
-    Raises:
-      ValueError: `quantizer` together with arguments that belong to it; a bad value.
-    """
-    layer_rules.check_activations(activations)
-    choices = {"pattern": pattern, "background": background, "delta": delta, "scale": scale}
-    given = [name for name, value in choices.items() if value is not None]
-    if quantizer is not None:
-        if given:
+    def __post_init__(self) -> None:
+        layer_rules.check_activations(self.activations)
+        belonging = ("pattern", "background", "delta", "scale")
+        given = [name for name in belonging if getattr(self, name) is not None]
+        if self.quantizer is not None and given:
             raise ValueError(
                 f"quantize_model: {', '.join(given)} and quantizer exclude each other. Give "
                 f"{'it' if len(given) == 1 else 'them'} to the quantizer itself."
             )
-        return quantizer
-    base = SignedBinaryQuantizer(
-        delta=DEFAULT_DELTA if delta is None else delta,
-        background=DEFAULT_BACKGROUND if background is None else background,
-        scale=scale or "none",
-    )
-    pattern_of = _pattern_rule(layers, read_kernel, activations, pattern, base, keep_dense)
-    followed = layer_rules.followed_by_batch_norm(layers)
 
-    def choose(layer: Any) -> WeightQuantizer:
-        automatic = "none" if layer.name in followed else "mean"
-        return base.with_options(pattern=pattern_of(layer.name), scale=scale or automatic)
+    def select(
+        self, layers: Sequence[LayerFacts], read_kernel: Callable[[Any, str], np.ndarray]
+    ) -> dict[str, WeightQuantizer]:
+        """The quantizer of each layer that gets one, by name; see `select`.
 
-    return choose
+        Args:
+          layers: of a flat model.
+          read_kernel: the values of a layer's kernel, from the Keras layer and the attribute's
+            name.
+        """
+        quantizer = self.quantizer or self._rule(layers, read_kernel)
+        return select(layers, quantizer, self.keep_dense)
+
+    def _rule(
+        self, layers: Sequence[LayerFacts], read_kernel: Callable[[Any, str], np.ndarray]
+    ) -> Callable[[Any], WeightQuantizer]:
+        base = SignedBinaryQuantizer(
+            delta=DEFAULT_DELTA if self.delta is None else self.delta,
+            background=DEFAULT_BACKGROUND if self.background is None else self.background,
+            scale=self.scale or "none",
+        )
+        pattern_of = _pattern_rule(
+            layers, read_kernel, self.activations, self.pattern, base, self.keep_dense
+        )
+        followed = layer_rules.followed_by_batch_norm(layers)
+        names = {id(layer.layer): layer.name for layer in layers}
+
+        def choose(layer: Any) -> WeightQuantizer:
+            name = names[id(layer)]
+            automatic = "none" if name in followed else "mean"
+            return base.with_options(pattern=pattern_of(name), scale=self.scale or automatic)
+
+        return choose
 
 
 def _pattern_rule(

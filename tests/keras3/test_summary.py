@@ -1,0 +1,65 @@
+"""tf_signbin.summary of Keras 3 models: the other front end's numbers, and those of the file."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+
+import tf_signbin
+from tests.keras3 import models
+
+layers = keras.layers
+# What the record of a layer and the record of its operator in the file have in common.
+COUNTED = ("kind", "activation_type", "weights", "effectual_weights", "weight_bytes", "regions",
+           "pattern", "has_background", "outputs_per_sample", "macs_per_sample",
+           "additions_per_sample", "products_per_sample", "scalings_per_sample",
+           "engine_lookups_per_output")  # fmt: skip
+
+
+def rows(summary, fields=COUNTED):
+    # A file does not say how masks were trained.
+    kinds = {"signed_binary": "two_valued", "binary": "two_valued"}
+    return sorted(
+        tuple(kinds.get(value, value) for value in (getattr(layer, f) for f in fields))
+        for layer in summary.layers
+    )
+
+
+@pytest.mark.parametrize("activations", ["float32", "int8"])
+def test_same_network_same_numbers_in_both_kerases(activations, rng):
+    from tests.train import models as keras2_models
+
+    ours, theirs = models.residual(), keras2_models.residual()
+    theirs.set_weights(ours.get_weights())
+    arguments = {"activations": activations, "pattern": (3, 7), "background": "centered"}
+    ours, theirs = (
+        tf_signbin.summary(tf_signbin.quantize_model(m, **arguments), tflite=False)
+        for m in (ours, theirs)
+    )
+    fields = (*COUNTED, "operator", "filter_shape", "background", "delta")
+    assert rows(ours, fields) == rows(theirs, fields)
+    assert ours.totals() == theirs.totals()
+
+
+CASES = [
+    ("modern", {"activations": "int8", "keep_dense": "dense*"}),
+    ("residual", {"activations": "int8", "pattern": (3, 7)}),
+    ("conv1d", {"quantizer": tf_signbin.TernaryQuantizer()}),
+    ("nested", {"keep_dense": ["c", "dense*"], "background": "learned"}),
+    ("shared", {"activations": "int8", "keep_dense": ["far", "same", "tower"]}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [CASES[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:])],
+    ids=str,
+)
+def test_numbers_are_those_of_the_file(kind, arguments, rng):
+    quantized = tf_signbin.quantize_model(getattr(models, kind)(), **arguments)
+    if kind != "shared":
+        models.train(quantized, rng)
+    summary = tf_signbin.summary(quantized)
+    flatbuffer = tf_signbin.convert(quantized)
+    assert summary.tflite_bytes == len(flatbuffer)
+    assert rows(summary) == rows(tf_signbin.inspect_model(flatbuffer))
