@@ -11,6 +11,8 @@ import sys
 import types
 from typing import Any
 
+from tf_signbin.registration import register_with_keras
+
 _PUBLIC = {
     "tf_signbin.train": (
         "AutoPattern",
@@ -59,9 +61,7 @@ class _Package(types.ModuleType):
 
 sys.modules[__name__].__class__ = _Package
 
-# Keras finds the classes in a model's file only when they are registered.
-if getattr(sys.modules.get("keras"), "__version__", "").startswith("3."):
-    importlib.import_module("tf_signbin.train.keras3.layers")
+register_with_keras()
 
 
 def __dir__() -> list[str]:
