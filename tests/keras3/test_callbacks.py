@@ -1,8 +1,9 @@
-"""Every callback on Keras 3: schedules reach what they promise, statistics are what NumPy counts."""
+"""Every callback on Keras 3: schedules reach what they promise, statistics what NumPy counts."""
 
 from __future__ import annotations
 
 import glob
+import itertools
 
 import keras
 import numpy as np
@@ -97,7 +98,7 @@ def test_layer_statistics(rng, tmp_path):
     history = fit(model, rng, [tf_signbin.LayerStatistics(str(tmp_path)), record], epochs=2)
     steps = [np.concatenate([m.ravel() for m in step]) for step in (start, *seen)]
     assert history["density"] == pytest.approx([step.mean() for step in steps[1:]])
-    flips = [(before != after).mean() for before, after in zip(steps, steps[1:], strict=False)]
+    flips = [(before != after).mean() for before, after in itertools.pairwise(steps)]
     assert history["flip_ratio"] == pytest.approx(flips)
     (events,) = glob.glob(str(tmp_path / "events*"))
     tags = {

@@ -89,7 +89,8 @@ def test_every_quantized_layer_is_packed_and_bytes_are_the_same(rng, tmp_path):
 
 
 ELEMENTWISE = ["relu", "relu6", "sigmoid", "tanh", "softmax", "silu", "hard_sigmoid",
-               "hard_silu", "gelu", "leaky_relu", "exponential", "hard_tanh"]  # fmt: skip
+               "hard_silu", "gelu", "leaky_relu", "exponential", "hard_tanh", "elu",
+               "selu"]  # fmt: skip
 SINGLE = {
     "maximum": lambda x: layers.Maximum()([x, layers.Conv2D(4, 1)(x)]),
     "average": lambda x: layers.Average()([x, x, layers.Conv2D(4, 1)(x)]),
@@ -106,6 +107,16 @@ SINGLE = {
     "dense_on_images": lambda x: layers.Dense(3, activation="relu")(x),
     "norm_first": lambda x: layers.ReLU()(layers.BatchNormalization()(x)),
     "norm_of_vectors": lambda x: layers.BatchNormalization()(layers.GlobalMaxPooling2D()(x)),
+    "rms_norm": lambda x: layers.RMSNormalization()(x),
+    "unit_norm": lambda x: layers.UnitNormalization()(x),
+    "elu_of_half": lambda x: layers.ELU(0.5)(x),
+    "square": lambda x: keras.ops.square(x),
+    "negative": lambda x: -x,
+    "division": lambda x: x / (keras.ops.absolute(x) + 1.0),
+    "depthwise_as_groups": lambda x: layers.Conv2D(8, 3, groups=4, activation="relu")(x),
+    "flip": lambda x: keras.ops.flip(x, axis=1),
+    "min": lambda x: keras.ops.min(x, axis=1),
+    "sum": lambda x: keras.ops.sum(x, axis=(1, 2)),
     "pool_twice": lambda x: layers.AveragePooling2D(2)(layers.AveragePooling2D(2)(x)),
     "chain": lambda x: layers.Concatenate()(
         [layers.Concatenate()([layers.Conv2D(4, 1)(x), x]), layers.Conv2D(2, 1)(x)]
@@ -126,6 +137,75 @@ def test_every_operator_runs_in_int8(kind, rng):
     x = models.data(quantized, rng, 8)
     steps = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
     assert steps.max() / reference.output_scale() <= 2.01
+
+
+def test_layer_normalization_runs_in_int8(rng):
+    image = keras.Input((8, 8, 4))
+    x = layers.LayerNormalization(name="norm")(layers.Conv2D(64, 3)(image))
+    model = keras.Model(image, layers.Dense(5)(layers.Conv2D(16, 3, activation="gelu")(x)))
+    quantized = tf_signbin.quantize_model(model, "int8", quantizer=lambda layer: None)
+    models.train(quantized, rng)
+    reference = Reference(converted(quantized))
+    assert reference.float_operators() == []
+    assert "L2_NORMALIZATION" in [op["op_name"] for op in reference.operators]
+    x = models.data(quantized, rng, 8)
+    expected = quantized.predict(x, verbose=0)
+    # One step of difference before the norm is several behind it where a pixel's values are alike.
+    steps = np.abs(reference.predict(x) - expected) / reference.output_scale()
+    assert np.quantile(steps, 0.99) <= 4.01
+    # Its values are those of Keras's own layer, but for the grids in between.
+    unit = keras.Model(image, quantized.get_layer("norm").output)
+    own = keras.Model(image, model.get_layer("norm").output)
+    own.layers[1].set_weights(quantized.get_layer(model.layers[1].name).get_weights())
+    own.get_layer("norm").gamma.assign(unit.get_layer("norm").scale / np.float32(8.0))
+    own.get_layer("norm").beta.assign(unit.get_layer("norm").shift)
+    found, wanted = unit.predict(x, verbose=0), own.predict(x, verbose=0)
+    assert np.abs(found - wanted).mean() < 0.05 * np.abs(wanted).mean()
+
+
+def test_what_has_no_int8_operator_runs_in_float_and_is_named(rng):
+    image = keras.Input((8, 8, 4))
+    x = layers.Conv2D(4, 1, activation="softplus", name="odd")(image)
+    model = keras.Model(image, layers.Conv2D(4, 3)(x))
+    with pytest.warns(UserWarning, match=r"'odd' \(softplus\)"):
+        quantized = tf_signbin.quantize_model(model, "int8", quantizer=lambda layer: None)
+    models.train(quantized, rng)
+    reference = Reference(converted(quantized))
+    assert set(reference.float_operators()) == {"EXP", "ADD", "LOG"}
+    x = models.data(quantized, rng, 8)
+    steps = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
+    assert steps.max() / reference.output_scale() <= 2.01
+
+
+def test_embeddings_of_integer_inputs(rng):
+    words = keras.Input((12,), dtype="int32", name="words")
+    x = layers.Conv1D(8, 3, activation="relu")(layers.Embedding(50, 8)(words))
+    model = keras.Model(words, layers.Dense(5)(layers.GlobalAveragePooling1D()(x)))
+    quantized = tf_signbin.quantize_model(model, "int8", quantizer=lambda layer: None)
+    quantized.compile("adam", "mse")
+    x = rng.integers(0, 50, size=(16, 12)).astype(np.int32)
+    quantized.fit(x, rng.normal(size=(16, 5)).astype(np.float32), verbose=0)
+    reference = Reference(converted(quantized))
+    assert reference.float_operators() == []
+    steps = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
+    assert steps.max() / reference.output_scale() <= 2.01
+
+
+@pytest.mark.slow
+def test_conv_next_runs_in_int8(rng):
+    model = keras.applications.ConvNeXtTiny(
+        weights=None, input_shape=(32, 32, 3), classes=5, classifier_activation=None
+    )
+    quantized = tf_signbin.quantize_model(model, activations="int8")
+    quantized.compile("sgd", "mse")
+    x = (rng.random((4, 32, 32, 3)) * 255).astype(np.float32)
+    assert np.isfinite(quantized.train_on_batch(x, np.zeros((4, 5), np.float32)))
+    flatbuffer = tf_signbin.convert(quantized, strict=True)
+    assert Reference(tf_signbin.unpack(flatbuffer)).float_operators() == []
+    runtime = tf_signbin.Interpreter(flatbuffer, num_threads=1)
+    runtime.allocate_tensors()
+    found, expected = runtime.predict(x), quantized.predict(x, verbose=0)
+    assert np.abs(found - expected).max() <= 0.2 * np.abs(expected).max()
 
 
 def test_dense_int8_weights_are_those_that_were_trained(rng):

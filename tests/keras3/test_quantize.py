@@ -114,11 +114,14 @@ def test_files_load_with_the_imports_alone(activations, tmp_path, rng):
     quantized.save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", x=x, y=quantized.predict(x, verbose=0))
     code = (
-        "import keras, tf_signbin, numpy as np; d = np.load('data.npz')\n"
+        "import tf_signbin, sys; assert 'keras' not in sys.modules\n"
+        "import keras, numpy as np; d = np.load('data.npz')\n"
         "m = keras.models.load_model('model.keras')\n"
         "np.testing.assert_allclose(m.predict(d['x'], verbose=0), d['y'], rtol=1e-5, atol=1e-6)\n"
         "assert len(tf_signbin.quantized_kernels(m)) == 4\n"
     )
+    if activations == "int8":  # in the other order
+        code = "import keras\n" + code.replace("; assert 'keras' not in sys.modules", "")
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=600)
     clone = keras.models.clone_model(quantized)
     clone.set_weights(quantized.get_weights())
@@ -162,19 +165,15 @@ class _policy:  # noqa: N801
 
 
 def test_what_cannot_be_served_is_named():
-    with _policy("mixed_float16"):
-        half = models.residual()
-    with pytest.raises(ValueError, match="'stem' computes in float16"):
-        tf_signbin.quantize_model(half, activations="int8")
-    image = keras.Input((8, 8, 3))
-    model = keras.Model(image, layers.ELU(name="odd")(layers.Conv2D(4, 3)(image)))
-    with pytest.raises(ValueError, match=r"'odd' \(ELU\)"):
-        tf_signbin.quantize_model(model, activations="int8", keep_dense=lambda layer: False)
+    with _policy("float64"):
+        double = models.residual()
+    with pytest.raises(ValueError, match="'stem' computes in float64"):
+        tf_signbin.quantize_model(double, activations="int8")
     with pytest.raises(ValueError, match="no known input shape"):
         tf_signbin.quantize_model(keras.Sequential([layers.Dense(3)]))
     pixels = keras.Input((8, 8, 3), dtype="uint8", name="pixels")
     model = keras.Model(pixels, layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(pixels)))
-    with pytest.raises(ValueError, match="'pixels' is uint8"):
+    with pytest.raises(ValueError, match="integers of input 'pixels'"):
         tf_signbin.quantize_model(model, activations="int8", keep_dense=lambda layer: False)
     quantized = tf_signbin.quantize_model(models.residual())
     with pytest.raises(ValueError, match="quantized already"):

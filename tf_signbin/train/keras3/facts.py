@@ -143,7 +143,7 @@ def _calls(model: Any) -> dict[int, list[tuple[Shape, Shape]]]:
         inside(model)
         return calls
     flat = graph.trace(model)
-    shapes = flat.all_shapes()
+    shapes = flat.shapes
     for call in flat.calls:
         if _kind(call.operation):
             source, result = shapes[call.tensors()[0]], shapes[call.outputs[0]]

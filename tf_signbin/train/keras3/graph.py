@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -58,12 +58,8 @@ class Trace:
     calls: list[Call]
     outputs: Any
     count: int
-    shapes: dict[Ref, tuple[int | None, ...]]  # of what the calls write
-
-    def all_shapes(self) -> dict[Ref, tuple[int | None, ...]]:
-        """Shape of every tensor, the inputs' included."""
-        inputs = zip(self.inputs, tree.flatten(self.inputs_struct), strict=True)
-        return {**{ref: tuple(x.shape) for ref, x in inputs}, **self.shapes}
+    shapes: dict[Ref, tuple[int | None, ...]]
+    not_float: frozenset[Ref]  # tensors of integers and booleans
 
     def with_outputs(self, outputs: Any) -> Trace:
         return dataclasses.replace(self, outputs=outputs)
@@ -76,14 +72,23 @@ def functional_of(model: Any) -> Any:
     return model if hasattr(model, "_nodes_by_depth") else None
 
 
-def trace(model: Any) -> Trace:
+def trace(model: Any, opened: Callable[[Any], bool] = lambda layer: False) -> Trace:
     """Flattens a built Functional or Sequential model.
 
     Layers keep their names where these are unique, else they are prefixed by their model's name.
+
+    Args:
+      model: with a known graph.
+      opened: which layers to open, so that the calls that they make are traced in place of theirs.
+        The names of layers inside begin with the outer layer's.
+
+    Raises:
+      TracingError: a layer cannot be opened.
     """
     functional = functional_of(model)
-    tracer = _Tracer()
+    tracer = _Tracer(opened)
     inputs = [tracer.new() for _ in functional.inputs]
+    tracer.note(inputs, functional.inputs)
     outputs = tracer.walk(functional, inputs, "", None)
     return Trace(
         model.name,
@@ -93,19 +98,55 @@ def trace(model: Any) -> Trace:
         tree.pack_sequence_as(functional._outputs_struct, outputs),
         tracer.count,
         tracer.shapes,
+        frozenset(tracer.not_float),
     )
 
 
+class TracingError(ValueError):
+    """A `call` of the user's cannot be traced; the message says which and why."""
+
+
+def symbolic(layer: Any, inputs: Sequence[Any], call: Callable[..., Any]) -> Any:
+    """The Functional model of the calls that a layer or subclassed model makes.
+
+    Args:
+      layer: whose `call` is run with symbolic tensors.
+      inputs: a KerasTensor for each tensor that it takes.
+      call: calls it with such tensors.
+
+    Raises:
+      TracingError: `call` does what has no symbolic form.
+    """
+    fresh = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
+    try:
+        return keras.Model(fresh, call(fresh))
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise TracingError(
+            f"the call of {layer.name!r} ({type(layer).__name__}) cannot be traced: {lines[0]}"
+        ) from error
+
+
 class _Tracer:
-    def __init__(self) -> None:
+    def __init__(self, opened: Callable[[Any], bool]) -> None:
+        self.opened = opened
         self.calls: list[Call] = []
         self.names: dict[int, str] = {}
         self.shapes: dict[Ref, tuple[int | None, ...]] = {}
+        self.dtypes: dict[Ref, str] = {}
+        self.not_float: set[Ref] = set()
+        self.always_prefixed = False
         self.count = 0
 
     def new(self) -> Ref:
         self.count += 1
         return Ref(self.count - 1)
+
+    def note(self, refs: list[Ref], tensors: list[Any]) -> None:
+        for ref, tensor in zip(refs, tensors, strict=True):
+            self.shapes[ref], self.dtypes[ref] = tuple(tensor.shape), tensor.dtype
+            if "float" not in tensor.dtype:
+                self.not_float.add(ref)
 
     def walk(self, model: Any, inputs: list[Ref], prefix: str, training: Any) -> list[Ref]:
         known = dict(zip(map(id, model.inputs), inputs, strict=True))
@@ -129,20 +170,42 @@ class _Tracer:
         if inner is not None:
             tensors = [x for x in tree.flatten((args, kwargs)) if isinstance(x, Ref)]
             return self.walk(inner, tensors, operation.name, kwargs.get("training", training))
+        if self.opened(operation):
+            return self.open(operation, args, kwargs, prefix, training)
         if training is not None and getattr(operation, "_call_has_training_arg", False):
             kwargs = {"training": training, **kwargs}
         outputs = [self.new() for _ in results]
-        self.shapes.update((ref, tuple(x.shape)) for ref, x in zip(outputs, results, strict=True))
+        self.note(outputs, results)
         name = self.unique_name(operation, prefix)
         self.calls.append(Call(name, operation, args, kwargs, outputs))
         return outputs
+
+    def open(self, layer: Any, args: Any, kwargs: Any, prefix: str, training: Any) -> list[Ref]:
+        """Traces what the layer calls."""
+        refs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, Ref)]
+        inputs = [keras.KerasTensor(self.shapes[r], self.dtypes[r]) for r in refs]
+
+        def call(tensors: list[Any]) -> Any:
+            known = dict(zip(refs, tensors, strict=True))
+            a, k = tree.map_structure(
+                lambda x: known[x] if isinstance(x, Ref) else x, (args, kwargs)
+            )
+            return layer.call(*a, **k)
+
+        inner = symbolic(layer, inputs, call)
+        name = f"{prefix}_{layer.name}" if prefix else layer.name
+        before, self.always_prefixed = self.always_prefixed, True
+        try:
+            return self.walk(inner, refs, name, kwargs.get("training", training))
+        finally:
+            self.always_prefixed = before
 
     def unique_name(self, operation: Any, prefix: str) -> str:
         if id(operation) not in self.names:
             # An annotation stands for the layer in it.
             name = getattr(operation, "annotated_name", operation.name)
             taken = set(self.names.values())
-            if name in taken:
+            if name in taken or self.always_prefixed:
                 name = f"{prefix}_{name}" if prefix else name
             base, number = name, 1
             while name in taken:
@@ -156,8 +219,8 @@ def input_name(x: Any) -> str:
     return x._keras_history.operation.name
 
 
-def build(trace: Trace, calls: list[Call], name: str) -> Any:
-    """A Functional model that makes the calls on new inputs."""
+def build(trace: Trace, calls: list[Call], name: str, model_class: Any = None) -> Any:
+    """A Functional model, perhaps of a class of the user's, that makes the calls on new inputs."""
 
     def new_input(x: Any) -> Any:
         return keras.Input(batch_shape=x.shape, dtype=x.dtype, name=input_name(x))
@@ -169,14 +232,21 @@ def build(trace: Trace, calls: list[Call], name: str) -> Any:
         results = tree.flatten(call.operation(*args, **kwargs))
         tensors.update(zip(call.outputs, results, strict=True))
     outputs = tree.map_structure(tensors.__getitem__, trace.outputs)
-    return keras.Model(inputs, outputs, name=name)
+    return (model_class or keras.Model)(inputs, outputs, name=name)
 
 
 def clone_layer(layer: Any, name: str) -> Any:
     """An unbuilt copy of a layer; operations without state stand for themselves."""
     if not isinstance(layer, keras.Layer):
         return layer
-    copy = type(layer).from_config({**layer.get_config(), "name": name})
+    try:
+        config = layer.get_config()
+    except NotImplementedError as error:
+        raise ValueError(
+            f"layer {layer.name!r} ({type(layer).__name__}) cannot be copied: it has no "
+            "get_config, which saving needs, too. Write one that returns the arguments of __init__."
+        ) from error
+    copy = type(layer).from_config({**config, "name": name})
     copy.trainable = layer.trainable
     return copy
 

@@ -53,6 +53,10 @@ class QuantizedWeights:
 
     def build(self: Any, input_shape: Any) -> None:
         super().build(input_shape)  # type: ignore[misc]
+        self.add_quantizer_variables()
+
+    def add_quantizer_variables(self: Any) -> None:
+        """Part of `build`."""
         self.latent_kernel._autocast = False
         if self.weight_quantizer is not None:
             for spec in self.weight_quantizer.variables(tuple(self.latent_kernel.shape)):
@@ -175,7 +179,8 @@ class QuantizedConv2DTranspose(_Depthwise, keras.layers.Conv2DTranspose):
 
 @_register
 class FakeQuantize(keras.layers.Layer):
-    """8-bit asymmetric fake quantization of a tensor.
+    """8-bit asymmetric fake quantization of a tensor; give it dtype="float32" in mixed precision:
+    a grid of 255 steps has no exact bfloat16 values.
 
     The range is the moving average of each training batch's minimum and maximum: the plain mean of
     the first batches until 1 - 1/n reaches `momentum`. It always holds 0, which padding needs.
@@ -248,7 +253,7 @@ class ChannelScale(keras.layers.Layer):
     of constants it is exact up to one rounding, and what follows can be folded into it.
 
     Args:
-      trainable_scale: whether the optimizer moves `scale`.
+      trainable_scale: whether the optimizer moves `scale` and `shift`.
     """
 
     def __init__(self, trainable_scale: bool = False, use_shift: bool = True, **kwargs: Any):
@@ -262,7 +267,10 @@ class ChannelScale(keras.layers.Layer):
         )
         if self.use_shift:
             self.shift = self.add_weight(
-                name="shift", shape=channels, initializer="zeros", trainable=False
+                name="shift",
+                shape=channels,
+                initializer="zeros",
+                trainable=self.trainable_scale,
             )
         self.built = True
 

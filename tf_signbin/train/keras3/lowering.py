@@ -7,15 +7,17 @@ the layer's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from keras import tree
 
+from tf_signbin.train.keras3 import decompose
 from tf_signbin.train.keras3 import layers as ours
 from tf_signbin.train.keras3.graph import Call, Ref, Trace, clone_layer
+from tf_signbin.train.keras3.inside import Path, quantize_inside
+from tf_signbin.train.rules.placement import KINDS
 from tf_signbin.train.rules.quantizers import WeightQuantizer
 
 _WEIGHTED = {
@@ -46,7 +48,14 @@ _KINDS = {
     "Exp": "exp",
     "Absolute": "abs",
     "Abs": "abs",
-    "Square": "mul",
+    **dict.fromkeys(("Flip",), "reverse"),
+    **dict.fromkeys(("Pad",), "pad"),
+    "Min": "reduce_min",
+    "Sum": "sum",
+    "Sqrt": "sqrt",
+    "Rsqrt": "rsqrt",
+    "Log": "log",
+    "Embedding": "embedding",
     "Matmul": "matmul",
     "Maximum": "maximum",
     "Minimum": "minimum",
@@ -77,7 +86,6 @@ _ACTIVATIONS = {
     "exponential": "exp",
     "hard_tanh": "relu_n1_to_1",
 }
-_SUMS = {"Add": "add", "Multiply": "mul", "Subtract": "sub"}
 
 
 class Lowering:
@@ -87,20 +95,27 @@ class Lowering:
       trace: of the float model.
       quantizers: of the layers that get one, by name.
       activations: with 'float32' only the weights of those layers change.
+      within: of layers inside of layers, by the outer one's name.
     """
 
     def __init__(
-        self, trace: Trace, quantizers: dict[str, WeightQuantizer], activations: str
+        self,
+        trace: Trace,
+        quantizers: dict[str, WeightQuantizer],
+        activations: str,
+        within: Mapping[str, Mapping[Path, WeightQuantizer]],
     ) -> None:
-        self.trace, self.quantizers = trace, quantizers
+        self.trace, self.quantizers, self.within = trace, quantizers, within
         self.int8 = activations == "int8"
         self.calls: list[Call] = []
+        # What has no int8 operator, by the name of its layer.
+        self.floats: dict[str, str] = {}
         self._count = trace.count
         self._aliases: dict[Ref, Ref] = {}
         self._made: dict[tuple[int, str], Any] = {}
         self._copies: list[Callable[[], None]] = []
         self._writers: dict[Ref, Call] = {}
-        self._shapes = trace.all_shapes()
+        self._shapes = trace.shapes
         self._readers: dict[Ref, int] = {}
         for ref in [r for call in trace.calls for r in call.tensors()] + tree.flatten(
             trace.outputs
@@ -118,6 +133,7 @@ class Lowering:
             copy()
 
     def _lower(self, call: Call) -> None:
+        self._original = call
         args, kwargs = call.replaced(self.resolve)
         self.call = Call(call.name, _unannotated(call.operation), args, kwargs, call.outputs)
         operation = self.call.operation
@@ -125,35 +141,65 @@ class Lowering:
         quantizer = self.quantizers.get(call.name)
         if kind.startswith("SeparableConv") and (self.int8 or quantizer is not None):
             self._separable(operation, quantizer)
+        elif self.int8 and self._is_depthwise(operation, kind):
+            self._grouped_as_depthwise(operation)
         elif kind in _WEIGHTED and (self.int8 or quantizer is not None):
-            layer = self._make("", lambda name: self._quantized(operation, quantizer, name))
-            out = self._emit(_WEIGHTED[kind], layer, *args, **kwargs)
-            self._finish(self._activate(out, operation.activation) if self.int8 else out)
+            layer = self.make("", lambda name: self._quantized(operation, quantizer, name))
+            out = self.emit(_WEIGHTED[kind], layer, *args, **kwargs)
+            self.finish(self._activate(out, operation.activation) if self.int8 else out)
         elif not self.int8:
-            self._keep("")
-        elif isinstance(operation, keras.Layer) and hasattr(self, f"_lower_{kind}"):
-            getattr(self, f"_lower_{kind}")(operation)
-        elif kind in _SUMS or kind in ("TrueDivide", "Divide"):
-            self._arithmetic(kind)
-        elif kind in ("Silu", "HardSigmoid"):
-            self._finish(self._activate_named(self._input(), kind))
+            self.keep("")
+        elif kind == "Activation":
+            self._activation_layer(operation)
         else:
-            self._keep(_KINDS.get(kind, kind))
+            rules = decompose.LAYERS if isinstance(operation, keras.Layer) else decompose.OPERATIONS
+            rule = rules.get(kind)
+            if rule is not None:
+                rule(self, operation)
+            else:
+                self.keep(_KINDS.get(kind, kind))
 
     # Building blocks.
 
-    def _input(self) -> Ref:
+    def input(self) -> Ref:
+        """The current call's first tensor."""
         return self.call.tensors()[0]
 
-    def _make(self, part: str, factory: Callable[[str], Any]) -> Any:
+    def source(self) -> Ref:
+        """The same as the trace has it, before what reads it now was lowered."""
+        return self._original.tensors()[0]
+
+    def rank(self, ref: Ref) -> int:
+        return len(self._shapes[ref])
+
+    def channels(self) -> int:
+        """Size of the last axis of what the current call writes."""
+        return int(self._shapes[self.call.outputs[0]][-1] or 0)
+
+    def readers(self, ref: Ref) -> int:
+        """How often a tensor of the trace is read or returned."""
+        return self._readers[ref]
+
+    def writer(self, ref: Ref) -> Call | None:
+        """The lowered call that writes a tensor."""
+        return self._writers.get(ref)
+
+    def copy_later(self, copy: Callable[[], None]) -> None:
+        """Does this when the new layers are built."""
+        self._copies.append(copy)
+
+    def make(self, part: str, factory: Callable[[str], Any]) -> Any:
         """The new layer for a part of the current one, made once however often it is called."""
-        key = (id(self.call.operation), part)
+        operation = self.call.operation
+        key = (id(operation), part)
         if key not in self._made:
             name = f"{self.call.name}_{part}" if part else self.call.name
-            self._made[key] = factory(name)
+            layer = self._made[key] = factory(name)
+            if isinstance(layer, keras.Layer) and layer is not operation:
+                layer.dtype_policy = getattr(operation, "dtype_policy", "float32")
         return self._made[key]
 
-    def _emit(self, kind: str, operation: Any, *args: Any, **kwargs: Any) -> Ref:
+    def emit(self, kind: str, operation: Any, *args: Any, **kwargs: Any) -> Ref:
         self._count += 1
         out = Ref(self._count - 1)
         name = getattr(operation, "name", self.call.name)
@@ -164,24 +210,32 @@ class Lowering:
         self.calls.append(call)
         self._writers.update(dict.fromkeys(call.outputs, call))
 
-    def _finish(self, ref: Ref) -> None:
+    def finish(self, ref: Ref) -> None:
         self._aliases[self.call.outputs[0]] = ref
 
-    def _keep(self, kind: str) -> None:
+    def keep(self, kind: str) -> None:
         """The layer as it is."""
-        layer = self._make("", self._clone)
+        layer = self.make("", self.clone)
         call = self.call
+        kind = self._known(kind) if self.int8 else kind
         self._append(Call(call.name, layer, call.args, call.kwargs, call.outputs, kind))
 
-    def _clone(self, name: str) -> Any:
+    def _known(self, kind: str) -> str:
+        """The kind, or 'float' for what has no int8 operator, which is noted."""
+        if kind in KINDS:
+            return kind
+        self.floats[self.call.name] = kind
+        return "float"
+
+    def clone(self, name: str) -> Any:
         old = self.call.operation
         new = clone_layer(old, name)
         if isinstance(new, keras.Layer):
             self._copies.append(lambda: new.set_weights(old.get_weights()))
+        inner = self.within.get(self.call.name)
+        if inner:
+            self._copies.append(lambda: quantize_inside(new, inner))
         return new
-
-    def _rank(self, ref: Ref) -> int:
-        return len(self._shapes[ref])
 
     # Layers with weights.
 
@@ -209,6 +263,33 @@ class Lowering:
                 new.bias.assign(bias)
 
         self._copies.append(copy)
+
+    def _is_depthwise(self, layer: Any, kind: str) -> bool:
+        """Whether this convolution has one group a channel, as a depthwise one, but is slow."""
+        if kind not in ("Conv1D", "Conv2D") or layer.data_format != "channels_last":
+            return False
+        channels = self._shapes[self.source()][-1]
+        return layer.padding != "causal" and 1 < layer.groups == channels
+
+    def _grouped_as_depthwise(self, layer: Any) -> None:
+        config = layer.get_config()
+        shared = ("dtype", "kernel_size", "strides", "padding", "dilation_rate", "data_format",
+                  "use_bias", "bias_initializer", "bias_regularizer", "bias_constraint",
+                  "activity_regularizer")  # fmt: skip
+        kernel = {f"depthwise_{key}": config[f"kernel_{key}"]
+                  for key in ("initializer", "regularizer", "constraint")}  # fmt: skip
+        multiplier = layer.filters // layer.groups
+
+        def depthwise(name: str) -> Any:
+            arguments = {**{key: config[key] for key in shared if key in config}, **kernel}
+            arguments |= {"name": name, "depth_multiplier": multiplier}
+            new = self._new_weighted(f"DepthwiseConv{layer.rank}D", arguments, None)
+            shape = (*layer.kernel_size, layer.groups, multiplier)
+            self._copy_kernel(new, keras.ops.reshape(layer.kernel, shape), layer.bias)
+            return new
+
+        out = self.emit("depthwise_conv", self.make("", depthwise), *self.call.args)
+        self.finish(self._activate(out, layer.activation))
 
     def _separable(self, layer: Any, quantizer: WeightQuantizer | None) -> None:
         rank, config = layer.rank, layer.get_config()
@@ -242,9 +323,9 @@ class Lowering:
             self._copy_kernel(new, layer.pointwise_kernel, layer.bias)
             return new
 
-        middle = self._emit("depthwise_conv", self._make("depthwise", depthwise), *self.call.args)
-        out = self._emit("conv", self._make("pointwise", pointwise), middle)
-        self._finish(self._activate(out, layer.activation) if self.int8 else out)
+        middle = self.emit("depthwise_conv", self.make("depthwise", depthwise), *self.call.args)
+        out = self.emit("conv", self.make("pointwise", pointwise), middle)
+        self.finish(self._activate(out, layer.activation) if self.int8 else out)
 
     # Activations.
 
@@ -252,151 +333,31 @@ class Lowering:
         if function in (None, keras.activations.linear):
             return ref
         if isinstance(function, keras.Layer):
-            copy = self._make(function.name, lambda name: clone_layer(function, name))
+            copy = self.make(function.name, lambda name: clone_layer(function, name))
             self._copies.append(lambda: copy.set_weights(function.get_weights()))
-            return self._emit(
-                _KINDS.get(type(function).__name__, type(function).__name__), copy, ref
-            )
+            kind = type(function).__name__
+            return self.emit(self._known(_KINDS.get(kind, kind)), copy, ref)
         return self._activate_named(ref, getattr(function, "__name__", repr(function)), function)
 
-    def _activate_named(self, ref: Ref, name: str, function: Any = None) -> Ref:
-        if name in ("silu", "swish", "Silu"):
-            gate = self._emit("sigmoid", self._activation("sigmoid"), ref)
-            product = self._make("product", lambda n: keras.layers.Multiply(name=n))
-            return self._emit("mul", product, [ref, gate])
-        if name in ("hard_sigmoid", "HardSigmoid"):
-            shifted = self._emit(
-                "add", self._make("shift", lambda n: ours.Offset(3.0, name=n)), ref
-            )
-            clipped = self._emit("relu6", self._activation("relu6"), shifted)
-            factor = self._make("factor", lambda n: ours.Factor(1.0 / 6.0, name=n))
-            return self._emit("mul", factor, clipped)
-        kind = _ACTIVATIONS.get(name, name)
-        return self._emit(kind, self._activation(function or name), ref)
+    def _activate_named(self, ref: Ref, name: str, function: Any) -> Ref:
+        if name in decompose.ACTIVATIONS:
+            return decompose.ACTIVATIONS[name](self, ref)
+        return self.emit(self._known(_ACTIVATIONS.get(name, name)), self.activation(function), ref)
 
-    def _activation(self, function: Any) -> Any:
+    def activation(self, function: Any) -> Any:
+        """The layer that applies an activation function, or the one of a name."""
         part = function if isinstance(function, str) else function.__name__
         # An Activation layer of one operator keeps its own name.
         if type(self.call.operation).__name__ == "Activation" and not isinstance(function, str):
             part = ""
-        return self._make(part, lambda name: keras.layers.Activation(function, name=name))
+        return self.make(part, lambda name: keras.layers.Activation(function, name=name))
 
-    def _lower_Activation(self, layer: Any) -> None:  # noqa: N802 (the layer's name)
+    def _activation_layer(self, layer: Any) -> None:
         if layer.activation is keras.activations.linear:
-            self._keep("identity")
+            self.keep("identity")
         else:
-            self._finish(self._activate(self._input(), layer.activation))
-
-    def _lower_ReLU(self, layer: Any) -> None:  # noqa: N802
-        plain = not layer.negative_slope and not layer.threshold
-        if plain and layer.max_value in (None, 6):
-            self._keep("relu" if layer.max_value is None else "relu6")
-        elif layer.max_value is None and not layer.threshold:
-            self._keep("leaky_relu")
-        else:
-            self._keep(f"ReLU with max_value={layer.max_value}, threshold={layer.threshold}")
-
-    # Normalization.
-
-    def _lower_BatchNormalization(self, layer: Any) -> None:  # noqa: N802
-        ref = self._input()
-        writer = self._writers.get(ref)
-        source = next(iter(c for c in self.trace.calls if self.call.outputs == c.outputs)).tensors()
-        last = layer.axis in (-1, self._rank(source[0]) - 1)
-        if not last:
-            self._keep(f"BatchNormalization of axis {layer.axis}")
-            return
-        folds = writer is not None and (
-            writer.kind in ("conv", "depthwise_conv")
-            or (writer.kind == "dense" and self._rank(source[0]) == 2)
-        )
-        if not (folds and self._readers[source[0]] == 1):
-            scale = self._make("scale", lambda n: ours.ChannelScale(use_shift=False, name=n))
-            ref = self._emit("depthwise_conv", scale, ref)
-        copy = self._make("", self._clone)
-        out = self._emit("batch_norm", copy, ref, **self.call.kwargs)
-        self._finish(out)
-
-    def _scale(self, scale: Any, shift: Any, trainable: bool = False) -> None:
-        layer = self._make(
-            "", lambda n: ours.ChannelScale(trainable, use_shift=shift is not None, name=n)
-        )
-        shape = (int(self._shapes[self.call.outputs[0]][-1] or 0),)
-
-        def copy() -> None:
-            layer.scale.assign(np.broadcast_to(np.asarray(scale, np.float32).ravel(), shape))
-            if shift is not None:
-                layer.shift.assign(np.broadcast_to(np.asarray(shift, np.float32).ravel(), shape))
-
-        self._copies.append(copy)
-        self._finish(self._emit("depthwise_conv", layer, self._input()))
-
-    def _lower_Rescaling(self, layer: Any) -> None:  # noqa: N802
-        self._scale(layer.scale, layer.offset)
-
-    def _lower_Normalization(self, layer: Any) -> None:  # noqa: N802
-        mean = keras.ops.convert_to_numpy(layer.mean)
-        spread = np.maximum(np.sqrt(keras.ops.convert_to_numpy(layer.variance)), 1e-7)
-        channels = self._shapes[self.call.outputs[0]][-1]
-        if layer.invert or mean.size not in (1, channels):
-            self._keep("Normalization of other axes than the last, or inverted")
-        else:
-            self._scale(1.0 / spread, -mean / spread)
-
-    def _lower_LayerScale(self, layer: Any) -> None:  # noqa: N802
-        self._scale(keras.ops.convert_to_numpy(layer.gamma), None, trainable=layer.trainable)
-
-    # Arithmetic.
-
-    def _arithmetic(self, kind: str) -> None:
-        """Sums and products, of two operands each."""
-        operation, args = self.call.operation, self.call.args
-        if isinstance(operation, keras.Layer):
-            tensors = list(args[0])
-            if len(tensors) == 2:
-                self._keep(_SUMS[kind])
-                return
-            out = tensors[0]
-            for i, tensor in enumerate(tensors[1:]):
-                part = "" if i == len(tensors) - 2 else str(i + 1)
-                layer = self._make(part, lambda n: type(operation)(name=n))
-                out = self._emit(_SUMS[kind], layer, [out, tensor])
-            self._finish(out)
-            return
-        if kind in ("TrueDivide", "Divide"):
-            # A constant divisor becomes a factor in the converter.
-            kind = "Multiply" if not isinstance(args[1], Ref) else "division by a tensor"
-        self.call.args = tuple(a if isinstance(a, Ref) else _on_grid(a) for a in args)
-        self._keep(_SUMS.get(kind, kind))
-
-    def _lower_Average(self, layer: Any) -> None:  # noqa: N802
-        tensors = list(self.call.args[0])
-        out = tensors[0]
-        for i, tensor in enumerate(tensors[1:]):
-            total = self._make(f"sum_{i}", lambda n: keras.layers.Add(name=n))
-            out = self._emit("add", total, [out, tensor])
-        factor = self._make("", lambda n: ours.Factor(1.0 / len(tensors), name=n))
-        self._finish(self._emit("mul", factor, out))
-
-    def _lower_UpSampling2D(self, layer: Any) -> None:  # noqa: N802
-        if layer.interpolation == "nearest" and layer.data_format == "channels_last":
-            config = layer.get_config()
-            new = self._make(
-                "", lambda n: ours.NearestUpSampling2D.from_config({**config, "name": n})
-            )
-            self._finish(self._emit("resize_nearest", new, self._input()))
-        else:
-            self._keep({"bilinear": "resize_bilinear"}.get(layer.interpolation, "UpSampling2D"))
+            self.finish(self._activate(self.input(), layer.activation))
 
 
 def _unannotated(operation: Any) -> Any:
     return operation.layer if isinstance(operation, ours.QuantizeAnnotate) else operation
-
-
-def _on_grid(constant: Any) -> Any:
-    """A constant operand as the converter stores it: int8 with one scale."""
-    values = np.asarray(keras.ops.convert_to_numpy(constant), np.float32)
-    largest = np.abs(values).max(initial=0.0)
-    if values.ndim == 0 or largest == 0.0:
-        return constant
-    return np.round(values * 127.0 / largest) * (largest / np.float32(127.0))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import keras
 
-from tf_signbin.train.keras3 import graph
+from tf_signbin.train.keras3 import graph, inside
 from tf_signbin.train.keras3.facts import all_layers
 from tf_signbin.train.keras3.layers import (
     FakeQuantize,
@@ -75,18 +76,118 @@ def quantize_apply(
     flat = graph.trace(model)
     quantizers = _annotations(flat)
     _check_some(quantizers, _facts(flat), None, model.name, activations)
-    return _quantize(flat, quantizers, activations)
+    return _quantize(flat, quantizers, activations, {}, _own_class(model))
 
 
 def quantize_model(model: Any, request: selection.Request) -> Any:
-    _check_model(model, "quantize_model")
+    _check_model(model, "quantize_model", subclassed=True)
+    if graph.functional_of(model) is None:
+        return _quantize_subclassed(model, request)
     if graph.is_nested(model):
         model = graph.flatten(model)
-    flat = graph.trace(model)
-    facts = _facts(flat)
-    chosen = request.select(facts, _read_kernel) | _annotations(flat)
+    if request.activations == "int8":
+        flat = _traced(model, inside.flattens)
+        facts = _facts(flat)
+    else:
+        flat = graph.trace(model)
+        facts = _all_facts(model, request)
+    chosen = request.select(facts, _read_kernel)
     _check_some(chosen, facts, request.keep_dense, model.name, request.activations)
-    return _quantize(flat, chosen, request.activations)
+    by_layer = {id(layer.layer): chosen[layer.name] for layer in facts if layer.name in chosen}
+    return _quantize(flat, _annotations(flat), request.activations, by_layer, _own_class(model))
+
+
+def _quantize_subclassed(model: Any, request: selection.Request) -> Any:
+    """Weights in place; for int8 activations a functional model of the same calls."""
+    if request.activations == "int8":
+        if _overrides_steps(model):
+            raise ValueError(
+                f"quantize_model: {model.name!r} ({type(model).__name__}) becomes a functional "
+                "model with int8 activations, and would lose the steps that it overrides "
+                f"({', '.join(_overrides_steps(model))}). Quantize the network that it trains "
+                "before it is put in, or train with activations='float32'."
+            )
+        try:
+            functional = _functional_form(model)
+        except graph.TracingError as error:
+            raise ValueError(f"quantize_model: {error}. {_WAY_OUT}") from error
+        return quantize_model(functional, request)
+    facts = _all_facts(model, request)
+    chosen = request.select(facts, _read_kernel)
+    _check_some(chosen, facts, request.keep_dense, model.name, request.activations)
+    by_layer = {id(layer.layer): chosen[layer.name] for layer in facts if layer.name in chosen}
+    inside.quantize_inside(model, _by_path(model, by_layer))
+    return model
+
+
+_WAY_OUT = (
+    "Write it with layers and keras.ops alone, as a Functional model or a function that calls the "
+    "layers; or train with activations='float32', which quantizes the layers in it where they are."
+)
+
+
+def _traced(model: Any, opened: Any) -> graph.Trace:
+    try:
+        return graph.trace(model, opened)
+    except graph.TracingError as error:
+        raise ValueError(f"quantize_model: {error}. {_WAY_OUT}") from error
+
+
+def _functional_form(model: Any) -> Any:
+    """The Functional model that a subclassed one's call makes.
+
+    Raises:
+      TracingError: there is none.
+    """
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if shapes is None:
+        raise graph.TracingError(f"{model.name!r} takes several arguments")
+    inputs = keras.tree.map_shape_structure(lambda s: keras.KerasTensor((None, *s[1:])), shapes)
+
+    def call(tensors: list[Any]) -> Any:
+        return model.call(keras.tree.pack_sequence_as(inputs, tensors))
+
+    inside.flattens(model)
+    functional = graph.symbolic(model, keras.tree.flatten(inputs), call)
+    functional.name = model.name
+    return functional
+
+
+def _all_facts(model: Any, request: selection.Request) -> list[LayerFacts]:
+    """Facts of a model's layers and of those that the user's layers hold."""
+    try:
+        functional = model if graph.functional_of(model) else _functional_form(model)
+        return _facts(graph.trace(functional, inside.holds_layers))
+    except graph.TracingError as error:
+        if request.keep_dense is None:
+            raise ValueError(
+                f"quantize_model: {error}. So the order of the layers is not known, nor which stay "
+                "dense by default: say it with keep_dense, for example keep_dense=['first', "
+                "'last'] or a function of the layer."
+            ) from error
+    facts: dict[str, LayerFacts] = {}
+    for _, layer in inside.paths(model):
+        name = layer.name if layer.name not in facts else f"{layer.name}_{len(facts)}"
+        facts[name] = dataclasses.replace(graph.facts_of(layer), name=name)
+    return list(facts.values())
+
+
+def _by_path(outer: Any, by_layer: dict[int, WeightQuantizer]) -> dict[Any, WeightQuantizer]:
+    return {
+        path: by_layer[id(layer)] for path, layer in inside.paths(outer) if id(layer) in by_layer
+    }
+
+
+_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+
+
+def _overrides_steps(model: Any) -> list[str]:
+    return [step for step in _STEPS if getattr(type(model), step) is not getattr(keras.Model, step)]
+
+
+def _own_class(model: Any) -> Any:
+    """The class of a Functional model that has training steps of its own, else None."""
+    return type(model) if _overrides_steps(model) else None
 
 
 def _read_kernel(layer: Any, attribute: str) -> Any:
@@ -101,16 +202,39 @@ def _annotations(flat: graph.Trace) -> dict[str, WeightQuantizer]:
     }
 
 
-def _quantize(flat: graph.Trace, quantizers: dict[str, WeightQuantizer], activations: str) -> Any:
+def _quantize(
+    flat: graph.Trace,
+    quantizers: dict[str, WeightQuantizer],
+    activations: str,
+    by_layer: dict[int, WeightQuantizer],
+    model_class: Any = None,
+) -> Any:
+    """The quantized model.
+
+    Args:
+      flat: the float model.
+      quantizers: of annotated layers, by name.
+      activations: 'float32' or 'int8'.
+      by_layer: of other layers and of layers inside of layers, by id.
+      model_class: of the result.
+    """
     if activations == "int8":
-        _check_float32(flat)
-    lowered = Lowering(flat, quantizers, activations)
+        _check_types(flat)
+    within = {}
+    for call in flat.calls:
+        if id(call.operation) in by_layer:
+            quantizers = {**quantizers, call.name: by_layer[id(call.operation)]}
+        elif inside.holds_layers(call.operation):
+            within[call.name] = _by_path(call.operation, by_layer)
+    lowered = Lowering(flat, quantizers, activations, within)
     calls, find = lowered.calls, lowered.resolve
     outputs = keras.tree.map_structure(find, flat.outputs)
+    if lowered.floats:
+        _warn_of_floats(flat.name, lowered.floats)
     if activations == "int8":
         calls, find = _with_fake_quantization(flat, calls, keras.tree.flatten(outputs))
         outputs = keras.tree.map_structure(find, outputs)
-    result = graph.build(flat.with_outputs(outputs), calls, flat.name)
+    result = graph.build(flat.with_outputs(outputs), calls, flat.name, model_class)
     lowered.copy_weights()
     return result
 
@@ -119,10 +243,16 @@ def _with_fake_quantization(
     flat: graph.Trace, calls: list[graph.Call], outputs: list[graph.Ref]
 ) -> Any:
     """The calls with fake quantizations between them, and the function to the quantized tensors."""
+
+    def floats(tensors: list[graph.Ref]) -> tuple[graph.Ref, ...]:
+        return tuple(tensor for tensor in tensors if tensor not in flat.not_float)
+
     operators = [
-        Operator(call.name, call.kind, tuple(call.tensors()), tuple(call.outputs)) for call in calls
+        Operator(call.name, call.kind, floats(call.tensors()), floats(call.outputs))
+        for call in calls
+        if floats(call.outputs)
     ]
-    plan = place(operators, flat.inputs, outputs)
+    plan = place(operators, floats(flat.inputs), floats(outputs))
     quantizers: dict[Range, FakeQuantize] = {}
     uses: dict[str, int] = {}
     quantized: dict[graph.Ref, graph.Ref] = {}
@@ -139,7 +269,7 @@ def _with_fake_quantization(
             uses[name] = uses.get(name, 0) + 1
             number = f"_{uses[name] - 1}" if uses[name] > 1 else ""
             name = f"{name}_quantize{number}"
-            quantizers[range_] = FakeQuantize(range_.limits, name=name)
+            quantizers[range_] = FakeQuantize(range_.limits, name=name, dtype="float32")
         kwargs = {} if range_.tensor == tensor else {"observe": False}
         out = graph.Ref(count)
         count += 1
@@ -184,24 +314,37 @@ def _check_some(
         raise selection.none_left(facts, keep_dense, name)
 
 
-def _check_float32(flat: graph.Trace) -> None:
-    for x in keras.tree.flatten(flat.inputs_struct):
-        if x.dtype != "float32":
-            raise ValueError(
-                f"activations='int8' needs float32 inputs, but input {x.name!r} is {x.dtype}. "
-                "Declare it as keras.Input(..., dtype='float32'); the converted model can take "
-                "uint8 or int8 all the same (convert(..., input_type='uint8'))."
-            )
+def _warn_of_floats(model: str, floats: dict[str, str]) -> None:
+    listing = ", ".join(f"{name!r} ({kind})" for name, kind in floats.items())
+    warnings.warn(
+        f"{model!r}: LiteRT has no int8 operator for these layers: {listing}. They run in float32, "
+        "between a DEQUANTIZE and a QUANTIZE; everything else runs in int8.",
+        stacklevel=5,
+    )
+
+
+def _check_types(flat: graph.Trace) -> None:
+    names = [graph.input_name(x) for x in keras.tree.flatten(flat.inputs_struct)]
+    inputs = dict(zip(flat.inputs, names, strict=True))
     for call in flat.calls:
-        if getattr(call.operation, "compute_dtype", None) not in ("float32", None):
+        if getattr(call.operation, "compute_dtype", None) == "float64":
             raise ValueError(
-                f"activations='int8' needs float32 training, but layer {call.name!r} computes in "
-                f"{call.operation.compute_dtype}. Build the model under the float32 policy, or "
-                "train with activations='float32'."
+                f"activations='int8' needs training in float32 or mixed precision, but layer "
+                f"{call.name!r} computes in float64."
             )
+        if type(call.operation).__name__ == "Embedding":
+            continue
+        for ref in flat.not_float.intersection(call.tensors()) & inputs.keys():
+            if flat.not_float.isdisjoint(call.outputs):
+                raise ValueError(
+                    f"activations='int8' needs float32 inputs, but layer {call.name!r} reads "
+                    f"integers of input {inputs[ref]!r}. Declare it as keras.Input(..., "
+                    "dtype='float32'); the converted model can take uint8 or int8 all the same "
+                    "(convert(..., input_type='uint8'))."
+                )
 
 
-def _check_model(model: Any, function: str) -> None:
+def _check_model(model: Any, function: str, subclassed: bool = False) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(
             f"{function} needs a Keras model, not {type(model).__name__}. For one layer use "
@@ -216,8 +359,14 @@ def _check_model(model: Any, function: str) -> None:
             f"{function}: the Sequential model {model.name!r} has no known input shape. Begin it "
             "with keras.Input(shape), or call model.build(input_shape) first."
         )
-    raise ValueError(
-        f"{function}: {model.name!r} is a subclassed model ({type(model).__name__}), whose layers "
-        "cannot be traced. Make it functional: inputs = keras.Input(shape); model = "
-        "keras.Model(inputs, model.call(inputs)), which keeps its layers and weights."
-    )
+    if not subclassed:
+        raise ValueError(
+            f"{function}: {model.name!r} is a subclassed model ({type(model).__name__}), which "
+            "quantize_model takes as it is. To annotate layers, make it functional: inputs = "
+            "keras.Input(shape); model = keras.Model(inputs, model.call(inputs))."
+        )
+    if not model.built:
+        raise ValueError(
+            f"{function}: {model.name!r} ({type(model).__name__}) is not built. Call it once on a "
+            "batch, or model.build(input_shape), so that its layers have weights."
+        )

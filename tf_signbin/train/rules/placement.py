@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("add", "sub", "mul"), Kind("computes", absorbs=_RELUS)),
     **dict.fromkeys(
         ("transpose_conv", "mean", "leaky_relu", "prelu", "hard_swish", "gelu", "exp", "abs",
-         "rsqrt", "matmul"),
+         "rsqrt", "matmul", "sqrt", "log", "sum", "div", "embedding"),
         Kind("computes"),
     ),
     # What has no int8 kernel runs in float32 between a dequantization and a quantization.
@@ -82,10 +82,11 @@ KINDS: dict[str, Kind] = {
     "log_softmax": Kind("computes", limits=(-255 / 16, 0.0)),
     **dict.fromkeys(
         ("max_pool", "reduce_max", "pad", "reshape", "transpose", "slice", "split", "gather",
-         "resize_nearest", "identity"),
+         "resize_nearest", "identity", "reduce_min"),
         Kind("moves"),
     ),
-    **dict.fromkeys(("average_pool", "resize_bilinear"), Kind("averages")),
+    # The converter does not follow a grid through a reversal, which the second rule tells it.
+    **dict.fromkeys(("average_pool", "resize_bilinear", "reverse"), Kind("averages")),
     **dict.fromkeys(("concat", "stack", "maximum", "minimum"), Kind("joins")),
 }  # fmt: skip
 
