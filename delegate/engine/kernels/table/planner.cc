@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/channel_groups.h"
+#include "engine/kernels/table/costs.h"
 
 namespace tf_signbin {
 namespace table {
@@ -17,66 +18,6 @@ constexpr size_t MaxChunkBytes(bool bytes) { return 65535 * (bytes ? 1 : kOffset
 
 // Loops of varying length whose lengths a branch predictor keeps.
 constexpr double kLearnedLoops = 16000;
-
-// What the cost model knows of an instruction set: nanoseconds for one unit of each kind of Work,
-// fitted to measurements (docs/performance.md), and the size of the first-level cache.
-struct CostConstants {
-  Work ns;
-  double l1_bytes;
-};
-
-// Tables of bytes. AVX2's are measured on Zen 3; NEON's follow from ConstantsFor and are not
-// fitted.
-CostConstants ByteConstantsFor(Isa isa) {
-  switch (isa) {
-    case Isa::kNeon:
-      return {{0.67, 0.9, 0.84, 8.4, 0.67, 0, 10, 1.55, 0.25, 0.56, 0.67}, 28672};
-    case Isa::kNeonDot:
-      return {{0.23, 0.25, 0.17, 7.8, 0.42, 0, 4.5, 0.8, 0.1, 0.15, 0.23}, 57344};
-    default:
-      return {{0.134, 0.02, 0.092, 0.22, 0.18, 0, 3.5, 0.30, 0.06, 0.18, 0.11}, 45056};
-  }
-}
-
-CostConstants ConstantsFor(Isa isa, bool int8) {
-  // In the order of Work: loads, misses, offsets, passes, accumulates, shifts, branch misses,
-  // stores, elements in, elements out, widenings. Measured on Zen 5 (CoreFactor); for Arm
-  // llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz and an A76 at 2.4 GHz.
-  switch (isa) {
-    case Isa::kAvx512:
-    case Isa::kAvx512Vnni:
-      if (int8) {
-        return {{0.155, 0.075, 0.155, 0.5, 0.33, 0.02, 3.5, 0.42, 0.086, 0.105}, 45056};
-      }
-      return {{0.122, 0.125, 0.26, 0.5, 0.97, 0.02, 3.5, 0.32, 0.078, 0.38}, 45056};
-    case Isa::kAvx2:
-      if (int8) {
-        return {{0.134, 0.02, 0.092, 0.22, 0.18, 0.01, 3.5, 0.30, 0.095, 0.18}, 45056};
-      }
-      return {{0.126, 0.049, 0.08, 0.69, 0.54, 0.01, 3.5, 0.26, 0.13, 0.35}, 45056};
-    case Isa::kNeon:
-      if (int8) return {{0.67, 0.9, 0.84, 8.4, 0.67, 1.0, 10, 1.55, 0.43, 0.56}, 28672};
-      return {{0.67, 0.9, 0.33, 13, 2, 0.33, 10, 1.4, 0.43, 0.7}, 28672};
-    case Isa::kNeonDot:  // cores since the Cortex-A76
-      if (int8) return {{0.23, 0.25, 0.17, 7.8, 0.42, 0.1, 4.5, 0.8, 0.18, 0.15}, 57344};
-      return {{0.21, 0.25, 0.11, 5, 0.6, 0.21, 4.5, 0.47, 0.18, 0.3}, 57344};
-    case Isa::kPortable:
-      break;
-  }
-  return {{int8 ? 1.4 : 0.17, 0.02, 0.5, 2, 2, 2, 3.5, int8 ? 1.5 : 0.27, 1, int8 ? 7.0 : 3.0},
-          28672};
-}
-
-// How much longer than on Zen 5 the same work takes: measured on Zen 4, whose 512-bit units are
-// half as wide, and on Sapphire Rapids. On Arm only the portable code's costs are Zen 5's; a
-// Cortex-A72 has about an eighth of its instructions a second.
-double CoreFactor(Core core, Isa isa, bool int8) {
-  if (core == Core::kArm) return isa == Isa::kPortable ? 8 : 1;
-  if (core == Core::kZen5) return 1;
-  if (core == Core::kIntel && isa != Isa::kPortable) return int8 ? 2.2 : 1.9;
-  if (isa == Isa::kAvx512 || isa == Isa::kAvx512Vnni) return 1.85;
-  return isa == Isa::kAvx2 ? 1.35 : 1;
-}
 
 // How many of the mask's groups have k members, for k in [0, group], per filter on average over a
 // sample of the filters.
@@ -117,7 +58,7 @@ struct Estimator {
   const ConvProblem& problem;
   const TableOps& ops;
   bool bytes;
-  CostConstants cost;
+  UnitCosts cost;
   int element_bytes, vector_lanes;
   int max_vectors, list_multiple;  // ElementOps
 
@@ -125,7 +66,7 @@ struct Estimator {
       : problem(p),
         ops(o),
         bytes(byte_tables),
-        cost(bytes ? ByteConstantsFor(o.isa) : ConstantsFor(o.isa, p.type == DataType::kInt8)),
+        cost(UnitCostsOf(o.isa, Elements(), p.target.core)),
         element_bytes(bytes                       ? 1
                       : p.type == DataType::kInt8 ? 2
                                                   : 4),
@@ -133,6 +74,11 @@ struct Estimator {
         max_vectors(bytes ? o.u8.max_vectors : o.i16.max_vectors),
         list_multiple(bytes ? o.u8.list_multiple : o.i16.list_multiple) {}
 
+  TableElements Elements() const {
+    return bytes                             ? TableElements::kBytes
+           : problem.type == DataType::kInt8 ? TableElements::kInt16
+                                             : TableElements::kFloat;
+  }
   int GroupCount(int group) const {
     const int regions = problem.filters->regions;
     return regions * ((problem.shape.in_c / regions + group - 1) / group);
@@ -182,7 +128,7 @@ struct Estimator {
     const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *
                                std::min(GroupCount(s.group), s.chunk_groups);
     // Share of table accesses that miss the first-level cache.
-    const double miss = chunk_bytes <= cost.l1_bytes ? 0 : 1 - cost.l1_bytes / chunk_bytes;
+    const double miss = chunk_bytes <= cost.level1_bytes ? 0 : 1 - cost.level1_bytes / chunk_bytes;
     const double entry_vectors = static_cast<double>(geometry.entry_lanes()) / vector_lanes;
     const bool direct = s.group == 1 && s.skip_zeros;  // the planes are the table
     const double tiles = geometry.tiles();
@@ -206,16 +152,6 @@ struct Estimator {
     work.elements_in = tiles * geometry.entry_lanes() * problem.shape.in_c;
     work.elements_out = tiles * vectors * vector_lanes * filters;
     return work;
-  }
-
-  double Cost(const Work& work) const {
-    const Work& c = cost.ns;
-    const double ns = work.loads * c.loads + work.misses * c.misses + work.offsets * c.offsets +
-                      work.passes * c.passes + work.accumulates * c.accumulates +
-                      work.shifts * c.shifts + work.branch_misses * c.branch_misses +
-                      work.stores * c.stores + work.elements_in * c.elements_in +
-                      work.elements_out * c.elements_out + work.widenings * c.widenings;
-    return ns * CoreFactor(problem.target.core, ops.isa, problem.type == DataType::kInt8);
   }
 };
 
@@ -243,9 +179,8 @@ TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
   const Geometry geometry = config.MakeGeometry(problem.shape, estimator.vector_lanes);
   plan.possible = estimator.Possible(geometry, config.stream);
   if (plan.possible) {
-    plan.work = estimator.WorkOf(geometry, config.stream,
-                                 SampleHistogram(*problem.filters, config.stream.group));
-    plan.cost_ns = estimator.Cost(plan.work);
+    plan.cost_ns = estimator.cost.Of(estimator.WorkOf(
+        geometry, config.stream, SampleHistogram(*problem.filters, config.stream.group)));
   }
   return plan;
 }
@@ -286,9 +221,9 @@ TablePlan PlanWith(const Estimator& estimator, int group) {
                              TableConfig* config) {
     config->stream.chunk_groups = chunk_groups;
     if (!estimator.Possible(geometry, config->stream)) return;
-    const Work work = estimator.WorkOf(geometry, config->stream, *choice.histogram);
-    const double cost = estimator.Cost(work);
-    if (!best.possible || cost < best.cost_ns) best = {true, cost, *config, work};
+    const double cost =
+        estimator.cost.Of(estimator.WorkOf(geometry, config->stream, *choice.histogram));
+    if (!best.possible || cost < best.cost_ns) best = {true, cost, *config};
   };
   const auto try_geometry = [&](bool flat, int rows, int row_vectors) {
     TableConfig config;
@@ -306,8 +241,8 @@ TablePlan PlanWith(const Estimator& estimator, int group) {
         if (!skip_zeros && Splits(choice)) continue;
         const size_t group_bytes = estimator.GroupBytes(geometry, config.stream);
         const int groups = estimator.GroupCount(choice.group);
-        for (const size_t budget : {static_cast<size_t>(estimator.cost.l1_bytes),
-                                    static_cast<size_t>(4 * estimator.cost.l1_bytes)}) {
+        for (const size_t budget : {static_cast<size_t>(estimator.cost.level1_bytes),
+                                    static_cast<size_t>(4 * estimator.cost.level1_bytes)}) {
           const int most = std::clamp(
               static_cast<int>(std::min(budget, MaxChunkBytes(estimator.bytes)) / group_bytes), 1,
               groups);

@@ -34,26 +34,10 @@ struct TableConfig {
   std::string ToString() const;  // for example "g5_r4v2_c3"
 };
 
-// How often each thing is done in one Run; "vector" is one of the instruction set's.
-struct Work {
-  double loads = 0;          // vectors of a table added to an accumulator, or to other bytes
-  double misses = 0;         // vectors of a table read or written outside the first-level cache
-  double offsets = 0;        // decoded
-  double passes = 0;         // of a filter over a chunk of tables
-  double accumulates = 0;    // vectors of accumulators stored (and loaded)
-  double shifts = 0;         // vectors shifted by one lane
-  double branch_misses = 0;  // ends of loops whose length varies
-  double stores = 0;         // vectors of a table built
-  double elements_in = 0;    // channels of pixels brought into planes
-  double elements_out = 0;   // accumulators turned into output elements
-  double widenings = 0;      // vectors of bytes widened and added to accumulators
-};
-
 struct TablePlan {
   bool possible = false;
   double cost_ns = 0;  // one Run on one thread
   TableConfig config;
-  Work work;
 };
 
 constexpr int kMaxGroup = 12;

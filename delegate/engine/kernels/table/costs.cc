@@ -1,0 +1,83 @@
+#include "engine/kernels/table/costs.h"
+
+namespace tf_signbin {
+namespace table {
+namespace {
+
+// Rows of costs.
+enum Measured { kAvx512, kAvx2, kNeon, kNeonDot, kPortable, kMeasured };
+
+Measured MeasuredAs(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+    case Isa::kAvx512Vnni:
+      return kAvx512;
+    case Isa::kAvx2:
+      return kAvx2;
+    case Isa::kNeon:
+      return kNeon;
+    case Isa::kNeonDot:
+      return kNeonDot;
+    case Isa::kPortable:
+      break;
+  }
+  return kPortable;
+}
+
+// Nanoseconds of one, with tables of bytes, int16 and floats. x86's are measured (on Zen 5, tables
+// of bytes on Zen 3; docs/performance.md); NEON's are llvm-mca's cycles (tools/arm_cost.py) of a
+// Cortex-A72 at 1.5 GHz, and with dot products of an A76 at 2.4 GHz, those of bytes not fitted.
+// Zeros: there are no such kernels, or no such work.
+struct UnitCost {
+  double Work::*what;
+  double ns[kMeasured][3];
+};
+// clang-format off
+constexpr UnitCost kUnitCosts[] = {
+    //                      AVX-512              AVX2                   NEON                NEON, dot products    portable
+    {&Work::loads,         {{0, 0.155, 0.122}, {0.134, 0.134, 0.126}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21},   {0, 1.4, 0.17}}},
+    {&Work::misses,        {{0, 0.075, 0.125}, {0.02, 0.02, 0.049},   {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25},   {0, 0.02, 0.02}}},
+    {&Work::offsets,       {{0, 0.155, 0.26},  {0.092, 0.092, 0.08},  {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11},   {0, 0.5, 0.5}}},
+    {&Work::passes,        {{0, 0.5, 0.5},     {0.22, 0.22, 0.69},    {8.4, 8.4, 13},     {7.8, 7.8, 5},        {0, 2, 2}}},
+    {&Work::accumulates,   {{0, 0.33, 0.97},   {0.18, 0.18, 0.54},    {0.67, 0.67, 2},    {0.42, 0.42, 0.6},    {0, 2, 2}}},
+    {&Work::shifts,        {{0, 0.02, 0.02},   {0, 0.01, 0.01},       {0, 1, 0.33},       {0, 0.1, 0.21},       {0, 2, 2}}},
+    {&Work::branch_misses, {{0, 3.5, 3.5},     {3.5, 3.5, 3.5},       {10, 10, 10},       {4.5, 4.5, 4.5},      {0, 3.5, 3.5}}},
+    {&Work::stores,        {{0, 0.42, 0.32},   {0.30, 0.30, 0.26},    {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},     {0, 1.5, 0.27}}},
+    {&Work::elements_in,   {{0, 0.086, 0.078}, {0.06, 0.095, 0.13},   {0.25, 0.43, 0.43}, {0.1, 0.18, 0.18},    {0, 1, 1}}},
+    {&Work::elements_out,  {{0, 0.105, 0.38},  {0.18, 0.18, 0.35},    {0.56, 0.56, 0.7},  {0.15, 0.15, 0.3},    {0, 7, 3}}},
+    {&Work::widenings,     {{0, 0, 0},         {0.11, 0, 0},          {0.67, 0, 0},       {0.23, 0, 0},         {0, 0, 0}}},
+};
+// clang-format on
+constexpr double kLevel1Bytes[kMeasured] = {45056, 45056, 28672, 57344, 28672};
+
+// Measured on Zen 4, whose 512-bit units are half as wide as Zen 5's, and on Sapphire Rapids. On
+// Arm only the portable code's costs are Zen 5's; a Cortex-A72 has about an eighth of its
+// instructions a second.
+double CoreFactor(Core core, Measured isa, bool int8) {
+  if (core == Core::kArm) return isa == kPortable ? 8 : 1;
+  if (core == Core::kZen5) return 1;
+  if (core == Core::kIntel && isa != kPortable) return int8 ? 2.2 : 1.9;
+  return isa == kAvx512 ? 1.85 : isa == kAvx2 ? 1.35 : 1;
+}
+
+}  // namespace
+
+double UnitCosts::Of(const Work& work) const {
+  double sum = 0;
+  for (const UnitCost& cost : kUnitCosts) sum += work.*cost.what * ns.*cost.what;
+  return sum * core_factor;
+}
+
+UnitCosts UnitCostsOf(Isa isa, TableElements elements, Core core) {
+  const Measured measured = MeasuredAs(isa);
+  UnitCosts costs;
+  for (const UnitCost& cost : kUnitCosts) {
+    costs.ns.*cost.what = cost.ns[measured][static_cast<int>(elements)];
+  }
+  costs.core_factor = CoreFactor(core, measured, elements != TableElements::kFloat);
+  costs.level1_bytes = kLevel1Bytes[measured];
+  return costs;
+}
+
+}  // namespace table
+}  // namespace tf_signbin
