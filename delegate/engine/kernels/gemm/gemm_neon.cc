@@ -1,7 +1,5 @@
 // NEON without dot products, 32 and 64 bit: depth in lanes. Two products of 8 bits fit 16 bits, as
 // no weight is -128; they are added in pairs to 32-bit sums.
-#if defined(__aarch64__) || defined(__arm__)
-
 #include <arm_neon.h>
 
 #include "engine/kernels/gemm/gemm_ops.h"
@@ -146,5 +144,3 @@ const GemmOps kGemmOpsNeon = {Isa::kNeon,
 
 }  // namespace gemm
 }  // namespace tf_signbin
-
-#endif  // defined(__aarch64__) || defined(__arm__)

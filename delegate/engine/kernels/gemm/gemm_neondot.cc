@@ -1,6 +1,4 @@
 // NEON with dot products (ARMv8.2): filters in lanes, four weights of each a dot product.
-#if defined(__aarch64__)
-
 #include <arm_neon.h>
 
 #include "engine/kernels/gemm/gemm_ops.h"
@@ -96,5 +94,3 @@ const GemmOps kGemmOpsNeonDot = {Isa::kNeonDot,     kPixels,
 
 }  // namespace gemm
 }  // namespace tf_signbin
-
-#endif  // defined(__aarch64__)

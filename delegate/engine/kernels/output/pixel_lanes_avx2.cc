@@ -1,6 +1,4 @@
 // The output of pixels in lanes for AVX2.
-#if defined(__x86_64__) || defined(__i386__)
-
 #include "engine/kernels/output/pixel_lanes-inl.h"
 
 static_assert(HWY_TARGET == HWY_AVX2, "compile this file for AVX2, FMA, BMI2, F16C");
@@ -12,5 +10,3 @@ const PixelLanesOps kPixelLanesOpsAvx2 = {Isa::kAvx2, simd::kSplitLanes, &WriteI
 
 }  // namespace output
 }  // namespace tf_signbin
-
-#endif  // defined(__x86_64__) || defined(__i386__)

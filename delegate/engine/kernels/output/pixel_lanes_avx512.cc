@@ -1,6 +1,4 @@
 // The output of pixels in lanes for AVX-512 (F, BW, DQ, VL).
-#if defined(__x86_64__) || defined(__i386__)
-
 #include "engine/kernels/output/pixel_lanes-inl.h"
 
 static_assert(HWY_TARGET == HWY_AVX3, "compile this file for AVX-512 F, BW, DQ, VL, CD");
@@ -12,5 +10,3 @@ const PixelLanesOps kPixelLanesOpsAvx512 = {Isa::kAvx512, simd::kSplitLanes, &Wr
 
 }  // namespace output
 }  // namespace tf_signbin
-
-#endif  // defined(__x86_64__) || defined(__i386__)

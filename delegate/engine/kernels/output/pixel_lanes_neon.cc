@@ -1,6 +1,4 @@
 // The output of pixels in lanes for NEON, 32 and 64 bit.
-#if defined(__aarch64__) || defined(__arm__)
-
 #include "engine/kernels/output/pixel_lanes-inl.h"
 
 static_assert(HWY_TARGET == HWY_NEON, "compile this file for NEON");
@@ -12,5 +10,3 @@ const PixelLanesOps kPixelLanesOpsNeon = {Isa::kNeon, simd::kSplitLanes, &WriteI
 
 }  // namespace output
 }  // namespace tf_signbin
-
-#endif  // defined(__aarch64__) || defined(__arm__)

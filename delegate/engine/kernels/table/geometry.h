@@ -4,17 +4,16 @@
 // `vector_lanes` lanes. A table entry (and an input plane) is `entry_lanes` lanes: every input
 // pixel the tile needs. Two mappings exist:
 //
-// * rows: the tile is `rows` output rows of `row_lanes` lanes. An entry holds, for each column
-// phase
-//   (input column modulo stride), the needed input rows; the rows of consecutive output rows lie
-//   side by side, so one offset serves all of them. A tap's column is reached by shifting the
-//   accumulators one lane at a time between groups of taps (Horner's rule over columns): all table
-//   loads stay aligned. Tables of bytes do without shifts (WithoutShifts). Where images are narrow,
-//   a row of lanes has several places, for bands of the same image or other images of the batch.
-//   Zero columns at the right of a place are shared with those at the left of the next.
-// * flat: the tile is any `vectors * vector_lanes` consecutive output pixels, and an entry holds
-// one
-//   copy of them per tap. No shifts and no idle lanes, at the price of larger tables.
+// Rows: the tile is `rows` output rows of `row_lanes` lanes. An entry holds, for each column phase
+// (input column modulo stride), the needed input rows; the rows of consecutive output rows lie side
+// by side, so one offset serves all of them. A tap's column is reached by shifting the accumulators
+// one lane at a time between groups of taps (Horner's rule over columns): all table loads stay
+// aligned. Tables of bytes do without shifts (WithoutShifts). Where images are narrow, a row of
+// lanes has several places, for bands of the same image or other images of the batch. Zero columns
+// at the right of a place are shared with those at the left of the next.
+//
+// Flat: the tile is any `vectors * vector_lanes` consecutive output pixels, and an entry holds one
+// copy of them per tap. No shifts and no idle lanes, at the price of larger tables.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_TABLE_GEOMETRY_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_TABLE_GEOMETRY_H_
 

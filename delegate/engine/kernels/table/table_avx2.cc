@@ -1,6 +1,4 @@
 // The memory-table kernels for AVX2.
-#if defined(__x86_64__) || defined(__i386__)
-
 #include "engine/kernels/table/table_impl-inl.h"
 
 static_assert(HWY_TARGET == HWY_AVX2, "compile this file for AVX2, FMA, BMI2, F16C");
@@ -12,5 +10,3 @@ const TableOps kTableOpsAvx2 = MakeTableOps(Isa::kAvx2);
 
 }  // namespace table
 }  // namespace tf_signbin
-
-#endif  // defined(__x86_64__) || defined(__i386__)

@@ -1,6 +1,4 @@
 // The memory-table kernels for AVX-512 (F, BW, DQ, VL).
-#if defined(__x86_64__) || defined(__i386__)
-
 #include "engine/kernels/table/table_impl-inl.h"
 
 static_assert(HWY_TARGET == HWY_AVX3, "compile this file for AVX-512 F, BW, DQ, VL, CD");
@@ -12,5 +10,3 @@ const TableOps kTableOpsAvx512 = MakeTableOps(Isa::kAvx512);
 
 }  // namespace table
 }  // namespace tf_signbin
-
-#endif  // defined(__x86_64__) || defined(__i386__)

@@ -1,6 +1,4 @@
 // The memory-table kernels for NEON, 32 and 64 bit.
-#if defined(__aarch64__) || defined(__arm__)
-
 #include "engine/kernels/table/table_impl-inl.h"
 
 static_assert(HWY_TARGET == HWY_NEON, "compile this file for NEON");
@@ -14,5 +12,3 @@ const TableOps kTableOpsNeonDot = MakeTableOps(Isa::kNeonDot);
 
 }  // namespace table
 }  // namespace tf_signbin
-
-#endif  // defined(__aarch64__) || defined(__arm__)
