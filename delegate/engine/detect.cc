@@ -50,37 +50,50 @@ struct Ends {
   double limit;
 };
 
-template <typename T>
-bool FindEnds(const Region<T>& region, Ends<T>* ends) {
+bool FindEnds(const Region<int8_t>& region, Ends<int8_t>* ends) {
+  uint8_t low = 255, high = 0;  // of weights + 128, for which baseline x86 has vector instructions
+  region.All([&](const int8_t* weights, size_t count, size_t) {
+    for (size_t i = 0; i < count; ++i) {
+      const auto weight = static_cast<uint8_t>(weights[i] ^ -128);
+      low = std::min(low, weight);
+      high = std::max(high, weight);
+    }
+    return true;
+  });
+  *ends = {static_cast<int8_t>(low ^ 128), static_cast<int8_t>(high ^ 128), 0};
+  return true;
+}
+
+// False when a weight is not finite.
+bool FindEnds(const Region<float>& region, Ends<float>* ends) {
   // Lanes, so that the loops become vector instructions.
   constexpr size_t kLanes = 16;
-  T low[kLanes], high[kLanes];
+  float low[kLanes], high[kLanes];
   std::fill_n(low, kLanes, region.first[0]);
   std::fill_n(high, kLanes, region.first[0]);
   bool finite = true;
-  region.All([&](const T* weights, size_t count, size_t) {
+  region.All([&](const float* weights, size_t count, size_t) {
     size_t i = 0;
     for (; i + kLanes <= count; i += kLanes) {
       for (size_t lane = 0; lane < kLanes; ++lane) {
-        const T weight = weights[i + lane];
+        const float weight = weights[i + lane];
         low[lane] = weight < low[lane] ? weight : low[lane];
         high[lane] = weight > high[lane] ? weight : high[lane];
-        if constexpr (std::is_same<T, float>::value) finite &= weight - weight == 0;
+        finite &= weight - weight == 0;
       }
     }
     for (; i < count; ++i) {
       low[0] = std::min(low[0], weights[i]);
       high[0] = std::max(high[0], weights[i]);
-      if constexpr (std::is_same<T, float>::value) finite &= weights[i] - weights[i] == 0;
+      finite &= weights[i] - weights[i] == 0;
     }
     return finite;
   });
   if (!finite) return false;
   ends->low = *std::min_element(low, low + kLanes);
   ends->high = *std::max_element(high, high + kLanes);
-  const double tolerance = std::is_same<T, float>::value ? kFloatTolerance : 0;
-  ends->limit = tolerance * std::max(std::abs(static_cast<double>(ends->low)),
-                                     std::abs(static_cast<double>(ends->high)));
+  ends->limit = kFloatTolerance * std::max(std::abs(static_cast<double>(ends->low)),
+                                           std::abs(static_cast<double>(ends->high)));
   return true;
 }
 
@@ -191,6 +204,23 @@ bool Ternary(const Region<T>& region, RegionValues<T>* values) {
   return true;
 }
 
+// A bit for each of eight weights within [low, high].
+unsigned BitsWithin(const float* weights, float low, float high) {
+  unsigned bits = 0;
+  for (int i = 0; i < 8; ++i) bits |= (weights[i] >= low && weights[i] <= high ? 1u : 0u) << i;
+  return bits;
+}
+// Of int8 weights without tolerance: low == high, or there are none.
+unsigned BitsWithin(const int8_t* weights, int8_t low, int8_t high) {
+  if (low > high) return 0;
+  uint64_t differ = LoadWord(weights) ^ static_cast<uint8_t>(low) * 0x0101010101010101u;
+  // The highest bit of each byte: whether the byte is not zero.
+  constexpr uint64_t kLow7 = 0x7f7f7f7f7f7f7f7fu;
+  differ |= (differ & kLow7) + kLow7;
+  // Moves bit 8 i to 56 + i.
+  return static_cast<unsigned>(((~differ & ~kLow7) >> 7) * 0x0102040810204080u >> 56);
+}
+
 // Sets the bits from `first` on of the weights within [low, high].
 template <typename T>
 void SetBits(const T* weights, size_t count, T low, T high, size_t first, uint8_t* row) {
@@ -199,9 +229,7 @@ void SetBits(const T* weights, size_t count, T low, T high, size_t first, uint8_
   for (; i < count && (first + i) % 8 != 0; ++i)
     row[(first + i) / 8] |= inside(i) << (first + i) % 8;
   for (; i + 8 <= count; i += 8) {
-    unsigned byte = 0;
-    for (size_t bit = 0; bit < 8; ++bit) byte |= static_cast<unsigned>(inside(i + bit)) << bit;
-    row[(first + i) / 8] = static_cast<uint8_t>(byte);
+    row[(first + i) / 8] = static_cast<uint8_t>(BitsWithin(weights + i, low, high));
   }
   for (; i < count; ++i) row[(first + i) / 8] |= inside(i) << (first + i) % 8;
 }

@@ -6,6 +6,8 @@
 #include <limits>
 #include <string>
 
+#include "engine/weight_totals.h"
+
 namespace tf_signbin {
 namespace {
 
@@ -98,59 +100,10 @@ Status CheckFinite(const char* name, const std::vector<float>& values) {
   return Status::Ok();
 }
 
-// Sums of the positive weights and of the magnitudes of the negative weights of one filter.
-struct WeightSums {
-  int64_t positive = 0, negative = 0;
-  void Add(int64_t value, int64_t count) {
-    (value > 0 ? positive : negative) += std::abs(value) * count;
-  }
-};
-
-int64_t CountBits(const PackedFilters& f, int plane, int filter, int region) {
-  const int64_t row_bytes = static_cast<int64_t>(f.mask_row_bytes());
-  int64_t count = 0;
-  if (f.regions == 1) {
-    const uint8_t* row =
-        f.masks.data() + (static_cast<int64_t>(plane) * f.out_c + filter) * row_bytes;
-    for (int64_t i = 0; i < row_bytes; ++i) count += __builtin_popcount(row[i]);
-    return count;
-  }
-  const int region_channels = f.in_c / f.regions;
-  for (int tap = 0; tap < f.kernel_h * f.kernel_w; ++tap) {
-    const size_t first =
-        static_cast<size_t>(tap) * f.in_c + static_cast<size_t>(region) * region_channels;
-    for (int i = 0; i < region_channels; ++i) count += f.bit(plane, filter, first + i);
-  }
-  return count;
-}
-
-WeightSums SumWeights(const PackedFilters& f, int filter) {
-  WeightSums sums;
-  if (f.kind == WeightKind::kDense) {
-    const int8_t* weights = f.values_i8.data() + filter * f.weights_per_filter();
-    for (size_t k = 0; k < f.weights_per_filter(); ++k) sums.Add(weights[k], 1);
-    return sums;
-  }
-  const int64_t region_weights = static_cast<int64_t>(f.weights_per_filter()) / f.regions;
-  for (int region = 0; region < f.regions; ++region) {
-    const int8_t* values = f.values_i8.data() + (static_cast<size_t>(filter) * f.regions + region) *
-                                                    f.values_per_region();
-    const int64_t set = CountBits(f, 0, filter, region);
-    if (f.kind == WeightKind::kTwoValued) {
-      sums.Add(values[0], region_weights - set);
-      sums.Add(values[1], set);
-    } else {
-      sums.Add(values[0], set);
-      sums.Add(-values[0], CountBits(f, 1, filter, region));
-    }
-  }
-  return sums;
-}
-
 Status CheckAccumulators(const PackedFilters& f, const OutputStage& output) {
   const int64_t above = 127 - output.input_zero_point, below = 128 + output.input_zero_point;
   for (int filter = 0; filter < f.out_c; ++filter) {
-    const WeightSums sums = SumWeights(f, filter);
+    const WeightTotals sums = TotalsOf(f, filter);
     const int64_t bias = output.bias_i32.empty() ? 0 : output.bias_i32[filter];
     const int64_t most = bias + sums.positive * above + sums.negative * below;
     const int64_t least = bias - sums.positive * below - sums.negative * above;

@@ -27,7 +27,7 @@ void ExpectFolded(const PackedFilters& filters, const OutputStage& stage) {
       least += std::min(w * -128, w * 127);
       most += std::max(w * -128, w * 127);
     }
-    const output::WeightTotals totals = output::TotalsOf(filters, filter);
+    const WeightTotals totals = TotalsOf(filters, filter);
     EXPECT_EQ(totals.positive, positive) << "filter " << filter;
     EXPECT_EQ(totals.negative, negative) << "filter " << filter;
     const int64_t bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[filter];

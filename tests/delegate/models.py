@@ -1,7 +1,6 @@
 """Small one-layer .tflite files: the same layer as a builtin operator and as a packed one.
 
-Written with the generated schema only, so that the tests of the delegate do not depend on the
-converter.
+Written with the generated schema, so that the tests of the delegate do not depend on the converter.
 """
 
 from __future__ import annotations
@@ -9,16 +8,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
+from tests.format.tflite_builder import Builder
+
 CONV = "TfSignBinConv2D"
 FULLY_CONNECTED = "TfSignBinFullyConnected"
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
-_TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8,
-          "int32": schema.TensorType.INT32, "uint8": schema.TensorType.UINT8}  # fmt: skip
 
 
 @dataclass
@@ -84,72 +82,12 @@ class Layer:
         )
 
 
-class ModelWriter:
-    """Collects tensors and operators of one subgraph."""
-
-    def __init__(self) -> None:
-        self.model = schema.ModelT()
-        self.model.version = 3
-        self.model.buffers = [schema.BufferT()]
-        self.model.operatorCodes = []
-        self.graph = schema.SubGraphT()
-        self.graph.tensors, self.graph.operators = [], []
-        self.graph.inputs, self.graph.outputs = [], []
-        self.model.subgraphs = [self.graph]
-
-    def tensor(self, name, shape, dtype, data=None, scale=None, zero_point=None, signature=None):
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = name, list(shape), _TYPES[dtype]
-        tensor.shapeSignature = signature
-        tensor.buffer = 0
-        if data is not None:
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
-            self.model.buffers.append(buffer)
-            tensor.buffer = len(self.model.buffers) - 1
-        if scale is not None:
-            quantization = schema.QuantizationParametersT()
-            quantization.scale = np.atleast_1d(np.asarray(scale, np.float32))
-            zero_point = 0 if zero_point is None else zero_point
-            quantization.zeroPoint = np.broadcast_to(
-                np.asarray(zero_point, np.int64), quantization.scale.shape
-            ).copy()
-            quantization.quantizedDimension = 0
-            tensor.quantization = quantization
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
-
-    def operator(self, inputs, outputs, *, builtin=None, custom=None, options=None, version=1):
-        code = schema.OperatorCodeT()
-        code.builtinCode = schema.BuiltinOperator.CUSTOM if builtin is None else builtin
-        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-        code.customCode = custom
-        code.version = version
-        self.model.operatorCodes.append(code)
-        operator = schema.OperatorT()
-        operator.opcodeIndex = len(self.model.operatorCodes) - 1
-        operator.inputs, operator.outputs = list(inputs), list(outputs)
-        if custom is not None:
-            operator.customOptions = np.frombuffer(options, np.uint8)
-        else:
-            name = type(options).__name__.removesuffix("T")
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
-            operator.builtinOptions = options
-        self.graph.operators.append(operator)
-
-    def finish(self, inputs, outputs) -> bytes:
-        self.graph.inputs, self.graph.outputs = list(inputs), list(outputs)
-        builder = flatbuffers.Builder(1 << 16)
-        builder.Finish(self.model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
-
-
-def add_input(writer: ModelWriter, layer: Layer) -> int:
-    return writer.tensor("input", layer.input_shape, layer.dtype, **_activation(layer, "input"))
+def add_input(b: Builder, layer: Layer) -> int:
+    return b.tensor(layer.input_shape, layer.dtype, "input", **_activation(layer, "input"))
 
 
 def add_layer(
-    writer: ModelWriter, layer: Layer, source: int, packed: bool, name: str = "output",
+    b: Builder, layer: Layer, source: int, packed: bool, name: str = "output",
     options: bytes | None = None,
 ) -> int:  # fmt: skip
     """Appends the layer as a packed or as a builtin operator; returns its output tensor.
@@ -159,24 +97,22 @@ def add_layer(
     quantized = layer.dtype == "int8"
     weights = layer.weights
     conv = layer.op == "conv"
-    output = writer.tensor(name, output_shape(layer), layer.dtype, **_activation(layer, "output"))
+    output = b.tensor(output_shape(layer), layer.dtype, name, **_activation(layer, "output"))
     scales = layer.weight_scales if quantized else None
     if packed:
         rows = layer.masks.reshape(*layer.masks.shape[:2], -1)
         masks = np.packbits(rows, axis=-1, bitorder="little")
         inputs = [
             source,
-            writer.tensor(f"{name}/masks", masks.shape, "uint8", masks),
-            writer.tensor(
-                f"{name}/values", layer.values.shape, layer.dtype, layer.values, scale=scales
-            ),
+            b.constant(masks, f"{name}/masks"),
+            b.constant(layer.values, f"{name}/values", scales),
         ]
     else:
         if not conv:
             weights = weights.reshape(weights.shape[0], -1)
         inputs = [
             source,
-            writer.tensor(f"{name}/weights", weights.shape, layer.dtype, weights, scale=scales),
+            b.constant(weights, f"{name}/weights", scales),
         ]
     bias = layer.bias
     if bias is None and not packed and conv:  # CONV_2D insists on a bias
@@ -185,23 +121,20 @@ def add_layer(
         inputs.append(-1)
     else:
         bias_scale = layer.weight_scales * np.float32(layer.input_scale) if quantized else None
-        inputs.append(
-            writer.tensor(
-                f"{name}/bias", bias.shape, "int32" if quantized else "float32", bias,
-                scale=bias_scale,
-            )
-        )  # fmt: skip
+        inputs.append(b.constant(bias, f"{name}/bias", bias_scale))
     if packed:
-        writer.operator(
-            inputs, [output], custom=CONV if conv else FULLY_CONNECTED,
-            options=bytes(flexbuffers.Dumps(layer.options)) if options is None else options,
+        if options is None:
+            options = bytes(flexbuffers.Dumps(layer.options))
+        b.custom_op(CONV if conv else FULLY_CONNECTED, inputs, [output], options)
+    elif conv:
+        b.conv_2d(
+            inputs, output, version=3 if quantized else 1, stride=layer.stride,
+            dilation=layer.dilation, padding=layer.padding, activation=layer.activation,
         )  # fmt: skip
     else:
-        operators = schema.BuiltinOperator
-        writer.operator(
-            inputs, [output], builtin=operators.CONV_2D if conv else operators.FULLY_CONNECTED,
-            options=_conv_options(layer) if conv else _fully_connected_options(layer),
-            version=(3 if conv else 4) if quantized else (1 if conv else 5),
+        b.fully_connected(
+            inputs, output, version=4 if quantized else 5, activation=layer.activation,
+            keep_num_dims=layer.keep_num_dims,
         )  # fmt: skip
     return output
 
@@ -210,35 +143,38 @@ def one_layer_model(
     layer: Layer, *, packed: bool, options: bytes | None = None, activation_type: str | None = None
 ) -> bytes:
     """A model of this layer alone; `activation_type` makes it a hybrid one."""
-    writer = ModelWriter()
-    source = add_input(writer, layer)
-    output = add_layer(writer, layer, source, packed, options=options)
+    b = Builder()
+    source = add_input(b, layer)
+    output = add_layer(b, layer, source, packed, options=options)
     if activation_type is not None:
         for index in (source, output):
-            tensor = writer.graph.tensors[index]
-            tensor.type, tensor.quantization = _TYPES[activation_type], None
-    return writer.finish([source], [output])
+            tensor = b.model.subgraphs[-1].tensors[index]
+            tensor.type = getattr(schema.TensorType, activation_type.upper())
+            tensor.quantization = None
+    b.io([source], [output])
+    return b.bytes()
 
 
 def add_dense(
-    writer: ModelWriter, layer: Layer, source: int, rng: np.random.Generator, name: str = "output"
+    b: Builder, layer: Layer, source: int, rng: np.random.Generator, name: str = "output"
 ) -> int:
     """Appends the layer as a builtin operator with weights that are not signed-binary."""
-    output = add_layer(writer, layer, source, packed=False, name=name)
-    weights = writer.graph.tensors[writer.graph.operators[-1].inputs[1]]
+    output = add_layer(b, layer, source, packed=False, name=name)
+    weights = b.model.subgraphs[-1].tensors[b.model.subgraphs[-1].operators[-1].inputs[1]]
     if layer.dtype == "int8":
         data = rng.integers(-127, 128, weights.shape).astype(np.int8)
     else:
         data = rng.standard_normal(weights.shape).astype(np.float32)
-    writer.model.buffers[weights.buffer].data = np.frombuffer(data.tobytes(), np.uint8)
+    b.model.buffers[weights.buffer].data = np.frombuffer(data.tobytes(), np.uint8)
     return output
 
 
 def dense_model(layer: Layer, rng: np.random.Generator) -> bytes:
     """A model of one builtin operator of this layer's geometry with dense weights."""
-    writer = ModelWriter()
-    source = add_input(writer, layer)
-    return writer.finish([source], [add_dense(writer, layer, source, rng)])
+    b = Builder()
+    source = add_input(b, layer)
+    b.io([source], [add_dense(b, layer, source, rng)])
+    return b.bytes()
 
 
 def dense_weights(model: bytes, name: str) -> np.ndarray:
@@ -271,30 +207,29 @@ def dense_then_packed(seed: int, channels: int, least_kernel: int = 1) -> tuple[
         kind="two_valued", pattern=(0, 0), input_shape=output_shape(first),
         input_scale=first.output_scale, input_zero_point=first.output_zero_point,
     )  # fmt: skip
-    writer = ModelWriter()
-    source = add_input(writer, first)
-    middle = add_dense(writer, first, source, rng, "middle")
-    output = add_layer(writer, second, middle, packed=False)
-    return writer.finish([source], [output, middle]), random_input(rng, first)
+    b = Builder()
+    source = add_input(b, first)
+    middle = add_dense(b, first, source, rng, "middle")
+    output = add_layer(b, second, middle, packed=False)
+    b.io([source], [output, middle])
+    return b.bytes(), random_input(rng, first)
 
 
 def reshaped_model(layer: Layer) -> bytes:
     """Inputs: flat activations and the shape to give them before the (packed) layer."""
-    writer = ModelWriter()
+    b = Builder()
     quantization = _activation(layer, "input")
     elements = int(np.prod(layer.input_shape))
-    flat = writer.tensor("flat", (elements,), layer.dtype, **quantization)
-    target = writer.tensor("target", (len(layer.input_shape),), "int32")
-    shaped = writer.tensor(
-        "shaped", layer.input_shape, layer.dtype, signature=[-1] * len(layer.input_shape),
+    flat = b.tensor((elements,), layer.dtype, "flat", **quantization)
+    target = b.tensor((len(layer.input_shape),), "int32", "target")
+    shaped = b.tensor(
+        layer.input_shape, layer.dtype, "shaped", signature=[-1] * len(layer.input_shape),
         **quantization,
     )  # fmt: skip
-    writer.operator(
-        [flat, target], [shaped], builtin=schema.BuiltinOperator.RESHAPE,
-        options=schema.ReshapeOptionsT(),
-    )  # fmt: skip
-    output = add_layer(writer, layer, shaped, packed=True)
-    return writer.finish([flat, target], [output])
+    b.op("RESHAPE", [flat, target], [shaped], "ReshapeOptions")
+    output = add_layer(b, layer, shaped, packed=True)
+    b.io([flat, target], [output])
+    return b.bytes()
 
 
 def float64_conv(layer: Layer, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -468,24 +403,8 @@ def _activation(layer: Layer, which: str) -> dict[str, object]:
         return {}
     return {
         "scale": getattr(layer, f"{which}_scale"),
-        "zero_point": getattr(layer, f"{which}_zero_point"),
+        "zero": getattr(layer, f"{which}_zero_point"),
     }
-
-
-def _conv_options(layer: Layer):
-    options = schema.Conv2DOptionsT()
-    options.padding = getattr(schema.Padding, layer.padding)
-    options.strideH, options.strideW = layer.stride
-    options.dilationHFactor, options.dilationWFactor = layer.dilation
-    options.fusedActivationFunction = getattr(schema.ActivationFunctionType, layer.activation)
-    return options
-
-
-def _fully_connected_options(layer: Layer):
-    options = schema.FullyConnectedOptionsT()
-    options.keepNumDims = layer.keep_num_dims
-    options.fusedActivationFunction = getattr(schema.ActivationFunctionType, layer.activation)
-    return options
 
 
 def _conv(layer: Layer, x: np.ndarray, weights: np.ndarray) -> np.ndarray:

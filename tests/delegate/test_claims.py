@@ -10,6 +10,7 @@ import pytest
 from ai_edge_litert import interpreter as litert
 
 from tests.delegate import models
+from tests.format.tflite_builder import Builder
 
 
 def claimable(seed: int, dtype: str) -> models.Layer:
@@ -119,12 +120,13 @@ def test_runs_beside_xnnpack_in_one_graph(delegate_path):
         first, masks=rng.random((1, 8, 3, 3, 16)) < 0.4, bias=None, pattern=(0, 0),
         values=np.tile(np.float32([0, -0.5]), (8, 1, 1)), input_shape=(1, 9, 9, 16),
     )  # fmt: skip
-    writer = models.ModelWriter()
-    source = models.add_input(writer, first)
-    middle = models.add_layer(writer, first, source, packed=True, name="middle")
-    last = models.add_layer(writer, second, middle, packed=True, name="last")
-    dense = models.add_dense(writer, dataclasses.replace(first, bias=None), last, rng, "dense")
-    model = writer.finish([source], [dense])
+    builder = Builder()
+    source = models.add_input(builder, first)
+    middle = models.add_layer(builder, first, source, packed=True, name="middle")
+    last = models.add_layer(builder, second, middle, packed=True, name="last")
+    dense = models.add_dense(builder, dataclasses.replace(first, bias=None), last, rng, "dense")
+    builder.io([source], [dense])
+    model = builder.bytes()
     x = rng.standard_normal(first.input_shape).astype(np.float32)
 
     interpreter = litert.Interpreter(

@@ -33,7 +33,9 @@ class Builder:
         self.model.buffers.append(self.fb.BufferT(data=raw))
         return len(self.model.buffers) - 1
 
-    def tensor(self, shape, dtype, name, data=None, scale=None, zero=0, axis=0, buffer=0) -> int:
+    def tensor(
+        self, shape, dtype, name, data=None, scale=None, zero=0, axis=0, buffer=0, signature=None
+    ) -> int:
         quantization = None
         if scale is not None:
             scales = np.atleast_1d(np.asarray(scale, np.float32))
@@ -45,6 +47,7 @@ class Builder:
         self._graph.tensors.append(
             self.fb.TensorT(
                 shape=np.array(shape, np.int32),
+                shapeSignature=None if signature is None else np.array(signature, np.int32),
                 type=_TYPES[np.dtype(dtype).name],
                 buffer=buffer if data is None else self.buffer(data),
                 name=name.encode(),
@@ -58,19 +61,54 @@ class Builder:
 
     def op(self, builtin: str, inputs, outputs, options_type: str = "NONE", version=1, **options):
         code = getattr(self.fb.BuiltinOperator, builtin)
-        self.model.operatorCodes.append(
-            self.fb.OperatorCodeT(min(code, 127), version=version, builtinCode=code)
-        )
         table = getattr(self.fb, f"{options_type}T", None)
+        self._operator(
+            self.fb.OperatorCodeT(min(code, 127), version=version, builtinCode=code),
+            inputs,
+            outputs,
+            builtinOptionsType=getattr(self.fb.BuiltinOptions, options_type),
+            builtinOptions=table(**options) if table else None,
+        )
+
+    def custom_op(self, name: str, inputs, outputs, options: bytes) -> None:
+        code = self.fb.BuiltinOperator.CUSTOM
+        self._operator(
+            self.fb.OperatorCodeT(code, name.encode(), builtinCode=code),
+            inputs,
+            outputs,
+            customOptions=np.frombuffer(options, np.uint8),
+        )
+
+    def _operator(self, code, inputs, outputs, **options) -> None:
+        self.model.operatorCodes.append(code)
         self._graph.operators.append(
             self.fb.OperatorT(
                 opcodeIndex=len(self.model.operatorCodes) - 1,
                 inputs=np.array(inputs, np.int32),
                 outputs=np.array(outputs, np.int32),
-                builtinOptionsType=getattr(self.fb.BuiltinOptions, options_type),
-                builtinOptions=table(**options) if table else None,
+                **options,
             )
         )
+
+    def conv_2d(
+        self, inputs, output, *, version=3, stride=(1, 1), dilation=(1, 1), padding="SAME",
+        activation="NONE",
+    ) -> None:  # fmt: skip
+        self.op(
+            "CONV_2D", inputs, [output], "Conv2DOptions", version,
+            padding=getattr(self.fb.Padding, padding), strideH=stride[0], strideW=stride[1],
+            dilationHFactor=dilation[0], dilationWFactor=dilation[1],
+            fusedActivationFunction=getattr(self.fb.ActivationFunctionType, activation),
+        )  # fmt: skip
+
+    def fully_connected(
+        self, inputs, output, *, version, activation="NONE", keep_num_dims=False
+    ) -> None:
+        self.op(
+            "FULLY_CONNECTED", inputs, [output], "FullyConnectedOptions", version,
+            fusedActivationFunction=getattr(self.fb.ActivationFunctionType, activation),
+            keepNumDims=keep_num_dims,
+        )  # fmt: skip
 
     def io(self, inputs, outputs) -> None:
         self._graph.inputs = np.array(inputs, np.int32)
@@ -129,7 +167,6 @@ def conv_model(
 ):
     """One CONV_2D or FULLY_CONNECTED. weights: [O, KH, KW, I]; quant: an Int8Quantization."""
     b = Builder()
-    fb = b.fb
     dtype = weights.dtype
     q = quant
     out_channels = weights.shape[0]
@@ -146,16 +183,16 @@ def conv_model(
         inputs.append(b.constant(bias, "bias", scale))
     rank = len(x_shape) if not fully_connected or keep_num_dims else 2
     y = b.tensor([1] * (rank - 1) + [out_channels], dtype, "y", **io[1])
-    fused = getattr(fb.ActivationFunctionType, activation)
     if fully_connected:
         version = 5 if q is None else 4 if q.filter_scales.size == 1 else 12
-        b.op("FULLY_CONNECTED", inputs if bias is not None else [*inputs, -1], [y],
-             "FullyConnectedOptions", version=version,
-             fusedActivationFunction=fused, keepNumDims=keep_num_dims)  # fmt: skip
+        if bias is None:
+            inputs.append(-1)
+        b.fully_connected(
+            inputs, y, version=version, activation=activation, keep_num_dims=keep_num_dims
+        )
     else:
-        b.op("CONV_2D", inputs, [y], "Conv2DOptions", version=3,
-             padding=getattr(fb.Padding, padding), strideH=stride[0], strideW=stride[1],
-             dilationHFactor=dilation[0], dilationWFactor=dilation[1],
-             fusedActivationFunction=fused)  # fmt: skip
+        b.conv_2d(
+            inputs, y, stride=stride, dilation=dilation, padding=padding, activation=activation
+        )
     b.io([x], [y])
     return b.bytes()

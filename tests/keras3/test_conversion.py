@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-import ai_edge_litert.interpreter as litert
 import keras
 import numpy as np
 import pytest
 
 import tf_signbin
 from tests.keras3 import models
+from tests.litert_reference import Reference
 
 layers = keras.layers
-
-
-class Reference:
-    """A .tflite file without packed operators on LiteRT's reference kernels."""
-
-    def __init__(self, flatbuffer):
-        self.interpreter = litert.Interpreter(
-            model_content=flatbuffer,
-            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
-        )
-        self.interpreter.allocate_tensors()
-        self.operators = self.interpreter._get_ops_details()
-
-    def tensor(self, index):
-        return self.interpreter._get_tensor_details(index, 0)
-
-    def float_operators(self):
-        """Operators that compute in float32; the conversion of the output does not count."""
-        return [
-            op["op_name"]
-            for op in self.operators
-            if op["op_name"] != "DEQUANTIZE"
-            and any(self.tensor(t)["dtype"] == np.float32 for t in op["outputs"])
-        ]
-
-    def predict(self, batch):
-        inputs = self.interpreter.get_input_details()[0]["index"]
-        outputs = self.interpreter.get_output_details()[0]["index"]
-        rows = []
-        for x in batch:
-            self.interpreter.set_tensor(inputs, x[None])
-            self.interpreter.invoke()
-            rows.append(self.interpreter.get_tensor(outputs)[0].copy())
-        return np.array(rows)
-
-    def output_scale(self):
-        last = self.operators[-1]
-        assert last["op_name"] == "DEQUANTIZE"
-        return self.tensor(last["inputs"][0])["quantization_parameters"]["scales"][0]
 
 
 def converted(model):

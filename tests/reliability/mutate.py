@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
 from tests.delegate import models
+from tests.format.tflite_builder import Builder
 from tf_signbin.format.model import read_model
 
 _SIZES = (-1, 0, 1, 2, 3, 7, 16, 255, 1000)
@@ -31,19 +32,19 @@ def sound_model(rng: np.random.Generator) -> bytes:
 
 def _chain(rng: np.random.Generator, dtype: str) -> bytes:
     """Two or three convolutions, packed or builtin, one of them perhaps dense."""
-    writer = models.ModelWriter()
+    builder = Builder()
     channels, size = int(rng.integers(1, 24)), (1, 9, 8)
     layer = models.random_layer(
         rng, dtype, op="conv", regions=1, shape=(int(rng.integers(1, 24)), 3, 3, channels),
         input_shape=(*size, channels), stride=(1, 1), dilation=(1, 1), padding="SAME",
     )  # fmt: skip
-    tensor = source = models.add_input(writer, layer)
+    tensor = source = models.add_input(builder, layer)
     for number in range(int(rng.integers(2, 4))):
         name = f"layer{number}"
         if rng.random() < 0.2:
-            tensor = models.add_dense(writer, layer, tensor, rng, name)
+            tensor = models.add_dense(builder, layer, tensor, rng, name)
         else:
-            tensor = models.add_layer(writer, layer, tensor, bool(rng.random() < 0.6), name)
+            tensor = models.add_layer(builder, layer, tensor, bool(rng.random() < 0.6), name)
         channels = layer.masks.shape[1]
         joint = {"input_scale": layer.output_scale, "input_zero_point": layer.output_zero_point}
         layer = models.random_layer(
@@ -51,7 +52,8 @@ def _chain(rng: np.random.Generator, dtype: str) -> bytes:
             input_shape=(*size, channels), stride=(1, 1), dilation=(1, 1), padding="SAME",
             **(joint if dtype == "int8" else {}),
         )  # fmt: skip
-    return writer.finish([source], [tensor])
+    builder.io([source], [tensor])
+    return builder.bytes()
 
 
 def mutate(rng: np.random.Generator, data: bytes) -> bytes:

@@ -4,71 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ai_edge_litert import interpreter as litert
 
 import tf_signbin
+from tests.litert_reference import Reference
 from tests.train import models
 from tf_signbin.convert.stock import stock_model
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer
 from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
 from tf_signbin.train.keras2.legacy_keras import tfmot_keras
-
-
-def convert(model, activations):
-    """By TensorFlow's converter (tests/convert/test_sources.py: as from_keras_model does)."""
-    return stock_model(model, activations)
-
-
-class Reference:
-    """A .tflite file on the builtin reference kernels."""
-
-    def __init__(self, flatbuffer):
-        self.interpreter = litert.Interpreter(
-            model_content=flatbuffer,
-            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
-        )
-        self.interpreter.allocate_tensors()
-
-    def filters(self):
-        """[(filter, scales)] of the convolutions and dense layers, output channels first."""
-        found = []
-        for op in self.interpreter._get_ops_details():
-            if op["op_name"] in ("CONV_2D", "FULLY_CONNECTED"):
-                tensor = self.interpreter._get_tensor_details(op["inputs"][1], 0)
-                scales = tensor["quantization_parameters"]["scales"]
-                found.append((self.interpreter.get_tensor(op["inputs"][1]), scales))
-        return found
-
-    def operators(self):
-        return {op["op_name"] for op in self.interpreter._get_ops_details()}
-
-    def predict(self, images):
-        inputs = self.interpreter.get_input_details()[0]["index"]
-        outputs = self.interpreter.get_output_details()[0]["index"]
-        results = []
-        for image in images:
-            self.interpreter.set_tensor(inputs, image[None])
-            self.interpreter.invoke()
-            results.append(self.interpreter.get_tensor(outputs)[0])
-        return np.array(results)
-
-    def outputs(self, images):
-        """All outputs by the names that Keras gave them."""
-        run = self.interpreter.get_signature_runner()
-        (name,) = run.get_input_details()
-        results = [run(**{name: image[None]}) for image in images]
-        return {key: np.concatenate([r[key] for r in results]) for key in results[0]}
-
-    def output_scale(self, name=None):
-        """Size of one step of the int8 tensor before the (named) output's DEQUANTIZE."""
-        outputs = self.interpreter.get_output_details()
-        if name is not None:
-            outputs = [self.interpreter.get_signature_runner().get_output_details()[name]]
-        (output,) = (details["index"] for details in outputs)
-        (op,) = (o for o in self.interpreter._get_ops_details() if output in o["outputs"])
-        assert op["op_name"] == "DEQUANTIZE"
-        tensor = self.interpreter._get_tensor_details(op["inputs"][0], 0)
-        return tensor["quantization_parameters"]["scales"][0]
 
 
 def holds_our_quantizer(layer):
@@ -113,7 +56,7 @@ CASES = [*FAST, *(pytest.param(*c, marks=pytest.mark.slow) for c in SLOW if c no
 def test_every_layer_kind_converts(kind, activations, rng):
     model = models.ALL[kind]()
     quantized = models.train(tf_signbin.quantize_model(model, activations=activations), rng)
-    reference = Reference(convert(quantized, activations))
+    reference = Reference(stock_model(quantized, activations))
     kernels = quantized_kernels(quantized)
     assert kernels
     for kernel in kernels:
@@ -143,9 +86,9 @@ def test_agrees_with_tflite_as_well_as_tfmot(rng):
     ):
         quantized = models.train(quantize(models.residual()), rng, steps=4)
         x = models.data(quantized, rng, 64)
-        reference = Reference(convert(quantized, "int8"))
+        reference = Reference(stock_model(quantized, "int8"))
         error = np.abs(reference.predict(x) - quantized(x).numpy())
-        operators.append(reference.operators())
+        operators.append(reference.operator_names())
         differences.append(error.mean() / reference.output_scale())
     assert operators[1] == operators[0]
     assert operators[1] == {"QUANTIZE", "CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "DEQUANTIZE"}
@@ -186,7 +129,7 @@ def test_weights_of_every_quantizer_survive(activations, rng):
         quantizer=lambda layer: next(spare),
         keep_dense=lambda layer: layer.name.startswith("dense"),
     )
-    reference = Reference(convert(models.train(quantized, rng), activations))
+    reference = Reference(stock_model(models.train(quantized, rng), activations))
     kernels = quantized_kernels(quantized)
     assert len(kernels) == len(QUANTIZERS)
     for kernel in kernels:
@@ -208,6 +151,6 @@ def test_filters_without_effectual_weights_convert(rng):
     values = kernel.numpy()
     values[..., 0], values[..., -1] = -0.5, 0.5  # β = +1 first, -1 last
     kernel.assign(values)
-    filters = [w for w, _ in Reference(convert(quantized, "int8")).filters()]
+    filters = [w for w, _ in Reference(stock_model(quantized, "int8")).filters()]
     shape = (values.shape[3], *values.shape[:3])
     assert any(w.shape == shape and not w[0].any() and not w[-1].any() for w in filters)

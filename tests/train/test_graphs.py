@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import tf_signbin
+from tests.litert_reference import Reference
 from tests.train import models
-from tests.train.test_conversion import Reference, convert
+from tf_signbin.convert.stock import stock_model
 from tf_signbin.train import SignedBinaryQuantizer
 from tf_signbin.train.keras2.legacy_keras import keras, tf
 
@@ -271,7 +272,7 @@ def densenet():
 def test_a_pool_with_two_readers_converts(rng):
     quantized = tf_signbin.quantize_model(densenet(), activations="int8")
     models.train(quantized, rng)
-    reference = Reference(convert(quantized, "int8"))
+    reference = Reference(stock_model(quantized, "int8"))
     x = models.data(quantized, rng)
     expected = quantized(x)
     # Products and layer normalisation amplify single rounding steps.
@@ -313,7 +314,7 @@ def test_matrix(kind, norm, activations, nested, rng):
         model, activations=activations, keep_dense=lambda layer: layer.name.endswith("_out")
     )
     models.train(quantized, rng)
-    reference = Reference(convert(quantized, activations))
+    reference = Reference(stock_model(quantized, activations))
     x = models.data(quantized, rng)
     found = reference.outputs(x)
     for name, expected in zip(quantized.output_names, quantized(x), strict=True):
@@ -359,7 +360,7 @@ def test_random_graphs(case, activations, rng):
     models.train(quantized, rng)
     x = models.data(quantized, rng)
     expected = quantized(x)
-    reference = Reference(convert(quantized, activations))
+    reference = Reference(stock_model(quantized, activations))
     found = reference.predict(x)
     packed = tf_signbin.Interpreter(tf_signbin.convert(quantized)).predict(x)
     if activations == "float32":

@@ -127,11 +127,11 @@ class DenseConv final : public ConvKernel {
       }
     }
     std::vector<int8_t> weights(count);
-    std::vector<output::WeightTotals> totals;
+    std::vector<WeightTotals> totals;
     std::vector<FilterSums> sums;
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
-      totals.push_back(output::TotalsOf(filters, filter));
+      totals.push_back(TotalsOf(filters, filter));
       // The microkernels start at what the zero point adds to a window.
       sums.push_back(output::SumsOf(totals.back(), CommonMagnitude(weights), Bias(filter),
                                     -128 - output_.input_zero_point,

@@ -126,7 +126,7 @@ class GemmConv final : public ConvKernel {
           reinterpret_cast<int16_t*>(panel)[at] = weights[k];
         }
       }
-      const output::WeightTotals totals = output::TotalsOf(filters, filter);
+      const WeightTotals totals = TotalsOf(filters, filter);
       output::ParamsI8& p = params_[filter];
       p.bias = static_cast<int32_t>(output::FoldedBias(output_, filter, totals));
       output::SetMultiplier(output_, filter, &p);

@@ -7,20 +7,10 @@
 
 #include "engine/kernels/output/filter_lanes.h"
 #include "engine/types.h"
+#include "engine/weight_totals.h"
 
 namespace tf_signbin {
 namespace output {
-
-// The int8 weights of one filter.
-struct WeightTotals {
-  int64_t positive = 0;  // the sum of those above zero
-  int64_t negative = 0;  // the sum of the magnitudes of those below
-
-  int64_t sum() const { return positive - negative; }
-  int64_t magnitude() const { return positive + negative; }
-};
-
-WeightTotals TotalsOf(const PackedFilters& filters, int filter);
 
 // The sum over a window of weight * (x - zero point), plus the bias, is that of weight * x plus
 //   bias - zero point * sum of the weights,

@@ -12,9 +12,7 @@ constexpr int kMaxTernaryChannels = 7;
 // Entries with more channels than this would make tables dearer than what they save.
 constexpr int kMaxTerms = 3;
 
-int Terms(SignedSubset subset) {
-  return __builtin_popcount(subset.plus) + __builtin_popcount(subset.minus);
-}
+int Terms(SignedSubset subset) { return PopCount(subset.plus) + PopCount(subset.minus); }
 
 // Collects the distinct subsets of groups of `channels`; gives up beyond `limit` or kMaxTerms.
 bool Collect(const PackedFilters& filters, int channels, int limit, Dictionary* dictionary) {

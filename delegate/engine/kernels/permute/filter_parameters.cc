@@ -52,7 +52,7 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
       has_background |= v.a != 0;
     }
     // Tables hold raw activations, padding the zero point.
-    const output::WeightTotals totals = output::TotalsOf(filters, f);
+    const WeightTotals totals = TotalsOf(filters, f);
     const int64_t start = output::FoldedBias(stage, f, totals);
     bias[lane] = static_cast<int32_t>(start);
     const int d = std::max(std::abs(static_cast<int>(ValuesOf(filters, f, 0).b)), 1);

@@ -185,7 +185,7 @@ std::vector<std::vector<int>> CountTerms(const PackedFilters& filters, const Per
         int terms = 0;
         for (int g = word_first_group[w]; g < word_first_group[w + 1]; ++g) {
           const SignedSubset p = SubsetOf(filters, f, tap, plan.groups[g]);
-          terms += __builtin_popcount(p.plus) + __builtin_popcount(p.minus);
+          terms += PopCount(p.plus) + PopCount(p.minus);
         }
         counts[w][static_cast<size_t>(tap / kernel_w) * filters.out_c + f] += terms;
       }

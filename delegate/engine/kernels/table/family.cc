@@ -51,10 +51,15 @@ int FilterBlocks(int tiles, int filters, int threads) {
 std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
   std::vector<Offer> offers;
   if (problem.filters->kind == WeightKind::kDense || request.group > kMaxGroup) return offers;
+  const MaskSample sample(*problem.filters);
+  const TableOps* planned = nullptr;
+  TablePlan plan;
   for (const Isa isa : request.isas) {
     const TableOps* ops = TableOpsFor(isa);
-    if (ops == nullptr) continue;
-    const TablePlan plan = PlanTable(problem, *ops, request.group);
+    // A search for portable code would find nothing better.
+    if (ops == nullptr || (isa == Isa::kPortable && !offers.empty())) continue;
+    if (ops != planned) plan = PlanTable(problem, *ops, sample, request.group);
+    planned = ops;
     if (!plan.possible) continue;
     const auto make = [problem, ops, config = plan.config](int threads, bool profile) {
       const int lanes = ops->vector_bytes / (problem.type == DataType::kInt8 ? 2 : 4);

@@ -74,7 +74,7 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
     const int largest = std::max(-problem.least_input(), problem.most_input());
     fast_output = true;
     for (int f = 0; fast_output && f < filters.out_c; ++f) {
-      fast_output = output::AllowsFast(stage, f, output::TotalsOf(filters, f).magnitude(), largest);
+      fast_output = output::AllowsFast(stage, f, TotalsOf(filters, f).magnitude(), largest);
     }
   }
   if (regions > 1) {

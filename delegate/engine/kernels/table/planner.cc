@@ -5,7 +5,6 @@
 #include <cmath>
 #include <vector>
 
-#include "engine/channel_groups.h"
 #include "engine/kernels/table/costs.h"
 
 namespace tf_signbin {
@@ -18,31 +17,6 @@ constexpr size_t MaxChunkBytes(bool bytes) { return 65535 * (bytes ? 1 : kOffset
 
 // Loops of varying length whose lengths a branch predictor keeps.
 constexpr double kLearnedLoops = 16000;
-
-// How many of the mask's groups have k members, for k in [0, group], per filter on average over a
-// sample of the filters.
-using Histogram = std::array<double, kMaxGroup + 1>;
-
-Histogram SampleHistogram(const PackedFilters& filters, int group) {
-  constexpr int kSampledRows = 8;
-  Histogram histogram{};
-  const std::vector<ChannelGroup> groups = MakeChannelGroups(filters, group);
-  const int taps = filters.kernel_h * filters.kernel_w;
-  const int rows = filters.planes() * filters.out_c;
-  const int step = std::max(1, rows / kSampledRows);
-  int sampled = 0;
-  for (int r = 0; r < rows; r += step, ++sampled) {
-    const MaskRow row(filters, r / filters.out_c, r % filters.out_c);
-    for (int tap = 0; tap < taps; ++tap) {
-      for (const ChannelGroup& g : groups) {
-        const size_t first = static_cast<size_t>(tap) * filters.in_c + g.first_channel;
-        histogram[PopCount(row.Bits(first, g.channels))] += 1;
-      }
-    }
-  }
-  for (double& count : histogram) count *= static_cast<double>(filters.planes()) / sampled;
-  return histogram;
-}
 
 int EntriesOf(int group, int limit, bool skip_zeros) {
   if (limit >= group) return (1 << group) - skip_zeros;
@@ -180,14 +154,14 @@ TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
   plan.possible = estimator.Possible(geometry, config.stream);
   if (plan.possible) {
     plan.cost_ns = estimator.cost.Of(estimator.WorkOf(
-        geometry, config.stream, SampleHistogram(*problem.filters, config.stream.group)));
+        geometry, config.stream, MaskSample(*problem.filters).OfGroups(config.stream.group)));
   }
   return plan;
 }
 
 namespace {
 
-TablePlan PlanWith(const Estimator& estimator, int group) {
+TablePlan PlanWith(const Estimator& estimator, const MaskSample& sample, int group) {
   const ConvProblem& problem = estimator.problem;
   const ConvShape& shape = problem.shape;
   const int lanes = estimator.vector_lanes;
@@ -206,7 +180,7 @@ TablePlan PlanWith(const Estimator& estimator, int group) {
   std::vector<Choice> choices;
   for (int g = group > 0 ? group : 1; g <= (group > 0 ? group : kMaxGroup); ++g) {
     if (g > shape.in_c && g > 1 && group == 0) break;
-    histograms[g] = SampleHistogram(*problem.filters, g);
+    histograms[g] = sample.OfGroups(g);
     const int promised = PatternLimit(*problem.filters, g);
     if (g <= 8) choices.push_back({g, g, &histograms[g]});
     for (int limit = 2; limit <= 3 && limit < g; ++limit) {
@@ -278,10 +252,11 @@ TablePlan PlanWith(const Estimator& estimator, int group) {
 
 }  // namespace
 
-TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group) {
-  TablePlan best = PlanWith(Estimator(problem, ops, /*byte_tables=*/false), group);
+TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, const MaskSample& sample,
+                    int group) {
+  TablePlan best = PlanWith(Estimator(problem, ops, /*byte_tables=*/false), sample, group);
   if (problem.nonnegative) {
-    const TablePlan bytes = PlanWith(Estimator(problem, ops, /*byte_tables=*/true), group);
+    const TablePlan bytes = PlanWith(Estimator(problem, ops, /*byte_tables=*/true), sample, group);
     if (bytes.possible && (!best.possible || bytes.cost_ns < best.cost_ns)) best = bytes;
   }
   return best;

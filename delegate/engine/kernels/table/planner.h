@@ -7,6 +7,7 @@
 
 #include "engine/kernel.h"
 #include "engine/kernels/table/geometry.h"
+#include "engine/kernels/table/mask_sample.h"
 #include "engine/kernels/table/streams.h"
 #include "engine/kernels/table/table_ops.h"
 
@@ -40,10 +41,10 @@ struct TablePlan {
   TableConfig config;
 };
 
-constexpr int kMaxGroup = 12;
-
-// The cheapest configuration; `group` 0 lets the planner choose it. Filter blocks are left at 1.
-TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, int group);
+// The cheapest configuration; `sample` is of the problem's filters, `group` 0 lets the planner
+// choose it. Filter blocks are left at 1.
+TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, const MaskSample& sample,
+                    int group);
 // Whether tables of this configuration can be addressed and held in registers, and its cost.
 TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops, const TableConfig& config);
 

@@ -59,8 +59,13 @@ struct Streams::Builder {
   // Effectual weights of the open segment by filter: added, subtracted.
   std::vector<int> plus, minus;
 
-  // What one pass takes: groups [first_group, end_group) of the last chunk, and taps
-  // [first_tap, end_tap), numbered through the shift groups.
+  // All taps, those of a shift group side by side: its last one is before tap_end[shift group].
+  std::vector<Tap> taps;
+  std::vector<int> tap_end;
+  std::vector<uint16_t> list;  // room for the longest
+
+  // What one pass takes: groups [first_group, end_group) of the last chunk, and of `taps`
+  // [first_tap, end_tap).
   struct Range {
     int first_group, end_group, first_tap, end_tap;
   };
@@ -72,25 +77,27 @@ struct Streams::Builder {
         geometry(mapping),
         options(stream_options),
         element(range),
-        max_terms(range.wraps() ? range.max_terms() : INT_MAX) {}
-
-  // Effectual weights of a filter in some groups, both planes.
-  int CountWeights(int filter, int first_group, int end_group) const {
-    const ChannelGroup& last = out.groups_[end_group - 1];
-    const int begin = out.groups_[first_group].first_channel;
-    const int end = last.first_channel + last.channels;
-    const int taps = filters.kernel_h * filters.kernel_w;
-    int count = 0;
-    for (int plane = 0; plane < filters.planes(); ++plane) {
-      const MaskRow row(filters, plane, filter);
-      for (int tap = 0; tap < taps; ++tap) {
-        const size_t bit = static_cast<size_t>(tap) * filters.in_c;
-        for (int c = begin; c < end; c += 32) {
-          count += PopCount(row.Bits(bit + c, std::min(32, end - c)));
-        }
-      }
+        max_terms(range.wraps() ? range.max_terms() : INT_MAX) {
+    for (const ShiftGroup& group : geometry.shift_groups()) {
+      taps.insert(taps.end(), group.taps.begin(), group.taps.end());
+      tap_end.push_back(static_cast<int>(taps.size()));
     }
-    return count;
+  }
+
+  int tap_count() const { return static_cast<int>(taps.size()); }
+
+  // Effectual weights of a filter in one plane.
+  int CountWeights(int plane, int filter, const Range& range) const {
+    const ChannelGroup& last = out.groups_[range.end_group - 1];
+    const int first_channel = out.groups_[range.first_group].first_channel;
+    const int channels = last.first_channel + last.channels - first_channel;
+    const MaskRow row(filters, plane, filter);
+    int64_t count = 0;
+    for (int t = range.first_tap; t < range.end_tap; ++t) {
+      count +=
+          row.Count(static_cast<size_t>(taps[t].index) * filters.in_c + first_channel, channels);
+    }
+    return static_cast<int>(count);
   }
 
   // Whether no filter has more effectual weights in these groups than a 16-bit sum takes.
@@ -99,9 +106,12 @@ struct Streams::Builder {
     const ChannelGroup& last = out.groups_[end_group - 1];
     const int channels =
         last.first_channel + last.channels - out.groups_[first_group].first_channel;
-    if (channels * filters.kernel_h * filters.kernel_w <= max_terms) return true;
+    if (channels * tap_count() <= max_terms) return true;
+    const Range range = {first_group, end_group, 0, tap_count()};
     for (int f = 0; f < out.out_c_; ++f) {
-      if (CountWeights(f, first_group, end_group) > max_terms) return false;
+      int count = 0;
+      for (int plane = 0; plane < filters.planes(); ++plane) count += CountWeights(plane, f, range);
+      if (count > max_terms) return false;
     }
     return true;
   }
@@ -117,41 +127,40 @@ struct Streams::Builder {
     return fits;
   }
 
-  // Appends the list of one filter's taps of a shift group, which begin at number `first_tap`, in
-  // one plane. Returns the number of effectual weights.
-  int AddOffsets(int filter, int plane, const ShiftGroup& shift_group, int first_tap,
-                 const Range& range) {
+  // Appends the list of one filter's taps of a shift group in one plane.
+  void AddList(int filter, int plane, int shift_group, const Range& range) {
     const Dictionary& dictionary = out.dictionary_;
     const size_t entry_units =
         static_cast<size_t>(geometry.entry_lanes()) * element.bytes / element.offset_unit();
     const size_t group_units = entry_units * dictionary.entries();
-    const int chunk_first = out.chunks_.back().first_group;
+    const int first_tap = std::max(range.first_tap, shift_group > 0 ? tap_end[shift_group - 1] : 0);
+    const int end_tap = std::min(range.end_tap, tap_end[shift_group]);
     const MaskRow row(filters, plane, filter);
-    std::vector<uint16_t>& offsets = out.offsets_;
-    const size_t begin = offsets.size();
-    int terms = 0, number = first_tap;
-    for (const Tap& tap : shift_group.taps) {
-      const bool wanted = number >= range.first_tap && number < range.end_tap;
-      ++number;
-      if (!wanted) continue;
-      const size_t bit = static_cast<size_t>(tap.index) * filters.in_c;
-      size_t group_at =
-          (range.first_group - chunk_first) * group_units +
-          static_cast<size_t>(out.zero_lanes_ + tap.offset) * element.bytes / element.offset_unit();
+    uint16_t* end = list.data();
+    for (int t = first_tap; t < end_tap; ++t) {
+      const size_t bit = static_cast<size_t>(taps[t].index) * filters.in_c;
+      size_t group_at = (range.first_group - out.chunks_.back().first_group) * group_units +
+                        static_cast<size_t>(out.zero_lanes_ + taps[t].offset) * element.bytes /
+                            element.offset_unit();
       for (int g = range.first_group; g < range.end_group; ++g, group_at += group_units) {
         const ChannelGroup& group = out.groups_[g];
         uint32_t rest = row.Bits(bit + group.first_channel, group.channels);
-        if (rest == 0 && options.skip_zeros) continue;
-        terms += PopCount(rest);
-        do {
-          const uint32_t part = dictionary.TakePart(&rest);
-          offsets.push_back(static_cast<uint16_t>(group_at + dictionary.entry(part) * entry_units));
-        } while (rest != 0);
+        const auto at = [&](uint32_t part) {
+          return static_cast<uint16_t>(group_at + dictionary.entry(part) * entry_units);
+        };
+        if (dictionary.full()) {  // without a branch that depends on the weights
+          *end = at(rest);
+          end += rest != 0 || !options.skip_zeros;
+        } else if (rest != 0 || !options.skip_zeros) {
+          do {
+            *end++ = at(dictionary.TakePart(&rest));
+          } while (rest != 0);
+        }
       }
     }
-    while ((offsets.size() - begin) % options.list_multiple != 0) offsets.push_back(0);
-    out.lengths_.push_back(static_cast<uint16_t>(offsets.size() - begin));
-    return terms;
+    while ((end - list.data()) % options.list_multiple != 0) *end++ = 0;
+    out.offsets_.insert(out.offsets_.end(), list.data(), end);
+    out.lengths_.push_back(static_cast<uint16_t>(end - list.data()));
   }
 
   void AddPass(const Range& range) {
@@ -165,14 +174,12 @@ struct Streams::Builder {
         pass.offsets_begin.push_back(out.offsets_.size());
         ++block;
       }
-      int first_tap = 0;
-      for (const ShiftGroup& shift_group : geometry.shift_groups()) {
-        for (int plane = 0; plane < filters.planes(); ++plane) {
-          (plane == 0 ? pass_plus : pass_minus)[f] +=
-              AddOffsets(f, plane, shift_group, first_tap, range);
-        }
-        first_tap += static_cast<int>(shift_group.taps.size());
+      for (int group = 0; group < static_cast<int>(tap_end.size()); ++group) {
+        for (int plane = 0; plane < filters.planes(); ++plane) AddList(f, plane, group, range);
       }
+      if (!element.wraps()) continue;
+      pass_plus[f] = CountWeights(0, f, range);
+      if (filters.planes() > 1) pass_minus[f] = CountWeights(1, f, range);
     }
     // Join the open segment while every filter's sum stays exact.
     const int region = out.groups_[range.first_group].region;
@@ -212,14 +219,16 @@ struct Streams::Builder {
 
   void Build() {
     const std::vector<ChannelGroup>& groups = out.groups_;
-    int taps = 0, widest = 0;
+    int widest = 0;
     for (const ShiftGroup& group : geometry.shift_groups()) {
-      taps += static_cast<int>(group.taps.size());
       widest = std::max(widest, static_cast<int>(group.taps.size()));
     }
     const int group_size = out.dictionary_.group();
     // Lengths are 16-bit.
     const int max_groups = std::max(1, (65536 - options.list_multiple) / (widest * group_size));
+    const size_t most_groups = std::min({groups.size(), static_cast<size_t>(max_groups),
+                                         static_cast<size_t>(options.chunk_groups)});
+    list.resize(most_groups * widest * group_size + options.list_multiple);
     for (int first = 0; first < static_cast<int>(groups.size());) {
       int end = first + 1;
       while (end < static_cast<int>(groups.size()) && end - first < options.chunk_groups &&
@@ -230,12 +239,12 @@ struct Streams::Builder {
       for (int g = first; g < end;) {
         const int pass_end = LongestRun(g, std::min(end, g + max_groups));
         if (pass_end > g) {
-          AddPass({g, pass_end, 0, taps});
+          AddPass({g, pass_end, 0, tap_count()});
           g = pass_end;
         } else {  // a large kernel: one group alone is too much
           const int step = max_terms / group_size;
-          for (int tap = 0; tap < taps; tap += step) {
-            AddPass({g, g + 1, tap, std::min(taps, tap + step)});
+          for (int tap = 0; tap < tap_count(); tap += step) {
+            AddPass({g, g + 1, tap, std::min(tap_count(), tap + step)});
           }
           ++g;
         }
