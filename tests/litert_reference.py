@@ -1,18 +1,21 @@
-"""Stock .tflite files on LiteRT's builtin reference kernels."""
+"""Stock .tflite files on LiteRT's builtin kernels, by default the reference ones."""
 
 from __future__ import annotations
 
 import ai_edge_litert.interpreter as litert
 import numpy as np
 
+_RESOLVERS = litert.OpResolverType
+# For operators that have no reference kernel, such as ELU.
+BUILTIN = _RESOLVERS.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
 
 class Reference:
     """A file of one input, without packed operators."""
 
-    def __init__(self, flatbuffer: bytes) -> None:
+    def __init__(self, flatbuffer: bytes, kernels: object = _RESOLVERS.BUILTIN_REF) -> None:
         self.interpreter = litert.Interpreter(
-            model_content=flatbuffer,
-            experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+            model_content=flatbuffer, experimental_op_resolver_type=kernels
         )
         self.interpreter.allocate_tensors()
         self.operators = self.interpreter._get_ops_details()

@@ -5,41 +5,38 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from tf_signbin.train.keras2.facts import annotated, facts_of
+from tf_signbin.train.keras2.blocks import hidden_kernels
+from tf_signbin.train.keras2.facts import facts_of
 from tf_signbin.train.keras2.trace import Trace
 from tf_signbin.train.rules.layers import KERNELS
 
-# Keras's own layers around layers: everyone knows that what is inside stays as it is.
-_WRAPPERS = ("tf_keras",)
 _HANDED_ON = ("Dropout",)
 
 
-def warn_of_what_stays(flat: Trace, chosen: dict[str, Any], activations: str) -> None:
-    """Warns of kernels inside custom layers, and of what the converter will fold into kernels."""
-    _warn_of_hidden_kernels(flat)
+def check_what_stays(flat: Trace, chosen: dict[str, Any], activations: str) -> None:
+    """Warns of kernels inside custom layers, and of what the converter will fold into kernels.
+
+    Raises:
+      ValueError: int8 activations and a custom layer whose inside they cannot reach.
+    """
+    for layer in flat.layers():
+        if id(layer) in flat.closed:
+            _tell_of_hidden_kernels(layer, flat.closed[id(layer)], activations)
     if activations == "float32":
         _warn_of_folding(flat, chosen)
 
 
-def _warn_of_hidden_kernels(flat: Trace) -> None:
-    for layer in flat.layers():
-        inner = annotated(layer)
-        if type(inner).__module__.split(".")[0] in _WRAPPERS:
-            continue
-        hidden = [
-            part
-            for part in inner._flatten_layers(include_self=False)
-            if type(part).__name__ in KERNELS and part.built
-        ]
-        if hidden:
-            weights = sum(part.count_params() for part in hidden)
-            warnings.warn(
-                f"layer {inner.name!r} is a {type(inner).__name__} with {len(hidden)} layers and "
-                f"{weights:,} weights inside, which stay float: quantize_model sees the layers of "
-                "a Sequential or Functional model only. Write the block as a function that calls "
-                "the layers, or as a keras.Model, so that they are quantized too.",
-                stacklevel=4,
-            )
+def _tell_of_hidden_kernels(layer: Any, reason: str, activations: str) -> None:
+    hidden = hidden_kernels(layer)
+    weights = sum(part.count_params() for part in hidden)
+    what = (
+        f"layer {layer.name!r} is a {type(layer).__name__} with {len(hidden)} layers and "
+        f"{weights:,} weights inside, which quantize_model cannot reach: {reason}. Write the block "
+        "as a function that calls the layers, or as a keras.Model"
+    )
+    if activations == "int8":
+        raise ValueError(f"{what}, or train with activations='float32', which leaves it float.")
+    warnings.warn(f"{what}; as it is they stay float.", stacklevel=5)
 
 
 def _warn_of_folding(flat: Trace, chosen: dict[str, Any]) -> None:

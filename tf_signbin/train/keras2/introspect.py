@@ -11,6 +11,7 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
     quantize_wrapper,
 )
 
+from tf_signbin.train.keras2.blocks import calls_inside
 from tf_signbin.train.keras2.legacy_keras import keras
 from tf_signbin.train.keras2.weights import OPS, TfmotQuantizer
 from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
@@ -95,6 +96,7 @@ def _calls(model: Any) -> Iterator[tuple[Any, tuple[Shape, Shape]]]:
                 yield from _calls(node.layer)
             elif not node.is_input:
                 yield node.layer, (node.input_shapes, node.output_shapes)
+                yield from calls_inside(node)
 
 
 def _type(layer: Any) -> str:

@@ -14,7 +14,7 @@ from tf_signbin.train.keras2.facts import (
     is_operation,
     read_kernel,
 )
-from tf_signbin.train.keras2.hints import warn_of_what_stays
+from tf_signbin.train.keras2.hints import check_what_stays
 from tf_signbin.train.keras2.legacy_keras import keras, tfmot_keras
 from tf_signbin.train.keras2.trace import (
     Call,
@@ -124,7 +124,7 @@ def quantize_model(model: Any, request: selection.Request) -> Any:
     facts = trace_facts(flat)
     chosen = _some(request.select(facts, read_kernel), facts, request.keep_dense, flat.name)
     activations = request.activations
-    warn_of_what_stays(flat, chosen, activations)
+    check_what_stays(flat, chosen, activations)
     configs: dict[int, Any] = {}
     for layer in flat.layers():
         if flat.names[id(layer)] in chosen:

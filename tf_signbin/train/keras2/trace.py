@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tf_signbin.train.keras2.facts import annotated, facts_of
+from tf_signbin.train.keras2.blocks import ClosedError, Graph, Opener, hidden_kernels
+from tf_signbin.train.keras2.facts import annotated, facts_of, is_annotation
 from tf_signbin.train.keras2.legacy_keras import keras, tf
 from tf_signbin.train.rules.layers import LayerFacts
 
@@ -63,6 +64,7 @@ class Trace:
       names: of each layer, by id; unique.
       output_names: name of each output, flat.
       integers: tensors that hold no floating-point numbers.
+      closed: why a layer that holds quantizable layers is a call of its own, by the layer's id.
       count: of the tensors.
     """
 
@@ -74,6 +76,7 @@ class Trace:
     names: dict[int, str]
     output_names: list[str]
     integers: set[Ref] = dataclasses.field(default_factory=set)
+    closed: dict[int, str] = dataclasses.field(default_factory=dict)
     count: int = 0
 
     def new(self) -> Ref:
@@ -90,9 +93,11 @@ def _refs(structure: Any) -> list[Ref]:
 
 
 def trace(model: Any, check: Any) -> Trace:
-    """Reads a model; a nested one is read in place of its call, with the call's `training`.
+    """Reads a model; nested ones, and blocks that hold layers (blocks.py), are read in place of
+    their calls, with the call's `training`.
 
-    Layers keep their names where these are unique, else they are prefixed by their model's name.
+    Layers keep their names where these are unique, else they are prefixed by their model's name;
+    those of blocks are prefixed by the block's name.
 
     Args:
       model: Sequential or Functional.
@@ -102,56 +107,66 @@ def trace(model: Any, check: Any) -> Trace:
     flat.tensors = [flat.new() for _ in model.inputs]
     _note_integers(flat, model.inputs, flat.tensors)
     taken = {layer.name for layer in model._input_layers}
-    outputs = _walk(flat, model, flat.tensors, None, taken, check)
+    outputs = _Walk(flat, taken, check).read(Graph.of(model), flat.tensors, None)
     flat.outputs = tf.nest.pack_sequence_as(model._nested_outputs, outputs)
     inner = {layer.name: annotated(layer).name for layer in model.layers}
     flat.output_names = [inner.get(name, name) for name in model.output_names]
     return flat
 
 
-def _walk(
-    flat: Trace, model: Any, inputs: list[Ref], training: Any, taken: set[str], check: Any
-) -> list[Ref]:
-    known = {id(t): ref for t, ref in zip(model.inputs, inputs, strict=True)}
+class _Walk:
+    """Reads the calls of a model into a trace."""
 
-    def read(x: Any) -> Any:
-        return known.get(id(x), x)
+    def __init__(self, flat: Trace, taken: set[str], check: Any) -> None:
+        self.flat, self.taken, self.check = flat, taken, check
+        self.opener = Opener()
 
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            args = tf.nest.map_structure(read, node.call_args)
-            kwargs = tf.nest.map_structure(read, node.call_kwargs)
-            layer = node.layer
-            if isinstance(layer, keras.Model):
-                check(layer)
-                passed = kwargs.get("training")
-                arguments = layer._flatten_to_reference_inputs(
-                    args[0] if args else kwargs["inputs"]
-                )
-                results = _walk(
-                    flat, layer, arguments, training if passed is None else passed, taken, check
-                )
+    def read(self, graph: Graph, inputs: list[Ref], training: Any) -> list[Ref]:
+        """The results of a graph; `training` is the argument of the call that it stands for."""
+        known = {id(t): ref for t, ref in zip(graph.inputs, inputs, strict=True)}
+        for node in graph.nodes:
+            args, kwargs = tf.nest.map_structure(
+                lambda x: known.get(id(x), x), (node.call_args, node.call_kwargs)
+            )
+            results = self._call(graph, node, args, kwargs, training)
+            known.update(
+                (id(old), new)
+                for old, new in zip(tf.nest.flatten(node.outputs), results, strict=True)
+            )
+        return [known[id(t)] for t in graph.outputs]
+
+    def _call(self, graph: Graph, node: Any, args: Any, kwargs: Any, training: Any) -> list[Ref]:
+        layer, passed = node.layer, kwargs.get("training")
+        if isinstance(layer, keras.Model):
+            self.check(layer)
+            inputs = layer._flatten_to_reference_inputs(args[0] if args else kwargs["inputs"])
+            return self.read(Graph.of(layer), inputs, training if passed is None else passed)
+        flat = self.flat
+        if id(layer) not in flat.names:
+            name = graph.names.get(id(layer), annotated(layer).name)
+            flat.names[id(layer)] = _unique(name, graph.name, self.taken)
+        if not is_annotation(layer) and hidden_kernels(layer):
+            try:
+                block = self.opener.open(layer, node.call_args, node.call_kwargs)
+            except ClosedError as error:
+                flat.closed[id(layer)] = str(error)
             else:
-                if training is not None and layer._expects_training_arg:
-                    kwargs = {**kwargs, "training": kwargs.get("training", training)}
-                if id(layer) not in flat.names:
-                    flat.names[id(layer)] = _unique(annotated(layer).name, model.name, taken)
-                outputs = tf.nest.map_structure(lambda _: flat.new(), node.outputs)
-                tensors = node.keras_inputs
-                flat.calls.append(
-                    Call(
-                        layer, args, kwargs, outputs,
-                        tuple(tuple(t.shape) for t in tensors),
-                        any(getattr(t, "_keras_mask", None) is not None for t in tensors),
-                    )
-                )  # fmt: skip
-                results = _refs(outputs)
-                _note_integers(flat, tf.nest.flatten(node.outputs), results)
-            for old, new in zip(tf.nest.flatten(node.outputs), results, strict=True):
-                known[id(old)] = new
-    return [known[id(t)] for t in model.outputs]
+                inputs = _refs((args, kwargs))
+                return self.read(block, inputs, training if passed is None else passed)
+        if training is not None and passed is None and layer._expects_training_arg:
+            kwargs = {**kwargs, "training": training}
+        outputs = tf.nest.map_structure(lambda _: flat.new(), node.outputs)
+        tensors = node.keras_inputs
+        flat.calls.append(
+            Call(
+                layer, args, kwargs, outputs,
+                tuple(tuple(t.shape) for t in tensors),
+                any(getattr(t, "_keras_mask", None) is not None for t in tensors),
+            )
+        )  # fmt: skip
+        results = _refs(outputs)
+        _note_integers(flat, tf.nest.flatten(node.outputs), results)
+        return results
 
 
 def _note_integers(flat: Trace, tensors: list[Any], refs: list[Ref]) -> None:
