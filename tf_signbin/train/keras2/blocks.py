@@ -102,8 +102,9 @@ class Opener:
     def __init__(self) -> None:
         self._copies: dict[int, Any] = {}
 
-    def open(self, layer: Any, args: Any, kwargs: Any) -> Graph:
-        """The graph of a call of `layer` with these arguments, of a copy of its layers.
+    def open(self, layer: Any, name: str, args: Any, kwargs: Any) -> Graph:
+        """The graph of a call of `layer`, known as `name`, with these arguments, on copies of the
+        layers inside.
 
         Raises:
           ClosedError: there is none that computes the same.
@@ -113,11 +114,11 @@ class Opener:
         if own:
             raise ClosedError(f"it has variables of its own ({', '.join(own)})")
         if not layer._expects_training_arg or "training" in kwargs:
-            return self._trace(layer, args, kwargs)
+            return self._trace(layer, name, args, kwargs)
         # What the block decides in Python by this argument would be decided once and for all;
         # where it only hands it on to its layers, each of these finds out.
         graph, *others = (
-            self._trace(layer, args, {**kwargs, "training": training})
+            self._trace(layer, name, args, {**kwargs, "training": training})
             for training in (None, False, True)
         )
         if any(_shape(other) != _shape(graph) for other in others):
@@ -126,7 +127,7 @@ class Opener:
             raise ClosedError("it decides on its layers' argument `training`")
         return graph
 
-    def _trace(self, layer: Any, args: Any, kwargs: Any) -> Graph:
+    def _trace(self, layer: Any, name: str, args: Any, kwargs: Any) -> Graph:
         inputs: list[Any] = []
 
         def new_input(x: Any) -> Any:
@@ -143,13 +144,13 @@ class Opener:
         except Exception as error:  # whatever the user's code raises
             raise ClosedError(str(error).strip().split("\n")[0][:200]) from error
         names = {
-            id(part): f"{layer.name}_{named.name}"
+            id(part): f"{name}_{named.name}"
             for part, named in zip(_parts(copy), _parts(layer), strict=True)
         }
         graph = Graph.of(model)
         if not {id(node.layer) for node in graph.nodes} & names.keys():
             raise ClosedError("its call does not call its layers")
-        return Graph(layer.name, inputs, outputs, graph.nodes, names)
+        return Graph(name, inputs, outputs, graph.nodes, names)
 
     def _copy(self, layer: Any, args: Any, kwargs: Any) -> Any:
         copy = self._copies.get(id(layer))

@@ -147,7 +147,8 @@ class _Walk:
             flat.names[id(layer)] = _unique(name, graph.name, self.taken)
         if not is_annotation(layer) and hidden_kernels(layer):
             try:
-                block = self.opener.open(layer, node.call_args, node.call_kwargs)
+                name = flat.names[id(layer)]
+                block = self.opener.open(layer, name, node.call_args, node.call_kwargs)
             except ClosedError as error:
                 flat.closed[id(layer)] = str(error)
             else:
