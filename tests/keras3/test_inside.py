@@ -85,7 +85,8 @@ def test_inner_layers_are_quantized_saved_and_converted(make, rng, tmp_path):
     quantized = tf_signbin.quantize_model(model, background="none")
     assert (quantized is model) == (make is subclassed)
     kernels = tf_signbin.quantized_kernels(quantized)
-    assert [kernel.name for kernel in kernels] == ["conv", "conv"]
+    names = [kernel.name for kernel in kernels]
+    assert [name[-11:] for name in names] == ["block0/conv", "block1/conv"]
     # BatchNorm follows them inside of the block, so they have no scale of their own.
     assert {kernel.quantizer.scale for kernel in kernels} == {"none"}
     if make is functional:
@@ -153,6 +154,12 @@ class Scaled(Block):
         return self.stages[0](x) * self.factor
 
 
+class Noisy(Block):
+    def call(self, x, training=None):
+        x = self.stages[0](x)
+        return x + keras.random.normal((8,)) if training else x
+
+
 class Trainer(Network):
     def train_step(self, data):
         return super().train_step(data)
@@ -163,6 +170,9 @@ def test_what_int8_would_lose_is_refused():
     model = keras.Model(image, Scaled(8, name="scaled")(image))
     with pytest.raises(ValueError, match=r"'scaled' \(Scaled\) has variables of its own: factor"):
         tf_signbin.quantize_model(model, activations="int8")
+    model = keras.Model(image, Noisy(8, name="noisy")(image))
+    with pytest.raises(ValueError, match=r"'noisy' \(Noisy\) does something else in training"):
+        tf_signbin.quantize_model(model, activations="int8")
     trainer = Trainer(name="trainer")
     with pytest.raises(ValueError, match=r"'trainer' \(Trainer\) is not built"):
         tf_signbin.quantize_model(trainer)
@@ -171,6 +181,39 @@ def test_what_int8_would_lose_is_refused():
         tf_signbin.quantize_model(trainer, activations="int8")
     with pytest.raises(ValueError, match="quantized already"):
         tf_signbin.quantize_model(tf_signbin.quantize_model(trainer))
+
+
+@_register
+class Separated(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.plane = layers.SeparableConv2D(6, 3, name="plane")
+        self.line = layers.SeparableConv1D(4, 3, name="line")
+
+    def call(self, x):
+        x = self.plane(x)
+        return self.line(keras.ops.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3])))
+
+
+def test_separable_convolutions_inside(rng, tmp_path):
+    image = keras.Input((8, 8, 8))
+    model = keras.Model(image, Separated(name="separated")(image))
+    quantized = tf_signbin.quantize_model(
+        model, quantizer=SignedBinaryQuantizer(), keep_dense=lambda layer: False
+    )
+    assert [k.name for k in tf_signbin.quantized_kernels(quantized)] == ["plane", "line"]
+    for kernel in tf_signbin.quantized_kernels(quantized):
+        # The quantized weights put in the plain layer give the same.
+        plain = model.get_layer("separated").plane
+        plain = plain if kernel.name == "plane" else model.get_layer("separated").line
+        plain.pointwise_kernel.assign(kernel.quantized())
+    x = rng.normal(size=(4, 8, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(values(quantized, x), values(model, x), rtol=1e-4, atol=1e-5)
+    rows = tf_signbin.summary(quantized, tflite=False).layers
+    assert [row.kind for row in rows] == ["dense", "signed_binary"] * 2
+    quantized.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(values(loaded, x), values(quantized, x), rtol=1e-6)
 
 
 def test_functional_models_keep_steps_of_their_own(rng):

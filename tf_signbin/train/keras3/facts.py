@@ -38,13 +38,19 @@ def all_layers(layer: Any) -> Iterator[Any]:
 
 def quantized_kernels(model: Any) -> list[QuantizedKernel]:
     """All quantized kernels of a model, nested layers included, in the order of its layers."""
+    found: list[Any] = [
+        layer
+        for layer in all_layers(model)
+        if isinstance(layer, QuantizedWeights) and layer.weight_quantizer is not None
+    ]
+    names = [layer.name for layer in found]
     return [
         QuantizedKernel(
             layer, layer, layer.latent_kernel, layer.weight_quantizer,
             layer.quantizer_variables, keras.ops,
+            layer.path if names.count(layer.name) > 1 else "",
         )
-        for layer in all_layers(model)
-        if isinstance(layer, QuantizedWeights) and layer.weight_quantizer is not None
+        for layer in found
     ]  # fmt: skip
 
 
@@ -108,8 +114,8 @@ def _kernels(layer: Any) -> dict[str, Any]:
         return {"depthwise_kernel": layer.scale}
     if kind in _DEPTHWISE:
         return {"depthwise_kernel": layer.kernel}
-    if isinstance(layer, QuantizedWeights):
-        return {"kernel": layer.latent_kernel}
+    if isinstance(layer, QuantizedWeights) and kind in ("Conv1D", "Conv2D", "Dense"):
+        return {"kernel": layer.latent_kernel}  # `kernel` is what it computes with
     return {name: getattr(layer, name) for name in ALL_KERNELS.get(kind, ())}
 
 

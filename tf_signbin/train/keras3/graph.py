@@ -72,7 +72,9 @@ def functional_of(model: Any) -> Any:
     return model if hasattr(model, "_nodes_by_depth") else None
 
 
-def trace(model: Any, opened: Callable[[Any], bool] = lambda layer: False) -> Trace:
+def trace(
+    model: Any, opened: Callable[[Any], bool] = lambda layer: False, replacing: bool = False
+) -> Trace:
     """Flattens a built Functional or Sequential model.
 
     Layers keep their names where these are unique, else they are prefixed by their model's name.
@@ -81,12 +83,14 @@ def trace(model: Any, opened: Callable[[Any], bool] = lambda layer: False) -> Tr
       model: with a known graph.
       opened: which layers to open, so that the calls that they make are traced in place of theirs.
         The names of layers inside begin with the outer layer's.
+      replacing: whether a network is made of the calls, so that the opened layers must do nothing
+        else.
 
     Raises:
       TracingError: a layer cannot be opened.
     """
     functional = functional_of(model)
-    tracer = _Tracer(opened)
+    tracer = _Tracer(opened, replacing)
     inputs = [tracer.new() for _ in functional.inputs]
     tracer.note(inputs, functional.inputs)
     outputs = tracer.walk(functional, inputs, "", None)
@@ -106,30 +110,47 @@ class TracingError(ValueError):
     """A `call` of the user's cannot be traced; the message says which and why."""
 
 
-def symbolic(layer: Any, inputs: Sequence[Any], call: Callable[..., Any]) -> Any:
+def symbolic(
+    layer: Any, inputs: Sequence[Any], call: Callable[..., Any], replacing: bool = False
+) -> Any:
     """The Functional model of the calls that a layer or subclassed model makes.
 
     Args:
       layer: whose `call` is run with symbolic tensors.
       inputs: a KerasTensor for each tensor that it takes.
-      call: calls it with such tensors.
+      call: calls it with such tensors, and perhaps training=True.
+      replacing: see `trace`.
 
     Raises:
-      TracingError: `call` does what has no symbolic form.
+      TracingError: `call` does what has no symbolic form or, for `replacing`, what its layers and
+        operations do not do by themselves.
     """
-    fresh = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
-    try:
-        return keras.Model(fresh, call(fresh))
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise TracingError(
-            f"the call of {layer.name!r} ({type(layer).__name__}) cannot be traced: {lines[0]}"
-        ) from error
+    name = f"{layer.name!r} ({type(layer).__name__})"
+
+    def functional(**arguments: Any) -> Any:
+        fresh = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
+        try:
+            return keras.Model(fresh, call(fresh, **arguments))
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise TracingError(f"the call of {name} cannot be traced: {lines[0]}") from error
+
+    result = functional()
+    if replacing:
+        own = [variable.name for variable in layer._trainable_variables]
+        if own:
+            raise TracingError(f"{name} has variables of its own: {', '.join(own)}")
+        if layer._call_has_training_arg:
+            trained = functional(training=True)
+            kinds = [[type(x) for x in model.operations] for model in (result, trained)]
+            if kinds[0] != kinds[1]:
+                raise TracingError(f"the call of {name} does something else in training")
+    return result
 
 
 class _Tracer:
-    def __init__(self, opened: Callable[[Any], bool]) -> None:
-        self.opened = opened
+    def __init__(self, opened: Callable[[Any], bool], replacing: bool) -> None:
+        self.opened, self.replacing = opened, replacing
         self.calls: list[Call] = []
         self.names: dict[int, str] = {}
         self.shapes: dict[Ref, tuple[int | None, ...]] = {}
@@ -185,14 +206,14 @@ class _Tracer:
         refs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, Ref)]
         inputs = [keras.KerasTensor(self.shapes[r], self.dtypes[r]) for r in refs]
 
-        def call(tensors: list[Any]) -> Any:
+        def call(tensors: list[Any], **arguments: Any) -> Any:
             known = dict(zip(refs, tensors, strict=True))
             a, k = tree.map_structure(
                 lambda x: known[x] if isinstance(x, Ref) else x, (args, kwargs)
             )
-            return layer.call(*a, **k)
+            return layer.call(*a, **{**k, **arguments})
 
-        inner = symbolic(layer, inputs, call)
+        inner = symbolic(layer, inputs, call, self.replacing)
         name = f"{prefix}_{layer.name}" if prefix else layer.name
         before, self.always_prefixed = self.always_prefixed, True
         try:

@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 
-from tf_signbin.train.keras3.graph import TracingError
 from tf_signbin.train.keras3.layers import (
     PACKAGE,
     QUANTIZED,
@@ -34,22 +33,6 @@ def holds_layers(operation: Any) -> bool:
     if not isinstance(operation, keras.Layer) or not operation._layers:
         return False
     return type(operation).__module__.partition(".")[0] not in ("keras", PACKAGE)
-
-
-def flattens(layer: Any) -> bool:
-    """`holds_layers`, for a network that is made of the layers inside.
-
-    Raises:
-      TracingError: the outer layer does more than call them.
-    """
-    if not holds_layers(layer):
-        return False
-    own = [variable.name for variable in layer._trainable_variables]
-    if own:
-        raise TracingError(
-            f"{layer.name!r} ({type(layer).__name__}) has variables of its own: {', '.join(own)}"
-        )
-    return True
 
 
 def paths(outer: Any) -> Iterator[tuple[Path, Any]]:

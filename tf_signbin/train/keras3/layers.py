@@ -119,7 +119,7 @@ class QuantizedDense(_QuantizedKernelProperty, keras.layers.Dense):
     """Dense with quantized weights."""
 
 
-class _Depthwise(QuantizedWeights):
+class _Convolving(QuantizedWeights):
     latent_name = "kernel"
 
     def _convolve(self: Any, inputs: Any) -> Any:
@@ -128,11 +128,14 @@ class _Depthwise(QuantizedWeights):
     def call(self: Any, inputs: Any) -> Any:
         outputs = self._convolve(inputs)
         if self.use_bias:
-            outputs = outputs + ops.convert_to_tensor(self.bias)
+            bias = ops.convert_to_tensor(self.bias)
+            if self.data_format == "channels_first":
+                bias = ops.reshape(bias, (-1, *(1 for _ in self.kernel_size)))
+            outputs = outputs + bias
         return outputs if self.activation is None else self.activation(outputs)
 
 
-class _DepthwiseConv(_Depthwise):
+class _DepthwiseConv(_Convolving):
     def _convolve(self: Any, inputs: Any) -> Any:
         strides = self.strides if len(set(self.strides)) > 1 else self.strides[0]
         return ops.depthwise_conv(
@@ -159,8 +162,33 @@ class QuantizedDepthwiseConv2D(_DepthwiseConv, keras.layers.DepthwiseConv2D):
     channel_axes = (0, 1)
 
 
+class _SeparableConv(_Convolving):
+    latent_name = "pointwise_kernel"
+
+    def _convolve(self: Any, inputs: Any) -> Any:
+        return ops.separable_conv(
+            inputs,
+            self.depthwise_kernel,
+            self.quantized_kernel(),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
 @_register
-class QuantizedConv2DTranspose(_Depthwise, keras.layers.Conv2DTranspose):
+class QuantizedSeparableConv1D(_SeparableConv, keras.layers.SeparableConv1D):
+    """SeparableConv1D with quantized pointwise weights, inside of a layer of the user's."""
+
+
+@_register
+class QuantizedSeparableConv2D(_SeparableConv, keras.layers.SeparableConv2D):
+    """SeparableConv2D with quantized pointwise weights, inside of a layer of the user's."""
+
+
+@_register
+class QuantizedConv2DTranspose(_Convolving, keras.layers.Conv2DTranspose):
     """Conv2DTranspose with dense int8 weights."""
 
     channel_axes = (0, 1, 3)
@@ -373,4 +401,6 @@ QUANTIZED: dict[str, type] = {
     "DepthwiseConv1D": QuantizedDepthwiseConv1D,
     "DepthwiseConv2D": QuantizedDepthwiseConv2D,
     "Conv2DTranspose": QuantizedConv2DTranspose,
+    "SeparableConv1D": QuantizedSeparableConv1D,
+    "SeparableConv2D": QuantizedSeparableConv2D,
 }

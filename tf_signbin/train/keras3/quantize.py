@@ -81,60 +81,44 @@ def quantize_apply(
 
 def quantize_model(model: Any, request: selection.Request) -> Any:
     _check_model(model, "quantize_model", subclassed=True)
-    if graph.functional_of(model) is None:
-        return _quantize_subclassed(model, request)
-    if graph.is_nested(model):
-        model = graph.flatten(model)
-    if request.activations == "int8":
-        flat = _traced(model, inside.flattens)
-        facts = _facts(flat)
-    else:
-        flat = graph.trace(model)
-        facts = _all_facts(model, request)
-    chosen = request.select(facts, _read_kernel)
-    _check_some(chosen, facts, request.keep_dense, model.name, request.activations)
-    by_layer = {id(layer.layer): chosen[layer.name] for layer in facts if layer.name in chosen}
-    return _quantize(flat, _annotations(flat), request.activations, by_layer, _own_class(model))
+    int8 = request.activations == "int8"
+    if graph.functional_of(model) is None and not int8:
+        return _quantize_in_place(model, request)
+    model_class = _own_class(model)
+    try:
+        if graph.functional_of(model) is None:
+            model = _functional_form(model, replacing=True)
+        elif graph.is_nested(model):
+            model = graph.flatten(model)
+        # int8 activations lie between the layers that the user's layers hold.
+        flat = graph.trace(model, inside.holds_layers, True) if int8 else graph.trace(model)
+    except graph.TracingError as error:
+        raise ValueError(
+            f"quantize_model: {error}. Write it with layers and keras.ops alone, or train with "
+            "activations='float32', which quantizes the layers in it where they are."
+        ) from error
+    facts = _facts(flat) if int8 else _all_facts(model, request)
+    chosen = _choose(model, facts, request)
+    return _quantize(flat, _annotations(flat), request.activations, chosen, model_class)
 
 
-def _quantize_subclassed(model: Any, request: selection.Request) -> Any:
-    """Weights in place; for int8 activations a functional model of the same calls."""
-    if request.activations == "int8":
-        if _overrides_steps(model):
-            raise ValueError(
-                f"quantize_model: {model.name!r} ({type(model).__name__}) becomes a functional "
-                "model with int8 activations, and would lose the steps that it overrides "
-                f"({', '.join(_overrides_steps(model))}). Quantize the network that it trains "
-                "before it is put in, or train with activations='float32'."
-            )
-        try:
-            functional = _functional_form(model)
-        except graph.TracingError as error:
-            raise ValueError(f"quantize_model: {error}. {_WAY_OUT}") from error
-        return quantize_model(functional, request)
-    facts = _all_facts(model, request)
-    chosen = request.select(facts, _read_kernel)
-    _check_some(chosen, facts, request.keep_dense, model.name, request.activations)
-    by_layer = {id(layer.layer): chosen[layer.name] for layer in facts if layer.name in chosen}
-    inside.quantize_inside(model, _by_path(model, by_layer))
+def _quantize_in_place(model: Any, request: selection.Request) -> Any:
+    chosen = _choose(model, _all_facts(model, request), request)
+    inside.quantize_inside(model, _by_path(model, chosen))
     return model
 
 
-_WAY_OUT = (
-    "Write it with layers and keras.ops alone, as a Functional model or a function that calls the "
-    "layers; or train with activations='float32', which quantizes the layers in it where they are."
-)
+def _choose(
+    model: Any, facts: list[LayerFacts], request: selection.Request
+) -> dict[int, WeightQuantizer]:
+    """The quantizers by the layers' ids."""
+    chosen = request.select(facts, _read_kernel)
+    _check_some(chosen, facts, request.keep_dense, model.name, request.activations)
+    return {id(layer.layer): chosen[layer.name] for layer in facts if layer.name in chosen}
 
 
-def _traced(model: Any, opened: Any) -> graph.Trace:
-    try:
-        return graph.trace(model, opened)
-    except graph.TracingError as error:
-        raise ValueError(f"quantize_model: {error}. {_WAY_OUT}") from error
-
-
-def _functional_form(model: Any) -> Any:
-    """The Functional model that a subclassed one's call makes.
+def _functional_form(model: Any, replacing: bool) -> Any:
+    """The Functional model that a subclassed one's call makes; `replacing` as in graph.trace.
 
     Raises:
       TracingError: there is none.
@@ -144,11 +128,10 @@ def _functional_form(model: Any) -> Any:
         raise graph.TracingError(f"{model.name!r} takes several arguments")
     inputs = keras.tree.map_shape_structure(lambda s: keras.KerasTensor((None, *s[1:])), shapes)
 
-    def call(tensors: list[Any]) -> Any:
-        return model.call(keras.tree.pack_sequence_as(inputs, tensors))
+    def call(tensors: list[Any], **arguments: Any) -> Any:
+        return model.call(keras.tree.pack_sequence_as(inputs, tensors), **arguments)
 
-    inside.flattens(model)
-    functional = graph.symbolic(model, keras.tree.flatten(inputs), call)
+    functional = graph.symbolic(model, keras.tree.flatten(inputs), call, replacing)
     functional.name = model.name
     return functional
 
@@ -156,8 +139,8 @@ def _functional_form(model: Any) -> Any:
 def _all_facts(model: Any, request: selection.Request) -> list[LayerFacts]:
     """Facts of a model's layers and of those that the user's layers hold."""
     try:
-        functional = model if graph.functional_of(model) else _functional_form(model)
-        return _facts(graph.trace(functional, inside.holds_layers))
+        traced = model if graph.functional_of(model) else _functional_form(model, False)
+        return _facts(graph.trace(traced, inside.holds_layers))
     except graph.TracingError as error:
         if request.keep_dense is None:
             raise ValueError(
@@ -181,13 +164,23 @@ def _by_path(outer: Any, by_layer: dict[int, WeightQuantizer]) -> dict[Any, Weig
 _STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
 
 
-def _overrides_steps(model: Any) -> list[str]:
-    return [step for step in _STEPS if getattr(type(model), step) is not getattr(keras.Model, step)]
-
-
 def _own_class(model: Any) -> Any:
-    """The class of a Functional model that has training steps of its own, else None."""
-    return type(model) if _overrides_steps(model) else None
+    """The class of a Functional model that has training steps of its own, else None.
+
+    Raises:
+      ValueError: the model is subclassed, and the functional one in its place would lose them.
+    """
+    steps = [
+        step for step in _STEPS if getattr(type(model), step) is not getattr(keras.Model, step)
+    ]
+    if steps and graph.functional_of(model) is None:
+        raise ValueError(
+            f"quantize_model: {model.name!r} ({type(model).__name__}) becomes a functional model "
+            f"with int8 activations, and would lose the steps that it overrides "
+            f"({', '.join(steps)}). Quantize the network that it trains before it is put in, or "
+            "train with activations='float32'."
+        )
+    return type(model) if steps else None
 
 
 def _read_kernel(layer: Any, attribute: str) -> Any:

@@ -29,6 +29,7 @@ class QuantizedKernel:
       variables: the quantizer's variables by name ('delta', 'tightness', 'ede_t', ...), with
         `assign`.
       ops: the array namespace of the model's framework.
+      path: where the layer's name alone does not say which it is: one that does.
     """
 
     layer: Any
@@ -37,10 +38,11 @@ class QuantizedKernel:
     quantizer: WeightQuantizer
     variables: dict[str, Any]
     ops: ArrayNamespace = dataclasses.field(repr=False)
+    path: str = ""
 
     @property
     def name(self) -> str:
-        return self.layer.name
+        return self.path or self.layer.name
 
     def quantized(self) -> Any:
         """The weights as inference uses them, shape of the kernel."""
