@@ -115,7 +115,7 @@ def test_layer_normalization_runs_in_int8(rng):
     steps = np.abs(reference.predict(x) - expected) / reference.output_scale()
     assert np.quantile(steps, 0.99) <= 4.01
     # Its values are those of Keras's own layer, but for the grids in between.
-    unit = keras.Model(image, quantized.get_layer("norm").output)
+    unit = keras.Model(quantized.inputs, quantized.get_layer("norm").output)
     own = keras.Model(image, model.get_layer("norm").output)
     own.layers[1].set_weights(quantized.get_layer(model.layers[1].name).get_weights())
     own.get_layer("norm").gamma.assign(unit.get_layer("norm").scale / np.float32(8.0))

@@ -157,8 +157,9 @@ def quantize_model(
     ```
 
     Args:
-      model: Sequential or Functional Keras model; nested ones are flattened. Its weights are
-        kept, so a trained float model is a start.
+      model: Sequential or Functional Keras model; nested ones are flattened. Keras 3 also: a built
+        subclassed model, and layers of the user's that hold layers. Its weights are kept, so a
+        trained float model is a start.
       activations: 'float32', or 'int8' as in tfmot's 8-bit quantization-aware training.
       pattern: (n, m): at most n effectual weights of each m input channels, None, or 'auto': per
         layer the fastest one that keeps 90% of its weights' energy (AutoPattern for other budgets).
@@ -172,11 +173,15 @@ def quantize_model(
         layer and absorbs it, else 'mean'.
 
     Returns:
-      A new model; see quantize_apply. The given one is not changed.
+      A new model; see quantize_apply. The given one is not changed, but for a subclassed one with
+      float activations: its layers are quantized where they are, and it is returned itself.
 
     Raises:
       TypeError, ValueError: see quantize_annotate_model; or a quantizer was given together with
         arguments that belong to it.
+
+    Warns:
+      UserWarning: with int8 activations, names layers that LiteRT runs in float32 only.
     """
     front_end = _front_end(model, "quantize_model")
     request = Request(activations, pattern, background, delta, scale, quantizer, keep_dense)
