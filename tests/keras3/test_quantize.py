@@ -73,6 +73,23 @@ def test_shared_layers_and_dictionaries(rng):
     np.testing.assert_allclose(swapped["same"], quantized(x)["same"], atol=0.02)
 
 
+def test_dense_layers_on_images_are_convolutions_unless_masked(rng):
+    image = keras.Input((4, 4, 3))
+    x = layers.Dense(6, name="first")(image)
+    model = keras.Model(image, layers.Dense(5, name="last")(layers.Flatten()(x)))
+    quantized = tf_signbin.quantize_model(model, keep_dense="last", scale="none")
+    assert isinstance(quantized.get_layer("first"), layers.Conv2D)
+    x = rng.normal(size=(2, 4, 4, 3)).astype(np.float32)
+    (kernel,) = tf_signbin.quantized_kernels(quantized)
+    model.get_layer("first").kernel.assign(keras.ops.reshape(kernel.quantized(), (3, 6)))
+    np.testing.assert_allclose(quantized(x), model(x), rtol=1e-5, atol=1e-6)
+    words = keras.Input((6,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(words)
+    model = keras.Model(words, layers.LSTM(3)(layers.Dense(5, name="masked")(x)))
+    quantized = tf_signbin.quantize_model(model, keep_dense=[])
+    assert isinstance(quantized.get_layer("masked"), layers.Dense)
+
+
 def test_annotate_and_apply():
     model = keras.Sequential(
         [

@@ -60,6 +60,7 @@ class Trace:
     count: int
     shapes: dict[Ref, tuple[int | None, ...]]
     not_float: frozenset[Ref]  # tensors of integers and booleans
+    masked: frozenset[Ref]  # those with a mask
 
     def with_outputs(self, outputs: Any) -> Trace:
         return dataclasses.replace(self, outputs=outputs)
@@ -103,6 +104,7 @@ def trace(
         tracer.count,
         tracer.shapes,
         frozenset(tracer.not_float),
+        frozenset(tracer.masked),
     )
 
 
@@ -156,6 +158,7 @@ class _Tracer:
         self.shapes: dict[Ref, tuple[int | None, ...]] = {}
         self.dtypes: dict[Ref, str] = {}
         self.not_float: set[Ref] = set()
+        self.masked: set[Ref] = set()
         self.always_prefixed = False
         self.count = 0
 
@@ -168,6 +171,8 @@ class _Tracer:
             self.shapes[ref], self.dtypes[ref] = tuple(tensor.shape), tensor.dtype
             if "float" not in tensor.dtype:
                 self.not_float.add(ref)
+            if getattr(tensor, "_keras_mask", None) is not None:
+                self.masked.add(ref)
 
     def walk(self, model: Any, inputs: list[Ref], prefix: str, training: Any) -> list[Ref]:
         known = dict(zip(map(id, model.inputs), inputs, strict=True))

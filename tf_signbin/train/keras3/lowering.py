@@ -86,6 +86,13 @@ _ACTIVATIONS = {
     "exponential": "exp",
     "hard_tanh": "relu_n1_to_1",
 }
+# Arguments of a convolution that Dense has too, or that follow from its own.
+_OF_CONVOLUTIONS = (
+    "name", "dtype", "filters", "kernel_size", "data_format", "activation", "use_bias",
+    *(f"{part}_{what}" for part in ("kernel", "bias") for what in ("initializer", "regularizer",
+                                                                  "constraint")),
+    "activity_regularizer",
+)  # fmt: skip
 
 
 class Lowering:
@@ -144,7 +151,9 @@ class Lowering:
         elif self.int8 and self._is_depthwise(operation, kind):
             self._grouped_as_depthwise(operation)
         elif kind in _WEIGHTED and (self.int8 or quantizer is not None):
-            layer = self.make("", lambda name: self._quantized(operation, quantizer, name))
+            if kind == "Dense":
+                kind = self._kind_of_dense()
+            layer = self.make("", lambda name: self._quantized(operation, kind, quantizer, name))
             out = self.emit(_WEIGHTED[kind], layer, *args, **kwargs)
             self.finish(self._activate(out, operation.activation) if self.int8 else out)
         elif not self.int8:
@@ -239,13 +248,28 @@ class Lowering:
 
     # Layers with weights.
 
-    def _quantized(self, layer: Any, quantizer: WeightQuantizer | None, name: str) -> Any:
+    def _kind_of_dense(self) -> str:
+        """A Dense on sequences or images is a convolution of size 1: as a product between reshapes,
+        the converter folds neither a bias nor a BatchNorm into it."""
+        source = self.source()
+        kinds = {3: "Conv1D", 4: "Conv2D"}
+        return "Dense" if source in self.trace.masked else kinds.get(self.rank(source), "Dense")
+
+    def _quantized(
+        self, layer: Any, kind: str, quantizer: WeightQuantizer | None, name: str
+    ) -> Any:
         config = {**layer.get_config(), "name": name}
-        if self.int8:
-            config["activation"] = "linear"
-        new = self._new_weighted(type(layer).__name__, config, quantizer)
         latent = getattr(layer, "_kernel", None)
         latent = layer.kernel if latent is None else latent
+        if kind != type(layer).__name__:
+            window = (1,) * (self.rank(self.source()) - 2)
+            latent = keras.ops.reshape(latent, (*window, *latent.shape))
+            config |= {"filters": config["units"], "kernel_size": window,
+                       "data_format": "channels_last"}  # fmt: skip
+            config = {key: config[key] for key in _OF_CONVOLUTIONS if key in config}
+        if self.int8:
+            config["activation"] = "linear"
+        new = self._new_weighted(kind, config, quantizer)
         self._copy_kernel(new, latent, layer.bias)
         return new
 
