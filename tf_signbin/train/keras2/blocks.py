@@ -14,6 +14,10 @@ from tf_signbin.train.keras2.facts import annotated
 from tf_signbin.train.keras2.legacy_keras import keras, tf
 from tf_signbin.train.rules.layers import KERNELS
 
+# Wrappers of quantization, and Keras's own layers around layers: everyone knows that what is inside
+# of these stays as it is.
+_KNOWN = ("tf_keras", "tf_signbin", "tensorflow_model_optimization")
+
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
@@ -51,8 +55,7 @@ class ClosedError(Exception):
 def hidden_kernels(layer: Any) -> list[Any]:
     """The built layers with quantizable kernels inside of a layer that is not Keras's own."""
     inner = annotated(layer)
-    # Keras's own layers around layers: everyone knows that what is inside stays as it is.
-    if type(inner).__module__.split(".")[0] == "tf_keras" or isinstance(inner, keras.Model):
+    if type(inner).__module__.split(".")[0] in _KNOWN or isinstance(inner, keras.Model):
         return []
     return [
         part
