@@ -17,7 +17,8 @@ def _flags_of(processor):
     flags = {}
     for row_processor, isa, base, own, gcc in _rows("TF_SIGNBIN_FLAGS"):
         if row_processor == processor:
-            flags[isa] = flags.get(base, []) + (own + " " + gcc).split()
+            words = (own + " " + gcc).split(" ")
+            flags[isa] = flags.get(base, []) + [word for word in words if word]
     return flags
 
 def _families_of(processors):

@@ -20,6 +20,7 @@
 #include "engine/conv.h"
 #include "fuzz/case_model.h"
 #include "fuzz/seeds.h"
+#include "tests/low_bit_layer.h"
 #include "tflite/delegate.h"
 #include "tflite/register.h"
 
@@ -302,6 +303,49 @@ INSTANTIATE_TEST_SUITE_P(Plans, Memory,
                                   std::to_string(info.param.threads) +
                                   (info.param.profile ? "profiled" : "");
                          });
+
+// Inputs below the claimed range: the first call that meets one prepares a kernel for any input.
+TEST(LowBitInputs, TheKernelForAnyInputIsPreparedOrItsLackIsSaid) {
+  if (!HasByteTables()) GTEST_SKIP() << "no tables of bytes";
+  RandomLayer layer = LowBitLayer(4);
+  layer.input_i8[0] = -128;
+  ThreadPool pool(1);
+  const auto create = [&] {
+    Status status;
+    auto conv = Conv2D::Create(layer.type, layer.filters, layer.output, TableOptions(), &status);
+    EXPECT_TRUE(conv != nullptr && conv->Resize(layer.shape, 1).ok()) << status.message();
+    return conv;
+  };
+  std::vector<int8_t> expected(layer.outputs()), output(layer.outputs());
+  {
+    const auto conv = create();
+    ASSERT_TRUE(conv->kernel()->needs_nonnegative());
+    ASSERT_TRUE(conv->Run(layer.input(), expected.data(), pool).ok());
+  }
+  for (const bool all : {false, true}) {
+    const long before = live;
+    long n = 0;
+    for (bool failed = true; failed && !HasFailure(); ++n) {
+      const auto conv = create();
+      std::fill(output.begin(), output.end(), int8_t{77});
+      Status status;
+      {
+        Exhaustion exhaustion(n, all);
+        status = conv->Run(layer.input(), output.data(), pool);
+        failed = exhaustion.Stop();
+      }
+      EXPECT_TRUE(status.ok() || failed) << status.message();
+      EXPECT_EQ(status.ok(), output == expected) << n;
+      if (!status.ok()) {
+        EXPECT_NE(status.message().find("out of memory"), std::string::npos) << status.message();
+      }
+      EXPECT_TRUE(conv->Run(layer.input(), output.data(), pool).ok());
+      EXPECT_EQ(output, expected) << n;
+    }
+    EXPECT_EQ(live, before) << "blocks leaked";
+    EXPECT_GT(n, 30);
+  }
+}
 
 std::string reported;
 void KeepReport(const char* message) {
