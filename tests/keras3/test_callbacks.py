@@ -30,7 +30,8 @@ def dense():
 
 
 def fit(model, rng, callbacks, epochs=3, **arguments):
-    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    if not model.compiled:
+        model.compile(keras.optimizers.Adam(1e-2), "mse")
     x, y = models.data(model, rng, 32), rng.normal(size=(32, 5))
     return model.fit(
         x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=callbacks, **arguments
@@ -61,7 +62,7 @@ def test_ede_schedule_is_the_formula_of_irnet(rng):
     np.testing.assert_allclose(seen, [(v, max(1 / v, 1)) for v in t], rtol=1e-5)
 
 
-@pytest.mark.parametrize("per_layer", [False, True])
+@pytest.mark.parametrize("per_layer", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_density_schedule_reaches_its_target_and_resumes(per_layer, rng):
     model = tf_signbin.quantize_model(dense(), activations="int8", keep_dense="logits")
     schedule = tf_signbin.DensitySchedule(0.2, end=2, per_layer=per_layer, steps=2)
