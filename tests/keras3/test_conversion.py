@@ -154,9 +154,13 @@ def test_embeddings_of_integer_inputs(rng):
 
 @pytest.mark.slow
 def test_conv_next_runs_in_int8(rng):
-    model = keras.applications.ConvNeXtTiny(
-        weights=None, input_shape=(32, 32, 3), classes=5, classifier_activation=None
-    )
+    """The network of keras.applications with a block a stage instead of up to 27."""
+    from keras.src.applications.convnext import ConvNeXt
+
+    model = ConvNeXt(
+        depths=[1, 1, 1, 1], projection_dims=[16, 32, 48, 64], drop_path_rate=0.1,
+        input_shape=(32, 32, 3), classes=5, classifier_activation=None,
+    )  # fmt: skip
     quantized = tf_signbin.quantize_model(model, activations="int8")
     quantized.compile("sgd", "mse")
     x = (rng.random((4, 32, 32, 3)) * 255).astype(np.float32)
