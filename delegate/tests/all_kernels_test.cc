@@ -58,22 +58,23 @@ void CompareAll(const RandomLayer& layer, ThreadPool* one, ThreadPool* three) {
   ForEachTarget([&](const Target& target, bool own) {
     const ConvProblem problem{layer.type, layer.shape, &layer.filters, &layer.output, target};
     for (int group = 0; group <= 10; ++group) {
-      PlanOptions any;
-      any.group = group;
-      for (const Candidate& candidate : Candidates(problem, any)) {
-        PlanOptions options = any;
-        options.family = candidate.family->name;
-        options.isa = IsaName(candidate.offer.isa);
-        if (options.family == reference.family) continue;
-        if (!own && options.family != "permute") continue;  // the same for every core
-        std::string name;
-        SCOPED_TRACE("kernel " + options.family + ", isa " + options.isa + ", group " +
-                     std::to_string(group));
-        const std::vector<T> actual = RunKernel<T>(layer, options, one, &name, target);
-        ExpectSame(actual, expected, magnitudes);
-        EXPECT_EQ(RunKernel<T>(layer, options, three, nullptr, target), actual)
-            << "three threads, " << name;
-        if (testing::Test::HasFailure()) return;
+      for (const std::string& isa : target.IsaNames()) {
+        PlanOptions options;
+        options.isa = isa;
+        options.group = group;
+        for (const Candidate& candidate : Candidates(problem, options)) {
+          options.family = candidate.family->name;
+          if (options.family == reference.family) continue;
+          if (!own && options.family != "permute") continue;  // the same for every core
+          std::string name;
+          SCOPED_TRACE("kernel " + options.family + ", isa " + isa + ", group " +
+                       std::to_string(group));
+          const std::vector<T> actual = RunKernel<T>(layer, options, one, &name, target);
+          ExpectSame(actual, expected, magnitudes);
+          EXPECT_EQ(RunKernel<T>(layer, options, three, nullptr, target), actual)
+              << "three threads, " << name;
+          if (testing::Test::HasFailure()) return;
+        }
       }
     }
   });
