@@ -3,6 +3,7 @@
     python examples/codesign.py --quick          # under 10 minutes on 2 cores
     python examples/codesign.py                  # some hours; continues where it was stopped
     python examples/codesign.py --random_filters # the layers' time alone, without training
+    python examples/codesign.py --input_bits     # the study of input bits; resumes, too
 
 Full precision, tfmot's int8 training, binary, ternary and signed-binary weights with and without
 background and pattern, at several widths, over three seeds, on glyphs and digits. Writes a
@@ -15,7 +16,7 @@ import itertools
 from pathlib import Path
 
 from absl import app, flags, logging
-from lab.study import measure, points, report, train
+from lab.study import bits, bits_report, measure, points, report, train
 from rich.console import Console
 
 from tf_signbin.training import tables
@@ -27,6 +28,7 @@ flags.DEFINE_bool("quick", False, "A small version: one width, two seeds, fewer 
 flags.DEFINE_string("out", "out/codesign", "Folder for runs and report.")
 flags.DEFINE_list("seeds", None, "Seeds; default 0,1,2 (quick: 0,1).")
 flags.DEFINE_bool("report_only", False, "Measure and report what is trained already.")
+flags.DEFINE_bool("input_bits", False, "The study of input bits instead.")
 flags.DEFINE_bool("random_filters", False, "Only measure the layers, with random filters.")
 flags.DEFINE_string("report_dir", None, "Folder of the report; default: inside --out.")
 flags.DEFINE_float("seconds", None, "Measuring time for each contender; default 2 (quick: 0.5).")
@@ -36,6 +38,14 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)
+    if FLAGS.input_bits:
+        out = Path(FLAGS.out) / "bits"
+        if not FLAGS.report_only:
+            bits.train_all(out)
+        bits_report.measure(out, FLAGS.seconds or 0.5)
+        path = bits_report.write(out, Path(FLAGS.report_dir or out / "report"))
+        Console().print(f"Report: {path}", highlight=False, soft_wrap=True)
+        return
     out = Path(FLAGS.out) / ("quick" if FLAGS.quick else "full")
     study = points.quick_study() if FLAGS.quick else points.full_study()
     default = points.SEEDS[:2] if FLAGS.quick else points.SEEDS

@@ -26,6 +26,8 @@ _PUBLIC = {
         "SignedBinaryQuantizer",
         "TernaryQuantizer",
         "default_keep_dense",
+        "low_bit_inputs",
+        "lower_input_bits",
         "quantize_annotate_layer",
         "quantize_annotate_model",
         "quantize_apply",

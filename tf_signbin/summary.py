@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,11 @@ def summary(model: Any, tflite: bool = True) -> ModelSummary:
     from tf_signbin.train import api
 
     described = api.describe(model, "summary")
-    result = ModelSummary(model.name, [_describe(kernel) for kernel in described.kernels])
+    low_bits = {
+        name: each.bits for each in api.low_bit_inputs(model) for name in each.quantizer.readers
+    }
+    layers = [_describe(kernel, low_bits) for kernel in described.kernels]
+    result = ModelSummary(model.name, layers)
     if not result.layers:
         raise ValueError(f"Model {model.name!r} has no convolution or dense layer.")
     result.other_parameters = described.parameters - sum(layer.weights for layer in result.layers)
@@ -109,11 +114,15 @@ def summary(model: Any, tflite: bool = True) -> ModelSummary:
     return result
 
 
-def _describe(kernel: KernelFacts) -> LayerSummary:
+def _describe(kernel: KernelFacts, low_bits: Mapping[str, int]) -> LayerSummary:
+    """The row of a kernel; `low_bits`: of the inputs of few bits, by the layer that reads them."""
+    own_name = kernel.quantized.name if kernel.quantized else ""
+    bits = 8 if kernel.activation_type == "int8" else 32
     fields: dict[str, Any] = {
         "name": kernel.name,
         "operator": kernel.operator,
         "activation_type": kernel.activation_type,
+        "input_bits": low_bits.get(own_name, bits),
         "filter_shape": kernel.shape,
     }
     if kernel.quantized is not None:
@@ -171,7 +180,7 @@ def _row(layer: LayerSummary) -> tuple[str, ...]:
             str(layer.engine_lookups_per_output), f"{distinct:.1f}",
         )  # fmt: skip
     return (
-        layer.name, layer.kind, layer.activation_type, "x".join(map(str, layer.filter_shape)),
+        layer.name, layer.kind, layer.input_type, "x".join(map(str, layer.filter_shape)),
         f"{layer.density:.3f}", f"{layer.effectual_weights:,} / {layer.weights:,}", details[0],
         details[1], f"{layer.bits_per_weight:.2f}", f"{layer.macs_per_sample:,}",
         f"{layer.additions_per_sample:,}", details[2], details[3], f"{layer.weight_bytes:,}",

@@ -65,7 +65,7 @@ def chain(bits: int) -> tuple[bytes, int]:
     y = graph.conv(x, int8_filters(rng, (40, 3, 3, 24), WeightSpec()), bits=bits)
     y = graph.max_pool(y, 2, 2)
     y = graph.conv(y, int8_filters(rng, (32, 3, 3, 40), WeightSpec()), activation="NONE")
-    y = graph.relu(y, bits)
+    y = graph.requantize(y, bits)
     return graph.finish(graph.conv(y, int8_filters(rng, (24, 3, 3, 32), WeightSpec()))), 3
 
 

@@ -80,3 +80,24 @@ def surrogate(estimator, w, x, t=0.1, k=10.0):
     if estimator == "ede":
         return k * t * (1 - np.tanh(t * x) ** 2)
     return np.where(np.abs(x) <= 1, 2 - 2 * np.abs(x), 0)
+
+
+def lsq(x, step, levels, upstream):
+    """LSQ (Esser et al., ICLR 2020) for x >= 0, element by element in float64.
+
+    Returns:
+      (quantized x, dL/dx, dL/ds with the paper's factor), for an upstream gradient dL/dy. x is
+      [batch, ...]; the factor is 1 / sqrt(N L) with N the values of one sample.
+    """
+    x, upstream = np.asarray(x, np.float64), np.asarray(upstream, np.float64)
+    y, dx, total = np.zeros_like(x), np.zeros_like(x), 0.0
+    for i in np.ndindex(x.shape):
+        v = x[i] / step
+        if v <= levels:
+            rounded = np.floor(v + 0.5)
+            y[i], dx[i] = rounded * step, upstream[i]
+            total += upstream[i] * (rounded - v)
+        else:
+            y[i] = levels * step
+            total += upstream[i] * levels
+    return y, dx, total / np.sqrt(x[0].size * levels)

@@ -173,7 +173,7 @@ def _print_model(result: dict[str, Any]) -> None:
         best = next(g for g in layer["groups"] if g["group"] == layer["best_group"])
         rows.append(
             [
-                layer["name"], layer["kind"], f"{layer['density']:.2f}",
+                layer["name"], layer["kind"], layer["input_type"], f"{layer['density']:.2f}",
                 f"{layer['entropy_per_weight']:.2f}", str(best["group"]),
                 f"{best['distinct_patterns']:.0f}/{best['table_entries']}",
                 f"{layer['macs_per_sample'] / layer['outputs_per_sample']:.0f}",
@@ -187,7 +187,7 @@ def _print_model(result: dict[str, Any]) -> None:
             )
         )  # fmt: skip
     header = [
-        "layer", "kind", "density", "bits/weight", "best group", "patterns seen/possible",
+        "layer", "kind", "type", "density", "bits/weight", "best group", "patterns seen/possible",
         "MAC/output", "shared adds/output", "lower bound", "int8 energy/ours",
         *(["ms", "dense ms", "kernel"] if measured else []),
     ]  # fmt: skip

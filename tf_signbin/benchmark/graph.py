@@ -92,10 +92,23 @@ class GraphBuilder:
         self._operator("ADD", 2 if self.int8 else 1, [a, b], y, options)
         return y
 
-    def relu(self, x: Value, bits: int) -> Value:
-        """RELU, which makes an int8 output of fewer bits of its input."""
+    def requantize(self, x: Value, bits: int) -> Value:
+        """An int8 tensor of fewer bits: DEPTHWISE_CONV_2D by 1 and a ReLU, as in training."""
+        channels = x.shape[3]
         y = self._activation(x.shape, x.scale, bits)
-        self._operator("RELU", 2 if self.int8 else 1, [x], y, None)
+        number = len(self._tensors)
+        ones = np.full((1, 1, 1, channels), 127, np.int8)
+        scale = np.array([1 / 127], np.float32)
+        inputs = [
+            x,
+            self._constant(ones, f"w{number}", scale),
+            self._constant(np.zeros(channels, np.int32), f"b{number}", x.scale * scale),
+        ]
+        options = self._fb.DepthwiseConv2DOptionsT(
+            strideH=1, strideW=1, depthMultiplier=1, dilationHFactor=1, dilationWFactor=1,
+            fusedActivationFunction=self._fused("RELU"),
+        )  # fmt: skip
+        self._operator("DEPTHWISE_CONV_2D", 3, inputs, y, options)
         return y
 
     def max_pool(self, x: Value, size: int, stride: int) -> Value:

@@ -37,7 +37,7 @@ class _Network:
 
     def block_input(self, x: Value) -> Value:
         """For a block's first layer: the residual stream keeps its 8 bits."""
-        return x if self._bits == 8 else self.graph.relu(x, self._bits)
+        return x if self._bits == 8 else self.graph.requantize(x, self._bits)
 
     def shortcut(self, x: Value, channels: int, stride: int) -> Value:
         if x.shape[3] == channels and stride == 1:

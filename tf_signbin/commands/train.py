@@ -61,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(group, "weights", "kind of weights", choices=choices.WEIGHTS, default="signed_binary")
     add(group, "activations", "type of the activations", choices=("float32", "int8"),
         default="float32")  # fmt: skip
+    group.add_argument(
+        "--input-bits", "--input_bits", type=int, choices=(3, 4, 5, 6, 8), default=8,
+        help="of the int8 inputs of quantized layers; fewer run faster (default 8)",
+    )  # fmt: skip
     add(group, "background", "none is the paper's form", choices=BACKGROUNDS, default="centered")
     add(group, "pattern", "n:m, at most n effectual weights of m input channels", type=pattern)
     add(group, "delta", "threshold factor of signed-binary weights", type=float, default=0.05)
@@ -141,6 +145,7 @@ def _setup(args: argparse.Namespace) -> Setup:
             pattern=args.pattern if args.pattern and args.pattern[1] else None,
             delta=args.delta,
             estimator=args.estimator,
+            input_bits=args.input_bits,
             target_density=args.target_density,
         ),
         activations=args.activations,

@@ -29,8 +29,6 @@ class LayerInfo(LayerFacts):
     recognise) or 'dense'. The fields from `positive_filters` on are set for the first two only.
 
     tensor, subgraph, operator_index: of the operator's output, and where it stands in the file.
-    input_bits: of the values that the layer reads: of their type, or 4 to 6 for a low-bit tensor
-    (docs/format.md).
     positive_filters, negative_filters: by the sign of the effectual values (a filter whose regions
     differ counts in neither).
     background_filters: filters with a background other than 0.
@@ -41,7 +39,6 @@ class LayerInfo(LayerFacts):
     operator_index: int
     status: str
     output_shape: tuple[int, ...]
-    input_bits: int
     reason: str = ""
     positive_filters: int = 0
     negative_filters: int = 0
@@ -149,12 +146,6 @@ def _input_bits(reader: GraphReader, operator: Any) -> int:
     return reader.counter.bits(inputs[0]) if inputs and inputs[0] >= 0 else 0
 
 
-def _type(layer: LayerInfo) -> str:
-    """The activations' type, with the bits of a low-bit input."""
-    low = layer.activation_type == "int8" and layer.input_bits < 8
-    return f"int8, {layer.input_bits} bits" if low else layer.activation_type
-
-
 def _values(shape: tuple[int, ...]) -> int:
     """Of one sample, which is one invoke; sizes that are not known count once."""
     return math.prod(max(size, 1) for size in shape)
@@ -208,7 +199,7 @@ def _row(layer: LayerInfo) -> tuple[str, ...]:
         return (
             layer.name,
             "dense",
-            _type(layer),
+            layer.input_type,
             shape,
             *blank,
             f"{layer.weight_bytes:,}",
@@ -218,7 +209,7 @@ def _row(layer: LayerInfo) -> tuple[str, ...]:
         kind += f", {layer.regions} regions"
     n, m = layer.pattern
     return (
-        layer.name, kind, _type(layer), shape, f"{layer.density:.3f}",
+        layer.name, kind, layer.input_type, shape, f"{layer.density:.3f}",
         f"{layer.positive_filters}/{layer.negative_filters}", str(layer.background_filters),
         f"{n} of {m}" if m else "-", f"{layer.bits_per_weight:.2f}",
         "/".join(f"{layer.distinct_patterns[size]:.0f}" for size in GROUP_CHANNELS),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUP_CHANNELS = (4, 6, 8, 10)
 DENSE = "dense"
 _DERIVED = (
-    "density", "bits_per_weight", "arithmetic_nj_per_sample", "dram_nj_per_sample",
+    "input_type", "density", "bits_per_weight", "arithmetic_nj_per_sample", "dram_nj_per_sample",
     "energy_nj_per_sample",
 )  # fmt: skip
 
@@ -35,6 +35,8 @@ class LayerFacts:
     kind: 'dense', or the quantizer's ('signed_binary', 'binary', 'ternary'), or of a
       file 'two_valued' or 'ternary': it does not say how it was trained.
     activation_type: 'float32' or 'int8'; of a file any type that TensorFlow Lite has.
+    input_bits: of the values that the layer reads: of their type, or 3 to 6 for an int8 tensor of
+      few bits (docs/format.md).
     filter_shape: as Keras or the file orders it.
     weights, effectual_weights: all, and those whose mask bit is 1 (ternary: that are not 0; binary
       and dense: all). A file over a background without a pattern may have the two values swapped.
@@ -53,6 +55,7 @@ class LayerFacts:
     operator: str
     kind: str = DENSE
     activation_type: str = "float32"
+    input_bits: int = 0
     filter_shape: tuple[int, ...] = ()
     weights: int = 0
     effectual_weights: int = 0
@@ -71,6 +74,12 @@ class LayerFacts:
     @property
     def is_dense(self) -> bool:
         return self.kind == DENSE
+
+    @property
+    def input_type(self) -> str:
+        """The activations' type, with the bits of an input of few bits."""
+        low = self.activation_type == "int8" and 0 < self.input_bits < 8
+        return f"int8, {self.input_bits} bits" if low else self.activation_type
 
     @property
     def density(self) -> float:

@@ -9,7 +9,7 @@ from tf_signbin.format.model import indices, operator_name, schema
 from tf_signbin.format.options import decode_options
 from tf_signbin.format.spec import CONV_2D, FULLY_CONNECTED
 
-LOW_BITS = (4, 5, 6)
+LOW_BITS = (3, 4, 5, 6)
 # Zero point to bits: values zero_point .. 127 are the numbers 0 .. 2^bits - 1.
 ZERO_POINTS = {127 - (2**bits - 1): bits for bits in LOW_BITS}
 
@@ -31,7 +31,7 @@ class BitCounter:
         }
 
     def bits(self, index: int) -> int:
-        """4, 5 or 6 for a low-bit tensor, else those of its type (0 for types without a size)."""
+        """3 to 6 for a low-bit tensor, else those of its type (0 for types without a size)."""
         tensor = self._graph.tensors[index]
         types = schema().TensorType
         if tensor.type != types.INT8:

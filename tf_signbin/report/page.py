@@ -178,7 +178,7 @@ def _density(result: dict[str, Any]) -> str:
 def _layers(result: dict[str, Any]) -> str:
     times = {layer["tensor"]: layer for layer in result["analysis"]["layers"]}
     header = (
-        "layer", "kind", "filter", "density", "pattern", "bytes", "bits", "ms", "dense ms",
+        "layer", "kind", "type", "filter", "density", "pattern", "bytes", "bits", "ms", "dense ms",
         "kernel",
     )  # fmt: skip
     rows = []
@@ -187,7 +187,7 @@ def _layers(result: dict[str, Any]) -> str:
         packed = layer["kind"] != DENSE
         rows.append(
             (
-                layer["name"], layer["kind"] if packed else f"dense {layer['activation_type']}",
+                layer["name"], layer["kind"], layer["input_type"],
                 "x".join(map(str, layer["filter_shape"])),
                 f"{layer['density']:.2f}" if packed else "",
                 "{} of {}".format(*layer["pattern"]) if layer["pattern"][1] else "",

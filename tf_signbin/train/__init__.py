@@ -11,6 +11,8 @@ from typing import Any
 
 from tf_signbin.train.api import (
     default_keep_dense,
+    low_bit_inputs,
+    lower_input_bits,
     quantize_annotate_layer,
     quantize_annotate_model,
     quantize_apply,
@@ -48,6 +50,8 @@ __all__ = [
     "SignedBinaryQuantizer",
     "TernaryQuantizer",
     "default_keep_dense",
+    "low_bit_inputs",
+    "lower_input_bits",
     "quantize_annotate_layer",
     "quantize_annotate_model",
     "quantize_apply",

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tf_signbin.train.rules import lower_bits
+from tf_signbin.train.rules.inputs import InputBits, LowBitInput
 from tf_signbin.train.rules.kernels import ModelFacts, QuantizedKernel
 from tf_signbin.train.rules.selection import KeepDense, PatternChoice, QuantizerChoice, Request
 
@@ -116,7 +118,10 @@ def quantize_annotate_model(
 
 
 def quantize_apply(
-    model: Any, activations: str = "float32", quantized_layer_name_prefix: str = "quant_"
+    model: Any,
+    activations: str = "float32",
+    quantized_layer_name_prefix: str = "quant_",
+    input_bits: InputBits = None,
 ) -> Any:
     """Quantizes an annotated model; see tfmot's quantize_apply.
 
@@ -125,13 +130,14 @@ def quantize_apply(
       activations: 'float32' or 'int8'.
       quantized_layer_name_prefix: of the names of the wrapped layers of tf_keras. Keras 3's keep
         their names.
+      input_bits: see quantize_model.
 
     Returns:
       A new model with the same weights, ready for compile and fit. Dense layers on sequences and
       images have become convolutions of size 1, which TFLite can fold and quantize.
     """
     front_end = _front_end(model, "quantize_apply")
-    return front_end.quantize_apply(model, activations, quantized_layer_name_prefix)
+    return front_end.quantize_apply(model, activations, quantized_layer_name_prefix, input_bits)
 
 
 def quantize_model(
@@ -143,6 +149,7 @@ def quantize_model(
     keep_dense: KeepDense = None,
     quantizer: QuantizerChoice = None,
     scale: str | None = None,
+    input_bits: InputBits = None,
 ) -> Any:
     """Makes a model's convolutions and dense layers signed-binary, ready for training.
 
@@ -171,6 +178,11 @@ def quantize_model(
         layer to quantizer.
       scale: 'none', 'mean' or 'learned'; default 'none' where a BatchNormalization follows the
         layer and absorbs it, else 'mean'.
+      input_bits: of the int8 inputs of quantized layers: 4, 5, 6 (also 3), or 8 as in None; fewer
+        run faster. A dictionary from name patterns, as in fnmatch, or a function of the layer gives
+        each its own (None: 8). 'auto' starts at 8 and waits for `lower_input_bits`. Only outputs of
+        ReLUs can have few bits; layers with other inputs keep 8, and a warning names them. What
+        other layers read too, such as a residual stream, keeps 8 bits there.
 
     Returns:
       A new model; see quantize_apply. The given one is not changed, but for a subclassed one with
@@ -184,7 +196,9 @@ def quantize_model(
       UserWarning: with int8 activations, names layers that LiteRT runs in float32 only.
     """
     front_end = _front_end(model, "quantize_model")
-    request = Request(activations, pattern, background, delta, scale, quantizer, keep_dense)
+    request = Request(
+        activations, pattern, background, delta, scale, quantizer, keep_dense, input_bits
+    )
     return front_end.quantize_model(model, request)
 
 
@@ -208,6 +222,50 @@ def quantized_kernels(model: Any) -> list[QuantizedKernel]:
     """
     front_end = _quantizing(model)
     return front_end.quantized_kernels(model) if front_end else []
+
+
+def low_bit_inputs(model: Any) -> list[LowBitInput]:
+    """The inputs of few bits of a model from quantize_model(..., input_bits=...)."""
+    front_end = _quantizing(model)
+    return front_end.low_bit_inputs(model) if front_end else []
+
+
+def lower_input_bits(
+    model: Any,
+    evaluate: Callable[[Any], float],
+    budget: float = 0.003,
+    bits: Sequence[int] = (4, 5, 6),
+) -> dict[str, int]:
+    """Lowers the bits of a trained model's inputs, one after the other, within an accuracy budget.
+
+    First each input alone is given the fewest bits, to see what it costs. Then, from the one that
+    costs least on, each gets the fewest bits with which the whole model stays within the budget.
+    Train on after it: the model learns to do with fewer bits, and wins back some of the budget.
+
+    ```python
+    model = tf_signbin.quantize_model(float_model, activations="int8", input_bits="auto")
+    model.compile(...)
+    model.fit(...)
+    tf_signbin.lower_input_bits(model, lambda m: m.evaluate(validation, verbose=0)[1])
+    model.fit(...)
+    ```
+
+    Args:
+      model: quantized with input_bits, usually 'auto'; its inputs are given 8 bits to begin with.
+      evaluate: a function of the model that returns what shall stay, such as its accuracy on a
+        validation set (not the test set); larger is better. It is called at most
+        1 + n (1 + len(bits)) times, n the number of inputs.
+      budget: by how much the result may fall from that with 8 bits.
+      bits: to choose from.
+
+    Returns:
+      Bits of each layer with quantized weights that reads such an input, by name. The model has
+      them now; quantize_model takes the dictionary as its input_bits, too.
+
+    Raises:
+      ValueError: the model has no such inputs, or the arguments are no numbers of bits.
+    """
+    return lower_bits.lower(low_bit_inputs(model), lambda: evaluate(model), budget, bits)
 
 
 def describe(model: Any, function: str) -> ModelFacts:

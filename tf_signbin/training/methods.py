@@ -13,6 +13,8 @@ from tf_signbin.benchmark.weights import WeightSpec
 from tf_signbin.training.choices import WEIGHTS
 from tf_signbin.training.keras import keras, tf
 
+_IN_LABEL = ("weights", "background", "pattern", "input_bits")
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -22,6 +24,7 @@ class Method:
     `positive_share` signed-binary's; see tf_signbin.SignedBinaryQuantizer. With int8 activations
     'full_precision' means tfmot's int8 quantization-aware training.
 
+    input_bits: of the int8 inputs of quantized layers; see quantize_model.
     target_density: share of effectual weights to which delta moves in the first half of the
       training; None keeps delta.
     """
@@ -34,6 +37,7 @@ class Method:
     scale: str = "none"
     estimator: str = "ste"
     region_channels: int | None = None
+    input_bits: int = 8
     target_density: float | None = None
 
     def __post_init__(self) -> None:
@@ -41,14 +45,18 @@ class Method:
             raise ValueError(f"weights={self.weights!r} is not one of {', '.join(WEIGHTS)}.")
         if self.target_density is not None and self.weights != "signed_binary":
             raise ValueError("target_density is for signed-binary weights.")
+        if self.input_bits != 8 and self.weights == "full_precision":
+            raise ValueError("input_bits is for quantized weights.")
 
     @property
     def label(self) -> str:
         """Short name for tables."""
+        bits = f", {self.input_bits}-bit inputs" if self.input_bits != 8 else ""
         if self.weights != "signed_binary":
-            return self.weights.replace("_", " ")
+            return self.weights.replace("_", " ") + bits
         form = {"none": "paper", "centered": "centered", "learned": "learned"}[self.background]
-        return f"signed-binary {form}" + (" {} of {}".format(*self.pattern) if self.pattern else "")
+        pattern = " {} of {}".format(*self.pattern) if self.pattern else ""
+        return f"signed-binary {form}{pattern}{bits}"
 
     @property
     def name(self) -> str:
@@ -62,10 +70,10 @@ class Method:
     @property
     def key(self) -> str:
         """The label and every choice that differs from the defaults, as a file name."""
-        words = [self.label.replace(" ", "-")]
+        words = [self.label.replace(",", "").replace(" ", "-")]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("weights", "background", "pattern") and value != field.default:
+            if field.name not in _IN_LABEL and value != field.default:
                 words.append(f"{field.name}-{value}")
         return "-".join(words)
 
@@ -109,7 +117,9 @@ class Method:
         """
         quantizer = self.quantizer()
         if quantizer is not None:
-            return tf_signbin.quantize_model(model, activations=activations, quantizer=quantizer)
+            return tf_signbin.quantize_model(
+                model, activations=activations, quantizer=quantizer, input_bits=self.input_bits
+            )
         if activations == "float32":
             return model
         import tensorflow_model_optimization as tfmot
@@ -121,7 +131,7 @@ def copy_weights(source: Any, target: Any) -> None:
     """Copies trained weights between forms of one network: plain, quantized, float or int8.
 
     Variables are matched by name without the prefix of quantized layers. What only the target has
-    (ranges of activations) keeps its value.
+    (ranges of activations, learned or not) keeps its value.
 
     Raises:
       ValueError: a trained variable of the target has no counterpart.
@@ -132,7 +142,9 @@ def copy_weights(source: Any, target: Any) -> None:
         if counterpart is not None and counterpart.shape == variable.shape:
             variable.assign(counterpart)
     trained = {_plain_name(v) for v in target.trainable_variables}
-    missing = sorted(trained - set(have))
+    inputs = tf_signbin.low_bit_inputs(target)
+    ranges = {_plain_name(v) for each in inputs for v in each.variables.values()}
+    missing = sorted(trained - ranges - set(have))
     if missing:
         raise ValueError(f"{source.name} lacks {', '.join(missing)} of {target.name}.")
 

@@ -43,6 +43,8 @@ class Setup:
                 "int8 activations work with relu and prelu, without activation biases: tfmot's "
                 "8-bit scheme does not know the other layers."
             )
+        if self.method.input_bits != 8 and self.activations != "int8":
+            raise ValueError("input_bits needs int8 activations.")
         if self.tighten_epochs and self.method.pattern is None:
             raise ValueError("tighten_epochs needs a pattern to tighten.")
 

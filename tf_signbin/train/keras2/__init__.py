@@ -6,6 +6,7 @@ from tf_signbin.train.keras2.configs import SignedBinaryQuantizeConfig
 from tf_signbin.train.keras2.introspect import (
     describe,
     has_fake_quantized_activations,
+    low_bit_inputs,
     quantized_kernels,
 )
 from tf_signbin.train.keras2.quantize import (
@@ -24,6 +25,7 @@ __all__ = [
     "default_keep_dense",
     "describe",
     "has_fake_quantized_activations",
+    "low_bit_inputs",
     "quantize_annotate_layer",
     "quantize_annotate_model",
     "quantize_apply",

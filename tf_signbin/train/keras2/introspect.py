@@ -13,8 +13,9 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
 
 from tf_signbin.train.keras2.blocks import calls_inside
 from tf_signbin.train.keras2.legacy_keras import keras
-from tf_signbin.train.keras2.weights import OPS, TfmotQuantizer
+from tf_signbin.train.keras2.weights import OPS, TfmotInputQuantizer, TfmotQuantizer
 from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
+from tf_signbin.train.rules.inputs import LowBitInput
 from tf_signbin.train.rules.kernels import (
     KernelFacts,
     ModelFacts,
@@ -52,6 +53,16 @@ def has_fake_quantized_activations(model: Any) -> bool:
             if config.get_output_quantizers(inner) or config.get_activations_and_quantizers(inner):
                 return True
     return False
+
+
+def low_bit_inputs(model: Any) -> list[LowBitInput]:
+    """The coarse fake quantizations of a model, nested models included."""
+    return [
+        LowBitInput(layer.name, layer.quantizer.quantizer, layer.quantizer_vars, OPS)
+        for layer in model._flatten_layers()
+        if isinstance(layer, quantize_layer.QuantizeLayer)
+        and isinstance(layer.quantizer, TfmotInputQuantizer)
+    ]
 
 
 def describe(model: Any) -> ModelFacts:

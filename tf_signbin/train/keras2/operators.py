@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_signbin.train.keras2.expand import activation_name
+from tf_signbin.train.keras2.layers import ReluAgain
 from tf_signbin.train.keras2.legacy_keras import tf, tfmot_keras
 from tf_signbin.train.keras2.trace import Call, Ref, Trace
+from tf_signbin.train.keras2.weights import TfmotInputQuantizer
 from tf_signbin.train.keras2.wrapper import StableQuantizeLayer
 from tf_signbin.train.rules import placement
+from tf_signbin.train.rules.input_placement import InputPlan, LowBitTensor, place_inputs
+from tf_signbin.train.rules.inputs import InputQuantizer
 
 _ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "softmax": "softmax", "softmax_v2": "softmax",
                 "sigmoid": "sigmoid", "tanh": "tanh", "leaky_relu": "leaky_relu", "gelu": "gelu",
@@ -81,19 +85,24 @@ _FUNCTIONS: dict[str, str] = {
 _FOLDING = ("conv", "depthwise_conv", "dense")
 
 
-def plan(flat: Trace, quantized: set[int], own: set[int]) -> placement.Plan:
+def plan(
+    flat: Trace, quantized: set[int], own: set[int], wanted: Mapping[str, int]
+) -> tuple[placement.Plan, InputPlan]:
     """Where fake quantization goes in a network whose layers are `flat.calls`.
 
     Args:
       flat: the model.
       quantized: ids of the layers to quantize; the others may be of any kind.
       own: ids of those that the user has given a QuantizeConfig.
+      wanted: bits of the inputs of layers, by name; others keep 8.
 
     Raises:
       placement.PlacementError: layers that have no place in an int8 network.
     """
     free = {id(call.layer) for call in flat.calls} - quantized | own
-    return placement.place(_describe(flat, free), flat.tensors, tf.nest.flatten(flat.outputs))
+    operators, outputs = _describe(flat, free), tf.nest.flatten(flat.outputs)
+    found = placement.place(operators, flat.tensors, outputs)
+    return found, place_inputs(operators, found, outputs, wanted)
 
 
 def unquantized(
@@ -182,39 +191,66 @@ def _relu(layer: Any) -> str:
 
 
 def fake_quantized(
-    flat: Trace, calls: Sequence[Call], plan: placement.Plan, skip: set[Ref]
+    flat: Trace,
+    calls: Sequence[Call],
+    plan: placement.Plan,
+    inputs: InputPlan,
+    names: Mapping[int, str],
+    skip: set[Ref],
 ) -> list[Call]:
-    """The calls with a fake quantization behind each tensor that the plan wants quantized.
+    """The calls with a fake quantization behind each tensor that the plans want quantized.
 
     Args:
       flat: the trace that the calls belong to; its outputs are the quantized tensors afterwards.
       calls: of the quantized layers.
-      plan: what the rules say.
+      plan, inputs: what the rules say.
+      names: of the layers in the plans, by id of the quantized layers.
       skip: tensors that need none: integers, and outputs of layers that quantize them themselves.
     """
     quantizers: dict[placement.Range, Any] = {}
     now: dict[Ref, Ref] = {}
+    low_bits: dict[Ref, Ref] = {}
     uses: Counter[int] = Counter()
     result = []
+
+    def emit(layer: Any, tensor: Ref, **kwargs: Any) -> Ref:
+        result.append(Call(layer, (tensor,), kwargs, flat.new()))
+        return result[-1].outputs
 
     def quantize(tensor: Ref, writer: str, is_input: bool = False) -> None:
         range_ = plan.ranges.get(tensor)
         if range_ is None or tensor in skip:
             return
         if range_ not in quantizers:
-            quantizer = _quantizer(range_, is_input)
+            low = inputs.coarse.get(range_)
+            quantizer = _quantizer(range_, is_input) if low is None else _input_quantizer(low)
             quantizers[range_] = StableQuantizeLayer(quantizer, name=f"{writer}_quantized")
-        now[tensor] = flat.new()
         # Only the tensor that the range is of is observed; others use what was seen there.
         observes = range_.tensor == tensor or range_.limits is not None
         kwargs = {} if observes else {"training": False}
-        result.append(Call(quantizers[range_], (tensor,), kwargs, now[tensor]))
+        now[tensor] = emit(quantizers[range_], tensor, **kwargs)
+
+    def read(tensor: Ref, reader: str) -> Ref:
+        """The tensor as the reader wants it."""
+        low = inputs.behind_relu.get(tensor)
+        if low is None or reader not in low.readers or tensor in skip:
+            return now.get(tensor, tensor)
+        if tensor not in low_bits:
+            suffix = f"_{len(low_bits)}" if _is_taken(f"{reader}_input", result) else ""
+            relu = ReluAgain(name=f"{reader}_input{suffix}_relu")
+            quantizer = StableQuantizeLayer(
+                _input_quantizer(low), name=f"{reader}_input{suffix}_quantized"
+            )
+            low_bits[tensor] = emit(quantizer, emit(relu, now.get(tensor, tensor)))
+        return low_bits[tensor]
 
     for tensor, source in zip(flat.tensors, tf.nest.flatten(flat.inputs), strict=True):
         quantize(tensor, source._keras_history.layer.name, is_input=True)
     for call in calls:
+        reader = names.get(id(call.layer), call.layer.name)
         args, kwargs = tf.nest.map_structure(
-            lambda x: now.get(x, x) if isinstance(x, Ref) else x, (call.args, call.kwargs)
+            lambda x, reader=reader: read(x, reader) if isinstance(x, Ref) else x,
+            (call.args, call.kwargs),
         )
         result.append(Call(call.layer, args, kwargs, call.outputs))
         for i, tensor in enumerate(call.results):
@@ -223,6 +259,14 @@ def fake_quantized(
         uses[id(call.layer)] += 1
     flat.outputs = tf.nest.map_structure(lambda x: now.get(x, x), flat.outputs)
     return result
+
+
+def _is_taken(prefix: str, calls: Sequence[Call]) -> bool:
+    return any(call.layer.name == f"{prefix}_relu" for call in calls)
+
+
+def _input_quantizer(low: LowBitTensor) -> TfmotInputQuantizer:
+    return TfmotInputQuantizer(InputQuantizer(low.bits, low.readers))
 
 
 def _quantizer(range_: placement.Range, is_input: bool) -> Any:

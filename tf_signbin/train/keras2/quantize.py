@@ -26,9 +26,11 @@ from tf_signbin.train.keras2.trace import (
     trace,
     trace_facts,
 )
+from tf_signbin.train.keras2.weights import TfmotInputQuantizer
 from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
+from tf_signbin.train.rules.inputs import InputBits, wanted_bits, warn_of_signed_inputs
 from tf_signbin.train.rules.quantizers import QUANTIZERS, WeightQuantizer
 
 PREFIX = "quant_"
@@ -40,6 +42,7 @@ def quantize_scope(*custom_objects: dict[str, Any]) -> Any:
         **wrapper.CLASSES,
         **layers.CLASSES,
         SignedBinaryQuantizeConfig.__name__: SignedBinaryQuantizeConfig,
+        TfmotInputQuantizer.__name__: TfmotInputQuantizer,
     }
     return tfmot_keras.quantize_scope(ours, *custom_objects)
 
@@ -109,11 +112,15 @@ def quantize_annotate_model(
 
 
 def quantize_apply(
-    model: Any, activations: str = "float32", quantized_layer_name_prefix: str = PREFIX
+    model: Any,
+    activations: str = "float32",
+    quantized_layer_name_prefix: str = PREFIX,
+    input_bits: InputBits = None,
 ) -> Any:
     graph.check_model(model, "quantize_apply")
     flat = _trace(model)
-    return _apply(flat, _annotations(flat), activations, quantized_layer_name_prefix)
+    configs = _annotations(flat)
+    return _apply(flat, configs, activations, quantized_layer_name_prefix, input_bits)
 
 
 def quantize_model(model: Any, request: selection.Request) -> Any:
@@ -131,7 +138,8 @@ def quantize_model(model: Any, request: selection.Request) -> Any:
             configs[id(layer)] = SignedBinaryQuantizeConfig(chosen[flat.names[id(layer)]])
         elif activations == "int8":
             configs[id(layer)] = None
-    return _apply(flat, {**configs, **_annotations(flat)}, activations, PREFIX)
+    configs.update(_annotations(flat))
+    return _apply(flat, configs, activations, PREFIX, request.input_bits)
 
 
 def _annotations(flat: Trace) -> dict[int, Any]:
@@ -151,17 +159,22 @@ def _some(
     return chosen
 
 
-def _apply(flat: Trace, configs: dict[int, Any], activations: str, prefix: str) -> Any:
+def _apply(
+    flat: Trace, configs: dict[int, Any], activations: str, prefix: str, input_bits: InputBits
+) -> Any:
     """The quantized model.
 
     Args:
       flat: the float model; layers may be annotated.
       configs: QuantizeConfig by id of the layers to quantize, None for the default of int8.
-      activations, prefix: see quantize_apply.
+      activations, prefix, input_bits: see quantize_apply.
     """
     layer_rules.check_activations(activations)
     int8 = activations == "int8"
     graph.check_precision(flat, activations)
+    ours = {flat.names[i] for i, c in configs.items() if isinstance(c, SignedBinaryQuantizeConfig)}
+    facts = [layer for layer in trace_facts(flat) if layer.name in ours]
+    wanted = wanted_bits(input_bits, facts, activations)
     expanded: dict[int, expand.Parts] = {}
     wrapped: dict[int, Any] = {}  # by id of a part
     own: set[int] = set()
@@ -205,9 +218,13 @@ def _apply(flat: Trace, configs: dict[int, Any], activations: str, prefix: str) 
             args, kwargs = (results,), {}
     if int8:
         described = dataclasses.replace(flat, calls=calls)
-        plan = operators.plan(described, quantized, own)
+        mains = {flat.names[i]: parts.main.name for i, parts in expanded.items()}
+        low_bits = {mains[name]: bits for name, bits in wanted.items()}
+        plan, inputs = operators.plan(described, quantized, own, low_bits)
+        warn_of_signed_inputs(inputs.signed)
         skip = operators.unquantized(described, quantized, own, wrapped)
-        outer = operators.fake_quantized(flat, outer, plan, skip)
+        names = {id(wrapped[id(call.layer)]): call.layer.name for call in calls}
+        outer = operators.fake_quantized(flat, outer, plan, inputs, names, skip)
     model = build(flat, named_outputs(flat, outer, prefix))
     for parts in expanded.values():
         parts.load()

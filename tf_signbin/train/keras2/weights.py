@@ -1,11 +1,12 @@
-"""Weight quantizers in tfmot's form: variables of a Keras 2 layer and TensorFlow's arithmetic."""
+"""Quantizers in tfmot's form: variables of a Keras 2 layer and TensorFlow's arithmetic."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tf_signbin.train.keras2.legacy_keras import keras, tf, tfmot_keras
-from tf_signbin.train.rules.quantizers import WeightQuantizer
+from tf_signbin.train.rules.inputs import InputQuantizer
+from tf_signbin.train.rules.quantizers import VariableSpec, WeightQuantizer
 
 
 class TensorFlowNamespace:
@@ -45,6 +46,18 @@ OPS = TensorFlowNamespace()
 _NAMES_IN_FILES = {"tightness": "pattern_tightness"}
 
 
+def _add_variable(layer: Any, prefix: str, spec: VariableSpec, **options: Any) -> Any:
+    return layer.add_weight(
+        f"{prefix}_{_NAMES_IN_FILES.get(spec.name, spec.name)}",
+        shape=spec.shape,
+        dtype=tf.float32,
+        initializer=keras.initializers.Constant(spec.initial),
+        trainable=spec.trainable,
+        experimental_autocast=False,
+        **options,
+    )
+
+
 class TfmotQuantizer(tfmot_keras.quantizers.Quantizer):
     """A WeightQuantizer as a tfmot `Quantizer`, for a QuantizeConfig's weights."""
 
@@ -54,14 +67,7 @@ class TfmotQuantizer(tfmot_keras.quantizers.Quantizer):
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Creates the quantizer's variables on `layer`; see tfmot's Quantizer.build."""
         return {
-            spec.name: layer.add_weight(
-                f"{name}_{_NAMES_IN_FILES.get(spec.name, spec.name)}",
-                shape=spec.shape,
-                dtype=tf.float32,
-                initializer=keras.initializers.Constant(spec.initial),
-                trainable=spec.trainable,
-                experimental_autocast=False,
-            )
+            spec.name: _add_variable(layer, name, spec)
             for spec in self.quantizer.variables(tuple(tensor_shape))
         }
 
@@ -78,3 +84,50 @@ class TfmotQuantizer(tfmot_keras.quantizers.Quantizer):
             "config": self.quantizer.get_config(),
         }
         return {"quantizer": config}
+
+
+class TfmotInputQuantizer(tfmot_keras.quantizers.Quantizer):
+    """An InputQuantizer as a tfmot `Quantizer`, for a QuantizeLayer."""
+
+    def __init__(self, quantizer: InputQuantizer):
+        self.quantizer = quantizer
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Creates the quantizer's variables on `layer`; see tfmot's Quantizer.build."""
+        del tensor_shape
+        return {
+            # Each replica observes its own share of a batch, as for BatchNormalization.
+            spec.name: _add_variable(layer, name, spec, **({} if spec.trainable else _PER_REPLICA))
+            for spec in self.quantizer.variables()
+        }
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        """`inputs`, at least 0, on the quantizer's grid; ranges move while training."""
+        del kwargs
+        if training:
+            seen = self.quantizer.observed(OPS, inputs, _values(weights))
+            for name, value in seen.items():
+                weights[name].assign(value)
+        values = _values(weights)
+        low, high = self.quantizer.limits(OPS, values)
+        outputs = tf.quantization.fake_quant_with_min_max_vars(inputs, low, high, num_bits=8)
+        if not training:
+            return outputs
+        return self.quantizer.with_gradient(OPS, inputs, outputs, values)
+
+    def get_config(self) -> dict[str, Any]:
+        return self.quantizer.get_config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TfmotInputQuantizer:
+        return cls(InputQuantizer.from_config(config))
+
+
+_PER_REPLICA = {
+    "synchronization": tf.VariableSynchronization.ON_READ,
+    "aggregation": tf.VariableAggregation.MEAN,
+}
+
+
+def _values(variables: dict[str, Any]) -> dict[str, Any]:
+    return {name: OPS.convert_to_tensor(v) for name, v in variables.items()}

@@ -3,6 +3,7 @@
 from tf_signbin.train.keras3.facts import (
     describe,
     has_fake_quantized_activations,
+    low_bit_inputs,
     quantized_kernels,
 )
 from tf_signbin.train.keras3.quantize import (
@@ -18,6 +19,7 @@ __all__ = [
     "default_keep_dense",
     "describe",
     "has_fake_quantized_activations",
+    "low_bit_inputs",
     "quantize_annotate_layer",
     "quantize_annotate_model",
     "quantize_apply",

@@ -9,7 +9,13 @@ from typing import Any
 import keras
 
 from tf_signbin.train.keras3 import graph
-from tf_signbin.train.keras3.layers import ChannelScale, FakeQuantize, QuantizedWeights
+from tf_signbin.train.keras3.layers import (
+    ChannelScale,
+    FakeQuantize,
+    FakeQuantizeInput,
+    QuantizedWeights,
+)
+from tf_signbin.train.rules.inputs import LowBitInput
 from tf_signbin.train.rules.kernels import (
     KernelFacts,
     ModelFacts,
@@ -56,7 +62,17 @@ def quantized_kernels(model: Any) -> list[QuantizedKernel]:
 
 def has_fake_quantized_activations(model: Any) -> bool:
     """Whether the model was trained with int8 activations."""
-    return any(isinstance(layer, FakeQuantize) for layer in all_layers(model))
+    kinds = (FakeQuantize, FakeQuantizeInput)
+    return any(isinstance(layer, kinds) for layer in all_layers(model))
+
+
+def low_bit_inputs(model: Any) -> list[LowBitInput]:
+    """The coarse fake quantizations of a model, nested layers included."""
+    return [
+        LowBitInput(layer.name, layer.input_quantizer, layer.input_variables, keras.ops)
+        for layer in all_layers(model)
+        if isinstance(layer, FakeQuantizeInput)
+    ]
 
 
 def describe(model: Any) -> ModelFacts:
@@ -75,7 +91,7 @@ def describe(model: Any) -> ModelFacts:
     kernels = []
     sizes = {id(v): math.prod(v.shape) for v in model.weights}
     for layer in all_layers(model):
-        if isinstance(layer, FakeQuantize):
+        if isinstance(layer, (FakeQuantize, FakeQuantizeInput)):
             hidden = layer.weights
         else:
             hidden = getattr(layer, "quantizer_variables", {}).values()

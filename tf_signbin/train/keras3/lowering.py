@@ -115,6 +115,8 @@ class Lowering:
         self.trace, self.quantizers, self.within = trace, quantizers, within
         self.int8 = activations == "int8"
         self.calls: list[Call] = []
+        # The call that holds a layer's quantized weights, by the layer's name.
+        self.weighted: dict[str, str] = {}
         # What has no int8 operator, by the name of its layer.
         self.floats: dict[str, str] = {}
         self._count = trace.count
@@ -154,6 +156,7 @@ class Lowering:
             if kind == "Dense":
                 kind = self._kind_of_dense()
             layer = self.make("", lambda name: self._quantized(operation, kind, quantizer, name))
+            self.weighted[call.name] = layer.name
             out = self.emit(_WEIGHTED[kind], layer, *args, **kwargs)
             self.finish(self._activate(out, operation.activation) if self.int8 else out)
         elif not self.int8:
@@ -348,7 +351,9 @@ class Lowering:
             return new
 
         middle = self.emit("depthwise_conv", self.make("depthwise", depthwise), *self.call.args)
-        out = self.emit("conv", self.make("pointwise", pointwise), middle)
+        with_weights = self.make("pointwise", pointwise)
+        self.weighted[self.call.name] = with_weights.name
+        out = self.emit("conv", with_weights, middle)
         self.finish(self._activate(out, layer.activation) if self.int8 else out)
 
     # Activations.

@@ -10,16 +10,13 @@ import keras
 
 from tf_signbin.train.keras3 import graph, inside
 from tf_signbin.train.keras3.facts import all_layers
-from tf_signbin.train.keras3.layers import (
-    FakeQuantize,
-    QuantizeAnnotate,
-    QuantizedWeights,
-)
+from tf_signbin.train.keras3.fake_quantization import FakeQuantization
+from tf_signbin.train.keras3.layers import FakeQuantize, QuantizeAnnotate, QuantizedWeights
 from tf_signbin.train.keras3.lowering import Lowering
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
+from tf_signbin.train.rules.inputs import InputBits, wanted_bits
 from tf_signbin.train.rules.layers import LayerFacts
-from tf_signbin.train.rules.placement import Operator, Range, place
 from tf_signbin.train.rules.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
 
 
@@ -68,7 +65,10 @@ def quantize_annotate_model(
 
 
 def quantize_apply(
-    model: Any, activations: str = "float32", quantized_layer_name_prefix: str = ""
+    model: Any,
+    activations: str = "float32",
+    quantized_layer_name_prefix: str = "",
+    input_bits: InputBits = None,
 ) -> Any:
     del quantized_layer_name_prefix  # layers are replaced, not wrapped: they keep their names
     _check_model(model, "quantize_apply")
@@ -76,7 +76,8 @@ def quantize_apply(
     flat = graph.trace(model)
     quantizers = _annotations(flat)
     _check_some(quantizers, _facts(flat), None, model.name, activations)
-    return _quantize(flat, quantizers, activations, {}, _own_class(model))
+    request = selection.Request(activations, input_bits=input_bits)
+    return _quantize(flat, quantizers, request, {}, _own_class(model))
 
 
 def quantize_model(model: Any, request: selection.Request) -> Any:
@@ -99,7 +100,7 @@ def quantize_model(model: Any, request: selection.Request) -> Any:
         ) from error
     facts = _facts(flat) if int8 else _all_facts(model, request)
     chosen = _choose(model, facts, request)
-    return _quantize(flat, _annotations(flat), request.activations, chosen, model_class)
+    return _quantize(flat, _annotations(flat), request, chosen, model_class)
 
 
 def _quantize_in_place(model: Any, request: selection.Request) -> Any:
@@ -198,7 +199,7 @@ def _annotations(flat: graph.Trace) -> dict[str, WeightQuantizer]:
 def _quantize(
     flat: graph.Trace,
     quantizers: dict[str, WeightQuantizer],
-    activations: str,
+    request: selection.Request,
     by_layer: dict[int, WeightQuantizer],
     model_class: Any = None,
 ) -> Any:
@@ -207,10 +208,11 @@ def _quantize(
     Args:
       flat: the float model.
       quantizers: of annotated layers, by name.
-      activations: 'float32' or 'int8'.
+      request: how activations are quantized.
       by_layer: of other layers and of layers inside of layers, by id.
       model_class: of the result.
     """
+    activations = request.activations
     if activations == "int8":
         _check_types(flat)
     within = {}
@@ -225,63 +227,14 @@ def _quantize(
     if lowered.floats:
         _warn_of_floats(flat.name, lowered.floats)
     if activations == "int8":
-        calls, find = _with_fake_quantization(flat, calls, keras.tree.flatten(outputs))
-        outputs = keras.tree.map_structure(find, outputs)
+        layers = [layer for layer in _facts(flat) if layer.name in quantizers]
+        wanted = wanted_bits(request.input_bits, layers, activations)
+        wanted = {lowered.weighted[name]: bits for name, bits in wanted.items()}
+        added = FakeQuantization(flat, calls, keras.tree.flatten(outputs), wanted)
+        calls, outputs = added.calls, keras.tree.map_structure(added.resolve, outputs)
     result = graph.build(flat.with_outputs(outputs), calls, flat.name, model_class)
     lowered.copy_weights()
     return result
-
-
-def _with_fake_quantization(
-    flat: graph.Trace, calls: list[graph.Call], outputs: list[graph.Ref]
-) -> Any:
-    """The calls with fake quantizations between them, and the function to the quantized tensors."""
-
-    def floats(tensors: list[graph.Ref]) -> tuple[graph.Ref, ...]:
-        return tuple(tensor for tensor in tensors if tensor not in flat.not_float)
-
-    operators = [
-        Operator(call.name, call.kind, floats(call.tensors()), floats(call.outputs))
-        for call in calls
-        if floats(call.outputs)
-    ]
-    plan = place(operators, floats(flat.inputs), floats(outputs))
-    quantizers: dict[Range, FakeQuantize] = {}
-    uses: dict[str, int] = {}
-    quantized: dict[graph.Ref, graph.Ref] = {}
-    result: list[graph.Call] = []
-    count = 1 + max(ref.index for call in calls for ref in [*call.tensors(), *call.outputs])
-
-    def quantize(tensor: graph.Ref, name: str) -> None:
-        nonlocal count
-        range_ = plan.ranges.get(tensor)
-        if range_ is None:
-            return
-        if range_ not in quantizers:
-            # A layer that is called again, and one with several outputs, has several ranges.
-            uses[name] = uses.get(name, 0) + 1
-            number = f"_{uses[name] - 1}" if uses[name] > 1 else ""
-            name = f"{name}_quantize{number}"
-            quantizers[range_] = FakeQuantize(range_.limits, name=name, dtype="float32")
-        kwargs = {} if range_.tensor == tensor else {"observe": False}
-        out = graph.Ref(count)
-        count += 1
-        layer = quantizers[range_]
-        result.append(graph.Call(layer.name, layer, (tensor,), kwargs, [out]))
-        quantized[tensor] = out
-
-    def find(tensor: graph.Ref) -> graph.Ref:
-        return quantized.get(tensor, tensor)
-
-    inputs = keras.tree.flatten(flat.inputs_struct)
-    for tensor, x in zip(flat.inputs, inputs, strict=True):
-        quantize(tensor, graph.input_name(x))
-    for call in calls:
-        args, kwargs = call.replaced(find)
-        result.append(graph.Call(call.name, call.operation, args, kwargs, call.outputs))
-        for tensor in call.outputs:
-            quantize(tensor, call.name)
-    return result, find
 
 
 def _facts(flat: graph.Trace) -> list[LayerFacts]:

@@ -112,10 +112,12 @@ class Plan:
       ranges: the tensors that are fake-quantized right where they are written, before any of their
         consumers. Tensors with an equal Range share it; only `Range.tensor` is observed.
       folded: names of the BatchNorms and activations that the operator before them absorbs.
+      grids: the range on whose grid a tensor's values lie, also where they were only moved.
     """
 
     ranges: dict[Tensor, Range]
     folded: frozenset[str]
+    grids: dict[Tensor, Range]
 
 
 class PlacementError(ValueError):
@@ -175,7 +177,7 @@ class _Placer:
             self._quantize(tensor, Range(tensor))
         for operator in self.operators:
             self._visit(operator)
-        return Plan(self.ranges, frozenset(self.folded))
+        return Plan(self.ranges, frozenset(self.folded), self.grids)
 
     def _quantize(self, tensor: Tensor, range_: Range) -> None:
         self.ranges[tensor] = self.grids[tensor] = range_

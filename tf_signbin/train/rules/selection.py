@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tf_signbin.train.rules import inputs, patterns
 from tf_signbin.train.rules import layers as layer_rules
-from tf_signbin.train.rules import patterns
 from tf_signbin.train.rules.auto_pattern import AutoPattern
 from tf_signbin.train.rules.layers import LayerFacts
 from tf_signbin.train.rules.quantizers import SignedBinaryQuantizer, WeightQuantizer
@@ -97,7 +97,7 @@ def none_left(layers: Sequence[LayerFacts], keep_dense: KeepDense, model_name: s
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The arguments by which quantize_model's user says which layer gets which quantizer."""
+    """The arguments by which quantize_model's user says how each layer is quantized."""
 
     activations: str = "float32"
     pattern: PatternChoice = None
@@ -106,9 +106,11 @@ class Request:
     scale: str | None = None
     quantizer: QuantizerChoice = None
     keep_dense: KeepDense = None
+    input_bits: inputs.InputBits = None
 
     def __post_init__(self) -> None:
         layer_rules.check_activations(self.activations)
+        inputs.check_activations(self.input_bits, self.activations)
         belonging = ("pattern", "background", "delta", "scale")
         given = [name for name in belonging if getattr(self, name) is not None]
         if self.quantizer is not None and given:

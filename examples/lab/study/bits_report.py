@@ -1,0 +1,167 @@
+"""Accuracy against time by bits of inputs: tables and plots of the second study."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab.study import bits
+from tf_signbin.benchmark.contenders import Settings, ours, xnnpack
+from tf_signbin.benchmark.graph import INT8, GraphBuilder
+from tf_signbin.benchmark.machine import describe_machine
+from tf_signbin.benchmark.timing import interleave
+from tf_signbin.benchmark.weights import int8_filters
+from tf_signbin.convert import write_file
+from tf_signbin.runtime import find_runtime
+from tf_signbin.training import plots, tables
+from tf_signbin.training.methods import Method
+
+# The quantized 3x3 layers of resnet8 at width 1: input channels, filters, stride, input over the
+# stem's output, and whether a residual stream is read.
+_LAYERS = (
+    (16, 16, 1, 1, True), (16, 16, 1, 1, False), (16, 32, 2, 1, True),
+    (32, 32, 1, 2, False), (32, 64, 2, 2, True), (64, 64, 1, 4, False),
+)  # fmt: skip
+_SIDES = {"digits": 8, "glyphs": 24, "fashion_mnist": 28}
+# Of the images, as multiples of the task's: with few pixels fixed costs weigh more than usual.
+SCALE = 4
+HEADER = (
+    "weights", "bits", "seeds", "accuracy %", "to 8 bits", "layers us", "vs 8 bits",
+    "vs XNNPACK int8",
+)  # fmt: skip
+
+
+def measure(out: Path, seconds: float) -> None:
+    """Times the quantized layers of every trained group with random filters, into bits.json."""
+    store = bits.Store(out / "bits.json")
+    for group in sorted({key.split("/")[0] for key in store.values}):
+        task, width = group.rsplit("-w", 1)
+        store.get(f"{group}/time", lambda t=task, w=float(width): _times(t, w, seconds))
+
+
+def _times(task: str, width: float, seconds: float) -> dict[str, float]:
+    """Microseconds of the layers in turn, by the method's key; requantization is included."""
+    side = SCALE * _SIDES[task] // bits.TASKS[task].stem_stride
+    settings, totals = Settings(), defaultdict(float)
+    for layer in _LAYERS:
+        contenders = {}
+        for method in bits.variants():
+            model = _layer(method, layer, width, side)
+            if method.weights == "full_precision":
+                contenders[method.key] = xnnpack(model, settings)
+            else:
+                contenders[method.key] = ours(model, settings)[1]
+        for key, timing in interleave(contenders, seconds=seconds, rounds=(30, 5000)).items():
+            totals[key] += 1e3 * timing.min_ms
+    return dict(totals)
+
+
+def _layer(
+    method: Method, layer: tuple[int, int, int, int, bool], width: float, side: int
+) -> bytes:
+    channels, filters, stride, shrunk, stream = layer
+    shape = (round(filters * width), 3, 3, round(channels * width))
+    weights = int8_filters(np.random.default_rng(0), shape, method.weight_spec())
+    few = method.input_bits < 8
+    graph = GraphBuilder(INT8)
+    size = side // shrunk
+    x = graph.input((1, size, size, shape[3]), 8 if stream else method.input_bits)
+    if few and stream:
+        x = graph.requantize(x, method.input_bits)
+    return graph.finish(graph.conv(x, weights, stride))
+
+
+def rows_of(group: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trained points of a group, in the study's order."""
+    times = values.get(f"{group}/time", {})
+    dense = times.get(bits.INT8.key, float("nan"))
+    rows: list[dict[str, Any]] = []
+    for method in bits.variants():
+        found = [
+            values[key]["accuracy"]
+            for seed in bits.SEEDS
+            if (key := f"{group}/{method.key}/seed{seed}") in values
+        ]
+        if not found:
+            continue
+        eight = next((r for r in rows if r["family"] == _family(method)), None)
+        accuracy, us = 100 * float(np.mean(found)), times.get(method.key, float("nan"))
+        rows.append(
+            {
+                "family": _family(method), "bits": method.input_bits, "accuracy": accuracy,
+                "accuracies": [100 * a for a in found], "us": us,
+                "difference": accuracy - eight["accuracy"] if eight else None,
+                "faster": eight["us"] / us if eight else None, "over_dense": dense / us,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _family(method: Method) -> str:
+    return "int8 (tfmot)" if method == bits.INT8 else method.label.split(",")[0]
+
+
+def write(out: Path, folder: Path) -> Path:
+    """bits.md with its plots and bits.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = json.loads((out / "bits.json").read_text())
+    machine = describe_machine(find_runtime("auto"))
+    parts = [
+        "# Bits of inputs",
+        "Written by `python examples/codesign.py --input_bits`; what follows from it: "
+        "[codesign.md](../codesign.md#bits-of-inputs).",
+        "Accuracy: Keras, test set, mean ± standard deviation over seeds. Time: sum of the six "
+        f"quantized layers, each alone with random filters on images of {SCALE} times the side, "
+        "one thread, least of interleaved calls; layers that read a residual stream include the "
+        f"operator that requantizes it. Machine: {machine.get('cpu', '')}.",
+    ]
+    for group in dict.fromkeys(key.split("/")[0] for key in values):
+        rows = rows_of(group, values)
+        if not rows:
+            continue
+        parts += [f"## {group}", tables.markdown(HEADER, [_cells(row) for row in rows])]
+        _plot(group, rows, folder / f"bits-{group}.png")
+        parts.append(f"![{group}](bits-{group}.png)")
+    path = folder / "bits.md"
+    write_file(path, ("\n\n".join(parts) + "\n").encode())
+    write_file(folder / "bits.json", (out / "bits.json").read_bytes())
+    return path
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    def shown(value: float | None, form: str) -> str:
+        return "" if value is None or np.isnan(value) else form.format(value)
+
+    return (
+        row["family"], str(row["bits"]), str(len(row["accuracies"])),
+        tables.mean_std(row["accuracies"]), shown(row["difference"], "{:+.1f}"),
+        shown(row["us"], "{:.0f}"), shown(row["faster"], "{:.2f}x"),
+        shown(row["over_dense"], "{:.2f}x"),
+    )  # fmt: skip
+
+
+def _plot(group: str, rows: list[dict[str, Any]], path: Path) -> None:
+    """Accuracy against time, a line a family with its bits, and the Pareto front."""
+    figure, axis = plots.plt.subplots(figsize=(6.5, 4.5), layout="constrained")
+    families = dict.fromkeys(row["family"] for row in rows)
+    for family, color in zip(families, plots.COLORS * 2, strict=False):
+        mine = [row for row in rows if row["family"] == family]
+        spread = [np.std(row["accuracies"]) for row in mine]
+        x, y = [row["us"] for row in mine], [row["accuracy"] for row in mine]
+        axis.errorbar(x, y, yerr=spread, fmt="o", color=color, label=family)
+        for row in mine:
+            axis.annotate(str(row["bits"]), (row["us"], row["accuracy"]), (4, 4),
+                          textcoords="offset points", fontsize=7)  # fmt: skip
+    front: list[tuple[float, float]] = []
+    for row in sorted(rows, key=lambda r: (r["us"], -r["accuracy"])):
+        if not front or row["accuracy"] > front[-1][1]:
+            front.append((row["us"], row["accuracy"]))
+    axis.plot(*zip(*front, strict=True), color="grey", linestyle=":", zorder=0)
+    axis.set(xlabel="quantized layers (us)", ylabel="test accuracy (%)", title=group)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=7)
+    plots.save(figure, path)

@@ -1,0 +1,78 @@
+"""The study of input bits on invented results, and one tiny run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from lab.study import bits, bits_report
+
+from tf_signbin.convert import inspect_model
+from tf_signbin.training.methods import Method
+
+GROUP = "digits-w1"
+
+
+def invented(accuracy_of, time_of):
+    values = {f"{GROUP}/time": {m.key: time_of(m) for m in bits.variants()}}
+    for method in bits.variants():
+        for seed, shift in zip(bits.SEEDS, (-0.01, 0.0, 0.01), strict=True):
+            key = f"{GROUP}/{method.key}/seed{seed}"
+            values[key] = {"accuracy": accuracy_of(method) + shift}
+    return values
+
+
+def test_rows_compare_with_8_bits_and_with_int8():
+    rows = bits_report.rows_of(
+        GROUP, invented(lambda m: 0.9 - (0.02 if m.input_bits == 3 else 0.0),
+                        lambda m: {8: 100.0}.get(m.input_bits, 50.0))
+    )  # fmt: skip
+    three = next(r for r in rows if r["family"] == "signed-binary centered" and r["bits"] == 3)
+    assert three["difference"] == pytest.approx(-2.0)
+    assert three["faster"] == pytest.approx(2.0)
+    assert three["over_dense"] == pytest.approx(2.0)
+    assert {r["bits"] for r in rows if r["family"] == "signed-binary centered 2 of 10"} == {8, 4}
+
+
+def test_report_of_an_unfinished_study(tmp_path):
+    values = invented(lambda m: 0.9, lambda m: 10.0 * m.input_bits)
+    values = {k: v for k, v in values.items() if not k.endswith("seed2") and "binary/" not in k}
+    (tmp_path / "bits.json").write_text(json.dumps(values))
+    text = bits_report.write(tmp_path, tmp_path / "report").read_text()
+    assert "| signed-binary centered | 4 | 2 | 89.5 ± 0.5 | +0.0 | 40 | 2.00x | 2.00x |" in text
+    assert (tmp_path / "report" / f"bits-{GROUP}.png").stat().st_size > 10_000
+
+
+def test_keys_are_unique():
+    keys = [m.key for m in bits.variants()]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("bits_wanted", [8, 4])
+def test_layers_that_read_a_residual_stream_requantize_it(bits_wanted):
+    method = Method(input_bits=bits_wanted)
+    for layer in bits_report._LAYERS:
+        info = inspect_model(bits_report._layer(method, layer, 1.0, 8))
+        operators = ["DEPTHWISE_CONV_2D"] * (layer[-1] and bits_wanted < 8) + ["CONV_2D"]
+        assert [found.operator for found in info.layers] == operators
+
+
+@pytest.mark.slow
+def test_trains_each_point_once(tmp_path, monkeypatch):
+    task = bits.TASKS["digits"]
+    short = dataclasses.replace(task.teacher, epochs=1), dataclasses.replace(task.student, epochs=1)
+    monkeypatch.setitem(
+        bits.TASKS, "digits", dataclasses.replace(task, teacher=short[0], student=short[1])
+    )
+    monkeypatch.setattr(bits, "SEEDS", (0,))
+    monkeypatch.setattr(bits, "RATES", (0.01, 0.03))
+    monkeypatch.setattr(bits, "METHODS", ((bits.CENTERED, (8, 4)), (bits.INT8, (8,))))
+    for _ in range(2):
+        bits.train_all(tmp_path, (("digits", 0.5),))
+        monkeypatch.setattr(bits, "_Trainer", None)
+    values = json.loads((tmp_path / "bits.json").read_text())
+    low = values["digits-w0.5/signed-binary-centered-4-bit-inputs/seed0"]
+    assert low["predictions_equal"] > 0.97
+    assert np.isclose(low["accuracy_file"], low["accuracy_keras_same_images"], atol=0.02)
