@@ -17,7 +17,8 @@ def converted(model):
     return tf_signbin.unpack(tf_signbin.convert(model))
 
 
-@pytest.mark.parametrize("kind", ["residual", "modern", "conv1d"])
+@pytest.mark.parametrize("kind", ["modern", *(pytest.param(k, marks=pytest.mark.slow)
+                                                for k in ("residual", "conv1d"))])  # fmt: skip
 def test_int8_models_have_no_float_operator_and_agree(kind, rng):
     quantized = tf_signbin.quantize_model(getattr(models, kind)(), activations="int8")
     models.train(quantized, rng)
@@ -29,7 +30,7 @@ def test_int8_models_have_no_float_operator_and_agree(kind, rng):
     assert steps.max() / reference.output_scale() <= 3.01
 
 
-@pytest.mark.parametrize("kind", ["residual", "conv1d"])
+@pytest.mark.parametrize("kind", ["residual", pytest.param("conv1d", marks=pytest.mark.slow)])
 def test_float_models_agree(kind, rng):
     quantized = models.train(tf_signbin.quantize_model(getattr(models, kind)()), rng)
     x = models.data(quantized, rng)
@@ -97,7 +98,8 @@ def test_every_operator_runs_in_int8(kind, rng):
     assert reference.float_operators() == []
     x = models.data(quantized, rng, 8)
     steps = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
-    assert steps.max() / reference.output_scale() <= 2.01
+    # SELU is nine operators, of which each may round a tie the other way.
+    assert steps.max() / reference.output_scale() <= (4.01 if kind == "selu" else 2.01)
 
 
 def test_layer_normalization_runs_in_int8(rng):

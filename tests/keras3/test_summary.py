@@ -62,10 +62,11 @@ def test_numbers_are_those_of_the_file(kind, arguments, fields, rng):
     quantized = tf_signbin.quantize_model(getattr(models, kind)(), **arguments)
     if kind != "shared":
         models.train(quantized, rng)
-    summary = tf_signbin.summary(quantized)
+    with_file = kind == "residual"  # which converts once more
+    summary = tf_signbin.summary(quantized, tflite=with_file)
     flatbuffer = tf_signbin.convert(quantized)
     info = tf_signbin.inspect_model(flatbuffer)
-    assert summary.tflite_bytes == len(flatbuffer)
+    assert summary.tflite_bytes == (len(flatbuffer) if with_file else None)
     assert summary.totals()["macs_per_sample"] == info.totals()["macs_per_sample"]
     if fields:
         assert rows(summary, fields) == rows(info, fields)

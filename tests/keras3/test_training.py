@@ -66,8 +66,14 @@ def test_compiled_by_xla(data):
     assert losses[1] < losses[0]
 
 
-@pytest.mark.parametrize("activations", ["float32", "int8"])
-@pytest.mark.parametrize("name", ["mixed_float16", "mixed_bfloat16"])
+MIXED = [("mixed_bfloat16", "int8"), ("mixed_bfloat16", "float32"), ("mixed_float16", "int8"),
+         ("mixed_float16", "float32")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "activations"),
+    [MIXED[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in MIXED[1:])],
+)
 def test_mixed_precision(name, activations, data):
     plain = quantized(activations)
     with policy(name):
