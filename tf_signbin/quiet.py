@@ -35,7 +35,7 @@ _lock = threading.RLock()
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Filters what the block writes; calls of several threads take turns."""
-    with _lock, _logging(), _descriptor(), warnings.catch_warnings():
+    with _lock, _logging(), _keras_notes(), _descriptor(), warnings.catch_warnings():
         for message in _WARNINGS:
             warnings.filterwarnings("ignore", message)
         yield
@@ -54,6 +54,20 @@ def _logging() -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(at_least_an_error)
+
+
+@contextlib.contextmanager
+def _keras_notes() -> Iterator[None]:
+    """Keras 3 prints what it exports to stdout, or logs it as a note."""
+    config = getattr(sys.modules.get("keras"), "config", None)
+    if config is None or not config.is_interactive_logging_enabled():
+        yield
+        return
+    config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        config.enable_interactive_logging()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from tests.format.tflite_builder import Builder, conv_model, random_filters
 from tf_signbin.convert.interpret import Runner, random_sample, signatures
 from tf_signbin.convert.rewrite import pack
-from tf_signbin.format.model import operator_name, read_model
+from tf_signbin.format.model import operator_name, read_model, write_model
 from tf_signbin.format.reference import Int8Quantization
 
 
@@ -124,3 +124,11 @@ def sound_files() -> list[bytes]:
     """Stock and packed files with convolutions, two signatures, and a loop."""
     stock = [int8_conv(), two_signature_model(), while_model()]
     return stock + [pack(data)[0] for data in stock]
+
+
+def without_metadata(data):
+    """The file without the record of what it was converted from."""
+    model = read_model(data)
+    for entry in model.metadata:
+        model.buffers[entry.buffer].data = None
+    return write_model(model)

@@ -9,6 +9,7 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("tf_keras")
 
 import tf_signbin  # noqa: E402
+from tests.convert.models import without_metadata  # noqa: E402
 from tf_signbin.convert import (  # noqa: E402
     ConversionError,
     ConversionReport,
@@ -16,7 +17,7 @@ from tf_signbin.convert import (  # noqa: E402
     convert,
 )
 from tf_signbin.convert.stock import stock_model  # noqa: E402
-from tf_signbin.format.model import read_model, text, write_model  # noqa: E402
+from tf_signbin.format.model import read_model, text  # noqa: E402
 
 SHAPE = (12, 12, 8)
 
@@ -168,13 +169,6 @@ def test_models_convert_as_by_from_keras_model(make):
     if make is int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     assert without_metadata(stock_model(model)) == without_metadata(converter.convert())
-
-
-def without_metadata(data):
-    model = read_model(data)
-    for entry in model.metadata:
-        model.buffers[entry.buffer].data = None
-    return write_model(model)
 
 
 def test_tables_convert():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pytest
 
 from tf_signbin.quiet import quiet
@@ -39,6 +40,22 @@ def test_logging_and_warnings_are_as_before(caplog):
             warnings.warn("of the program", UserWarning, stacklevel=1)
     assert [record.message for record in caplog.records] == ["an error", "mine"]
     assert (logger.level, list(logger.filters), list(warnings.filters)) == before
+
+
+def test_the_export_of_a_subclassed_keras_3_model_prints_nothing(capfd):
+    keras = pytest.importorskip("keras", minversion="3")
+    import tf_signbin
+
+    class Model(keras.Model):
+        def call(self, inputs):
+            return inputs * 2.0
+
+    model = Model()
+    model(np.ones((1, 2), np.float32))
+    assert keras.config.is_interactive_logging_enabled()
+    assert tf_signbin.convert(model)
+    assert capfd.readouterr() == ("", "")
+    assert keras.config.is_interactive_logging_enabled()
 
 
 def test_an_exception_passes_and_keeps_what_was_written(capfd):

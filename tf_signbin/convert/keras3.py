@@ -1,7 +1,7 @@
-"""Keras 3 models of backends other than TensorFlow: converted in a process that has it.
+"""Keras 3 models as TensorFlow's converter takes them: functions with a TensorFlow graph.
 
-TensorFlow's converter takes TensorFlow's graphs. A model that JAX or PyTorch trained is saved and
-converted by a second Python with KERAS_BACKEND=tensorflow, which computes the same.
+A model that JAX or PyTorch trained is saved and converted by a second Python with
+KERAS_BACKEND=tensorflow, which computes the same.
 """
 
 from __future__ import annotations
@@ -14,13 +14,61 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tf_signbin.format.model import read_model, text, write_model
+
+
+def keras3_function(model: Any) -> Any:
+    """What a model of Keras 3 computes as a concrete function; None for a model whose inputs are
+    not known before it is called."""
+    if not getattr(model, "inputs", None):
+        return None
+    import tensorflow as tf
+
+    def specification(x: Any) -> Any:
+        return tf.TensorSpec(x.shape, x.dtype, name=x.name)
+
+    @tf.function(autograph=False)
+    def serve(inputs: Any) -> Any:
+        return model(inputs, training=False)
+
+    functional = getattr(model, "_functional", None) or model  # the one inside a Sequential
+    return serve.get_concrete_function(tf.nest.map_structure(specification, functional.input))
+
+
+def with_layer_names(data: bytes, model: Any) -> bytes:
+    """The file with the layers' own names in the paths that tensors are called by.
+
+    Keras enters the scope of a layer twice each time it is called, to build it and to compute, so
+    TensorFlow numbers the second: 'functional_1/conv_1/convolution' becomes
+    'functional/conv/convolution'.
+    """
+    scopes = {str(model.name), *(str(layer.name) for layer in model._flatten_layers())}
+
+    def plain(part: str) -> str:
+        name, _, number = part.rpartition("_")
+        return name if number.isdecimal() and name in scopes else part
+
+    def path(name: str) -> str:
+        *parts, operation = name.split("/")
+        return "/".join([*map(plain, parts), operation])
+
+    content = read_model(data)
+    for graph in content.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = ";".join(map(path, text(tensor.name).split(";"))).encode()
+    return write_model(content)
+
 
 def has_other_backend(model: Any) -> bool:
     """Whether this is a Keras 3 model in a process whose Keras does not run on TensorFlow."""
-    origins = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
-    if "keras" not in origins or not hasattr(model, "save"):
+    if not is_keras3(model) or not hasattr(model, "save"):
         return False
     return bool(sys.modules["keras"].backend.backend() != "tensorflow")
+
+
+def is_keras3(model: Any) -> bool:
+    """Whether the class of the model or layer comes from the package keras."""
+    return "keras" in {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
 
 
 def stock_in_other_process(model: Any, arguments: dict[str, Any]) -> bytes:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tf_signbin.convert.files import read_file
-from tf_signbin.convert.keras3 import has_other_backend, stock_in_other_process
+from tf_signbin.convert.keras3 import (
+    has_other_backend,
+    is_keras3,
+    keras3_function,
+    stock_in_other_process,
+    with_layer_names,
+)
 from tf_signbin.convert.keras_models import by_input_name, convertible, keras2_function
 from tf_signbin.quiet import quiet
 
@@ -82,7 +88,7 @@ def stock_model(
             setattr(converter, name, tf.dtypes.as_dtype(value))
     try:
         with quiet():
-            return bytes(converter.convert())
+            data = bytes(converter.convert())
     except Exception as error:
         # Its class derives from Exception and is in a private module; other errors are those of the
         # representative_dataset.
@@ -92,6 +98,8 @@ def stock_model(
         raise ConversionError(
             f"TensorFlow Lite's converter refuses {name!r}: {_cause(str(error))}"
         ) from error
+
+    return with_layer_names(data, source) if is_keras3(source) else data
 
 
 class ConversionError(ValueError):
@@ -136,11 +144,12 @@ def _converter(tf: Any, source: Any) -> tuple[Any, bool]:
 def _keras_converter(tf: Any, model: Any) -> Any:
     """TensorFlow's converter for a Keras model.
 
-    Given a model of Keras 2, the converter exports each layer with functions for training and for
-    inference, which takes ten times as long as the conversion; given what the model computes, it
-    writes the same file (tests/convert/test_sources.py).
+    Given a model, the converter exports it by way of Keras: Keras 2 writes functions of each layer
+    for training and for inference, Keras 3 traces the model three times. That takes far longer than
+    the conversion; given what the model computes, it writes the same file
+    (tests/convert/test_sources.py).
     """
-    function = keras2_function(model)
+    function = keras3_function(model) if is_keras3(model) else keras2_function(model)
     if function is None or _other_resources(tf, function):
         return tf.lite.TFLiteConverter.from_keras_model(model)
     return _function_converter(tf, function)
