@@ -148,6 +148,13 @@ def _average(low: Lowering, layer: Any) -> None:
     low.finish(factor(low, out, 1.0 / len(tensors)))
 
 
+def _custom_scale_layer(low: Lowering, layer: Any) -> None:
+    """x + scale * y of keras.applications.InceptionResNetV2."""
+    first, second = low.call.args[0]
+    scaled = factor(low, second, layer.scale, "scaled")
+    low.finish(low.emit("add", low.make("", lambda n: keras.layers.Add(name=n)), [first, scaled]))
+
+
 def _with_constants(low: Lowering, kind: str) -> None:
     """An operation of two operands, of which one may be a constant."""
     low.call.args = tuple(a if isinstance(a, Ref) else _on_grid(a) for a in low.call.args)
@@ -264,6 +271,7 @@ LAYERS: dict[str, Callable[[Lowering, Any], None]] = {
     "UnitNormalization": _unit_normalization,
     **dict.fromkeys(_MERGES, _merge),
     "Average": _average,
+    "CustomScaleLayer": _custom_scale_layer,
     "UpSampling2D": _up_sampling,
     "ReLU": _relu_layer,
     "ELU": _elu_like,
