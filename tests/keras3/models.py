@@ -101,6 +101,14 @@ def shared():
     return keras.Model(inputs, outputs)
 
 
+def tiny():
+    """A few layers of each kind, quick to compile."""
+    image = keras.Input((6, 6, 3), name="image")
+    x = layers.ReLU()(conv_norm(image, 8, name="stem"))
+    x = layers.ReLU()(layers.Add()([conv_norm(x, 8, name="conv"), x]))
+    return keras.Model(image, layers.Dense(5, name="logits")(layers.GlobalAveragePooling2D()(x)))
+
+
 def data(model, rng, count=16):
     return rng.normal(size=(count, *model.input_shape[1:])).astype(np.float32)
 
@@ -112,3 +120,11 @@ def train(model, rng, steps=2):
     targets = rng.normal(size=(32, *model.output_shape[1:])).astype(np.float32)
     model.fit(x, targets, batch_size=32 // steps, verbose=0)
     return model
+
+
+def trained(path, data):
+    """The model of a file after one step for each batch of data["x"], data["y"]; their losses."""
+    model = keras.models.load_model(path)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    batches = zip(data["x"], data["y"], strict=True)
+    return model, [float(model.train_on_batch(x, y)) for x, y in batches]
