@@ -1,6 +1,7 @@
-"""Time of one training step: float, signed-binary, patterned, and tfmot's 8-bit QAT.
+"""Time of one training step: float, signed-binary, patterned, and dense with int8 activations.
 
     python examples/benchmark_training.py --rounds=10 --output=training_step.json
+    python examples/benchmark_training.py --keras=tf_keras
 
 All variants run interleaved in one process, a few steps each in turn, so that a busy machine
 disturbs them alike. Printed is the median step of each, and its ratio to the float step of the same
@@ -9,6 +10,7 @@ round (median over rounds).
 
 from __future__ import annotations
 
+import importlib
 import json
 import statistics
 import time
@@ -16,48 +18,62 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from absl import app, flags
 from rich.console import Console
 
 import tf_signbin
 from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.convert import write_file
-from tf_signbin.train.keras2.legacy_keras import keras, tf, tfmot_keras
 from tf_signbin.training import resnet, tables
 
+_KERAS = flags.DEFINE_enum("keras", "keras", ("keras", "tf_keras"), "Keras 3, or Keras 2.")
+_XLA = flags.DEFINE_bool("xla", False, "Compile steps with XLA, which is Keras 3's default.")
 _MODEL = flags.DEFINE_enum("model", "resnet20", resnet.NAMES, "Network.")
 _BATCH = flags.DEFINE_integer("batch", 128, "Images a step.", 1)
 _SIZE = flags.DEFINE_integer("size", 32, "Image height and width, pixels.", 1)
 _STEPS = flags.DEFINE_integer("steps", 2, "Steps of one variant before the next.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "Times each variant gets its turn.", 1)
 _THREADS = flags.DEFINE_integer("threads", 2, "CPU threads of TensorFlow.", 1)
+_VARIANTS = flags.DEFINE_multi_string(
+    "variant", None, "Name of a variant, float first; may be repeated; default all."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file for the results.")
 
 
 def variants(model: Any) -> dict[str, Any]:
     """Name -> form of `model`; the first is the reference."""
     quantize = tf_signbin.quantize_model
-    return {
+    found = {
         "float": model,
         "signed-binary": quantize(model, background="none"),
         "centered": quantize(model),
         "centered 3 of 7": quantize(model, pattern=(3, 7)),
         "centered 2 of 10": quantize(model, pattern=(2, 10)),
-        "tfmot int8 QAT": tfmot_keras.quantize_model(model),
+        "dense, int8": dense_int8(model),
         "centered, int8": quantize(model, activations="int8"),
         "centered 2 of 10, int8": quantize(model, activations="int8", pattern=(2, 10)),
     }
+    return {name: found[name] for name in _VARIANTS.value or found}
 
 
-def training_step(model: Any, images: Any, labels: Any) -> Callable[[], float]:
+def dense_int8(model: Any) -> Any:
+    if _KERAS.value == "keras":
+        return tf_signbin.quantize_model(model, activations="int8", quantizer=lambda layer: None)
+    from tf_signbin.train.keras2.legacy_keras import tfmot_keras
+
+    return tfmot_keras.quantize_model(model)
+
+
+def training_step(keras: Any, model: Any, images: Any, labels: Any) -> Callable[[], float]:
     """A compiled step of SGD with momentum; it returns the loss, so it waits for the result."""
     model.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=_XLA.value,
     )
     batch = (tf.constant(images), tf.constant(labels))
-    step = tf.function(lambda: model.train_step(batch))
-    return lambda: float(step()["loss"])
+    return lambda: float(model.train_on_batch(*batch))
 
 
 def measure(steps: dict[str, Callable[[], float]], count: int, rounds: int) -> dict[str, Any]:
@@ -97,12 +113,14 @@ def main(_: list[str]) -> None:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(_BATCH.value, _SIZE.value, _SIZE.value, 3)).astype(np.float32)
     labels = rng.integers(0, 10, _BATCH.value)
-    model = resnet.build(_MODEL.value, images.shape[1:], 10, resnet.Options())
-    steps = {name: training_step(m, images, labels) for name, m in variants(model).items()}
+    keras = importlib.import_module(_KERAS.value)
+    model = resnet.build(_MODEL.value, images.shape[1:], 10, resnet.Options(), keras)
+    steps = {name: training_step(keras, m, images, labels) for name, m in variants(model).items()}
     measured = results(measure(steps, _STEPS.value, _ROUNDS.value))
     tables.show(
         Console(),
-        f"training step, {_MODEL.value}, batch {_BATCH.value}, {_THREADS.value} threads",
+        f"training step, {_KERAS.value}, {_MODEL.value}, batch {_BATCH.value}, "
+        f"{_THREADS.value} threads",
         ("weights, activations", "median ms", "min ms", "x float"),
         [
             (r["name"], f"{r['median_ms']:.1f}", f"{r['min_ms']:.1f}", f"{r['ratio_to_float']:.3f}")
@@ -110,7 +128,8 @@ def main(_: list[str]) -> None:
         ],
     )
     if _OUTPUT.value:
-        settings = {f.name: f.value for f in (_MODEL, _BATCH, _SIZE, _STEPS, _ROUNDS, _THREADS)}
+        chosen = (_KERAS, _XLA, _MODEL, _BATCH, _SIZE, _STEPS, _ROUNDS, _THREADS)
+        settings = {f.name: f.value for f in chosen}
         content = {
             "command": "examples/benchmark_training.py",
             **settings,

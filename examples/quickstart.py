@@ -5,9 +5,9 @@ python examples/quickstart.py
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import sklearn.datasets
-import tf_keras as keras
 
 import tf_signbin
 
@@ -18,7 +18,8 @@ train, test = slice(0, 1400), slice(1400, None)
 
 model = keras.Sequential(
     [
-        keras.layers.Conv2D(32, 3, padding="same", use_bias=False, input_shape=(8, 8, 1)),
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(32, 3, padding="same", use_bias=False),
         keras.layers.BatchNormalization(momentum=0.9),
         keras.layers.ReLU(),
         keras.layers.Conv2D(64, 3, padding="same", use_bias=False),

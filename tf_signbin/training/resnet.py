@@ -1,4 +1,5 @@
-"""Residual networks for small images (CIFAR) and for ImageNet, as tf_keras functional models.
+"""Residual networks for small images (CIFAR) and for ImageNet, as functional models of tf_keras, or
+of the Keras that `build` is given.
 
 The plain form is He et al. (CVPR 2016): 3x3 convolutions, BatchNorm, ReLU, a shortcut around two
 convolutions. What the signed-binary paper's ImageNet configuration changes is a separate option
@@ -70,12 +71,19 @@ class Clamp(keras.layers.Layer):
         return tf.clip_by_value(x, -CLAMP, CLAMP)
 
 
-def build(name: str, input_shape: tuple[int, int, int], classes: int, options: Options) -> Any:
+def build(
+    name: str,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    options: Options,
+    keras: Any = keras,
+) -> Any:
     """A network of NAMES; its output is logits.
 
     Args:
       input_shape: height, width, channels.
       classes: number of logits.
+      keras: the package that it is made of; with Keras 3 neither clamps nor activation biases.
 
     Raises:
       ValueError: unknown name.
@@ -83,7 +91,7 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int, options: O
     if name not in NAMES:
         raise ValueError(f"Unknown model {name!r}; choose one of {', '.join(NAMES)}.")
     depth = int(name.removeprefix("resnet"))
-    builder = _Builder(options)
+    builder = _Builder(options, keras)
     inputs = keras.Input(input_shape, name="image")
     if depth in IMAGENET_BLOCKS:
         x = _imagenet(builder, inputs, depth)
@@ -99,7 +107,7 @@ def _cifar(net: _Builder, x: Any, depth: int) -> Any:
     x = net.conv_norm(x, 16, 3, min(net.options.stem_stride, 2), "stem")
     x = net.activation(x, "stem")
     if net.options.stem_stride == 4:
-        x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+        x = net.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     for stage, channels in enumerate((16, 32, 64)):
         for block in range((depth - 2) // 6):
             stride = 2 if stage and not block else 1
@@ -112,7 +120,7 @@ def _imagenet(net: _Builder, x: Any, depth: int) -> Any:
     block_of = net.bottleneck_block if depth == 50 else net.basic_block
     x = net.conv_norm(x, 64, 7, 2, "stem")
     x = net.activation(x, "stem")
-    x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+    x = net.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     for stage, blocks in enumerate(IMAGENET_BLOCKS[depth]):
         for block in range(blocks):
             stride = 2 if stage and not block else 1
@@ -123,12 +131,13 @@ def _imagenet(net: _Builder, x: Any, depth: int) -> Any:
 class _Builder:
     """The repeated parts, with the options applied."""
 
-    def __init__(self, options: Options):
-        self.options = options
+    def __init__(self, options: Options, keras: Any):
+        self.options, self.layers = options, keras.layers
+        self.initializers = keras.initializers
 
     def conv_norm(self, x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
         filters = max(1, round(channels * self.options.width))
-        x = keras.layers.Conv2D(
+        x = self.layers.Conv2D(
             filters,
             kernel,
             strides=stride,
@@ -137,16 +146,16 @@ class _Builder:
             kernel_initializer="he_normal",
             name=f"{name}_conv",
         )(x)
-        return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(x)
+        return self.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(x)
 
     def activation(self, x: Any, name: str) -> Any:
         if self.options.activation_biases:
             x = ChannelBias(name=f"{name}_bias_before")(x)
         if self.options.activation == "relu":
-            x = keras.layers.ReLU(name=f"{name}_relu")(x)
+            x = self.layers.ReLU(name=f"{name}_relu")(x)
         elif self.options.activation == "prelu":
-            slope = keras.initializers.Constant(PRELU_SLOPE)
-            x = keras.layers.PReLU(slope, shared_axes=(1, 2), name=f"{name}_prelu")(x)
+            slope = self.initializers.Constant(PRELU_SLOPE)
+            x = self.layers.PReLU(slope, shared_axes=(1, 2), name=f"{name}_prelu")(x)
         else:
             x = Clamp(name=f"{name}_clamp")(x)
         if self.options.activation_biases:
@@ -177,4 +186,4 @@ class _Builder:
             stride *= conv_stride
         if stride > 1 or x.shape[-1] != y.shape[-1]:
             x = self.conv_norm(x, convs[-1][0], 1, stride, f"{name}_shortcut")
-        return self.activation(keras.layers.Add(name=f"{name}_add")([y, x]), name)
+        return self.activation(self.layers.Add(name=f"{name}_add")([y, x]), name)
