@@ -235,7 +235,7 @@ def test_integer_inputs_are_not_quantized():
     assert quantized(x).shape == (2, 2)
 
 
-def densenet():
+def densenet(layer_norm=False):
     """A pool that feeds a concatenation and a convolution, and operators between tensors."""
     image = keras.Input((8, 8, 3))
     x = layers.ReLU()(models.conv_norm(image, 8))
@@ -244,21 +244,26 @@ def densenet():
     y = layers.Conv2D(8, 3, padding="same", activation="hard_sigmoid", name="b")(y)
     x = layers.Concatenate()([p, y])
     x = layers.MaxPooling2D()(x) * layers.Rescaling(2.0)(layers.MaxPooling2D()(x))
-    x = layers.LeakyReLU(0.1)(layers.LayerNormalization()(x))
+    x = layers.LeakyReLU(0.1)(layers.LayerNormalization()(x) if layer_norm else x)
     x = layers.Dense(5, activation="softmax", name="kinds")(layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, x)
 
 
-def test_a_pool_with_two_readers_converts(rng):
-    quantized = tf_signbin.quantize_model(densenet(), activations="int8")
+# Layer normalization divides by a deviation of few steps: single roundings before it are several
+# steps behind it, in training and in the file alike.
+@pytest.mark.parametrize(
+    ("layer_norm", "mean", "largest"), [(False, 0.5, 2.01), pytest.param(
+        True, 1.5, 6.01, marks=pytest.mark.slow)]
+)  # fmt: skip
+def test_a_pool_with_two_readers_converts(layer_norm, mean, largest, rng):
+    quantized = tf_signbin.quantize_model(densenet(layer_norm), activations="int8")
     models.train(quantized, rng)
-    reference = Reference(stock_model(quantized, "int8"))
     x = models.data(quantized, rng)
-    expected = quantized(x)
-    # Products and layer normalisation amplify single rounding steps.
-    steps = np.abs(reference.predict(x) - expected) / reference.output_scale()
-    assert steps.mean() <= 3.0, steps.mean()
-    assert steps.max() <= 12.01, steps.max()
+    models.fit_ranges(quantized, x)
+    reference = Reference(stock_model(quantized))
+    steps = np.abs(reference.predict(x) - quantized(x)) / reference.output_scale()
+    assert steps.mean() <= mean
+    assert steps.max() <= largest
     assert quantized.output_names == ["kinds"]
 
 
@@ -303,7 +308,7 @@ def test_matrix(kind, norm, activations, nested, rng):
     for name, expected in zip(quantized.output_names, quantized(x), strict=True):
         difference = np.abs(found[name] - expected).max()
         if activations == "float32":
-            assert difference < 1e-4, name
+            assert difference < 1e-5 * max(1, np.abs(expected).max()), name
         else:
             assert difference <= 4.01 * reference.output_scale(name), name
 
@@ -342,6 +347,7 @@ def test_random_graphs(case, activations, rng):
     quantized = tf_signbin.quantize_model(random_graph(rng), activations=activations)
     models.train(quantized, rng)
     x = models.data(quantized, rng)
+    models.fit_ranges(quantized, x)
     expected = quantized(x)
     reference = Reference(stock_model(quantized, activations))
     found = reference.predict(x)
