@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 import tf_signbin
 from tests.convert.models import without_metadata
@@ -80,6 +81,8 @@ SINGLE = {
     "maximum": lambda x: layers.Maximum()([x, layers.Conv2D(4, 1)(x)]),
     "average": lambda x: layers.Average()([x, x, layers.Conv2D(4, 1)(x)]),
     "add3": lambda x: layers.Add()([x, x, layers.Conv2D(4, 1)(x)]),
+    # x + 0.3 * y, a layer of keras.applications.
+    "scaled_sum": lambda x: CustomScaleLayer(0.3)([x, layers.Conv2D(4, 1)(x)]),
     "subtract": lambda x: x - layers.Conv2D(4, 1)(x),
     "constants": lambda x: (2.0 - x * np.linspace(0.1, 1, 4, dtype=np.float32)) / 3.0,
     "deconvolution": lambda x: layers.Conv2DTranspose(3, 3, strides=2, padding="same")(x),
