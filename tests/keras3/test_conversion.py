@@ -220,3 +220,14 @@ def test_dense_int8_weights_are_those_that_were_trained(rng):
         # BatchNorm's factors may turn a filter's sign.
         signs = np.sign((stored * expected).sum(1, keepdims=True))
         np.testing.assert_allclose(stored * signs, expected, atol=1.0 if name == "d" else 0.0)
+
+
+def test_logits_without_spread_run():
+    """As those of a deep network before training: softmax refuses scales that are too small."""
+    image = keras.Input((8,))
+    logits = layers.Dense(4, kernel_initializer=keras.initializers.Constant(1e-12))(image)
+    model = keras.Model(image, layers.Softmax()(logits))
+    quantized = tf_signbin.quantize_model(model, "int8", quantizer=lambda layer: None)
+    x = np.ones((2, 8), np.float32)
+    quantized(x, training=True)
+    np.testing.assert_allclose(Reference(converted(quantized)).predict(x), 0.25, atol=1 / 256)

@@ -15,6 +15,8 @@ from tf_signbin.train.rules.quantizers import QUANTIZERS, WeightQuantizer
 
 PACKAGE = "tf_signbin"
 _register = keras.saving.register_keras_serializable(package=PACKAGE)
+# Narrowest range of a tensor: LiteRT's softmax ends the process for a scale below 2^-26.
+MIN_WIDTH = 1e-5
 
 
 def serialize_quantizer(quantizer: WeightQuantizer | None) -> dict[str, Any] | None:
@@ -256,7 +258,7 @@ class FakeQuantize(keras.layers.Layer):
                 self._observe(ops.cast(inputs, "float32"))
             low = ops.minimum(ops.convert_to_tensor(self.minimum), 0.0)
             # A range of no width has no scale.
-            high = ops.maximum(ops.convert_to_tensor(self.maximum), low + 1e-6)
+            high = ops.maximum(ops.convert_to_tensor(self.maximum), low + MIN_WIDTH)
             high = ops.maximum(high, 0.0)
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=8)
 
