@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import tf_keras
 from tf_keras import layers
@@ -26,6 +28,22 @@ def test_untrained_network_converts():
     )
     report = tf_signbin.check_conversion(model)
     assert [layer.status for layer in report.layers] == ["packed", "dense"]
+
+
+def test_quantize_model_warns_of_layers_that_do_not_convert():
+    """By default, before training; what converts is no reason to warn."""
+    square = tf_keras.Input((8, 8))
+    x = layers.Dense(8, name="first")(square)
+    x = layers.Lambda(lambda x: tf.math.cumsum(x, axis=1), name="fine")(x) * 2.0 + tf.sin(x)
+    convertible = tf_keras.Model(square, layers.Dense(3)(layers.Flatten()(x)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tf_signbin.quantize_model(convertible, keep_dense=[])
+    x = Unconvertible(name="mine")(x)
+    model = tf_keras.Model(square, layers.Dense(3)(layers.Flatten()(x)))
+    with pytest.warns(UserWarning, match=r"convert will fail .*'mine'.*") as caught:
+        tf_signbin.quantize_model(model, keep_dense=[])
+    assert "MatrixSolve" in str(caught[0].message) or "tf." in str(caught[0].message)
 
 
 def test_operator_without_a_kernel_is_named():

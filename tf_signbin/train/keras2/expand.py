@@ -36,7 +36,7 @@ def expand(layer: Any, name: str, call: Call, int8: bool) -> Parts:
     kind = type(layer).__name__
     if kind in ("SeparableConv1D", "SeparableConv2D") and int8:
         return _separable(layer, name)
-    rank = len(call.shapes[0]) if call.shapes else None
+    rank = call.specs[0].shape.rank if call.specs else None
     if kind == "Dense" and rank in (3, 4) and not call.masked:
         return _dense_as_convolution(layer, name, rank - 2, int8)
     copy = copy_layer(layer, name)

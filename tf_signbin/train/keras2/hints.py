@@ -7,6 +7,7 @@ from typing import Any
 
 from tf_signbin.train.keras2.blocks import hidden_kernels
 from tf_signbin.train.keras2.facts import facts_of
+from tf_signbin.train.keras2.proof import warn_of_what_does_not_convert
 from tf_signbin.train.keras2.trace import Trace
 from tf_signbin.train.rules.layers import KERNELS
 
@@ -14,7 +15,8 @@ _HANDED_ON = ("Dropout",)
 
 
 def check_what_stays(flat: Trace, chosen: dict[str, Any], activations: str) -> None:
-    """Warns of kernels inside custom layers, and of what the converter will fold into kernels.
+    """Warns of kernels inside custom layers, of what the converter will fold into kernels, and of
+    what it does not convert at all.
 
     Raises:
       ValueError: int8 activations and a custom layer whose inside they cannot reach.
@@ -24,6 +26,7 @@ def check_what_stays(flat: Trace, chosen: dict[str, Any], activations: str) -> N
             _tell_of_hidden_kernels(layer, flat.closed[id(layer)], activations)
     if activations == "float32":
         _warn_of_folding(flat, chosen)
+    warn_of_what_does_not_convert(flat)
 
 
 def _tell_of_hidden_kernels(layer: Any, reason: str, activations: str) -> None:

@@ -63,7 +63,7 @@ _LAYERS: dict[str, str] = {
     ),
 }  # fmt: skip
 
-_FUNCTIONS: dict[str, str] = {
+FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("__operators__.add", "math.add", "add"), "add"),
     **dict.fromkeys(("math.subtract", "subtract", "__operators__.sub"), "sub"),
     **dict.fromkeys(("math.multiply", "multiply", "__operators__.mul"), "mul"),
@@ -171,7 +171,7 @@ def _kind(call: Call) -> str:
             return "float"
         return _ACTIVATIONS.get(name, f"Activation({name or layer.activation!r})")
     if kind == "TFOpLambda":
-        return _FUNCTIONS.get(layer.get_config()["function"], "float")
+        return FUNCTIONS.get(layer.get_config()["function"], "float")
     if kind in ("UpSampling2D", "Resizing"):
         how = layer.interpolation
         return {"nearest": "resize_nearest", "bilinear": "resize_bilinear"}.get(how, "float")

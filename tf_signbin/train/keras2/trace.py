@@ -31,7 +31,7 @@ class Call:
       layer: what is called.
       args, kwargs: all of its arguments, with Ref where tensors are.
       outputs: the structure that it returns, of Ref.
-      shapes: of its input tensors.
+      specs: of its input tensors, in the order of `inputs`.
       masked: whether one of them carries a Keras mask.
     """
 
@@ -39,7 +39,7 @@ class Call:
     args: Any
     kwargs: Any
     outputs: Any
-    shapes: tuple[tuple[int | None, ...], ...] = ()
+    specs: tuple[Any, ...] = ()
     masked: bool = False
 
     @property
@@ -161,7 +161,7 @@ class _Walk:
         flat.calls.append(
             Call(
                 layer, args, kwargs, outputs,
-                tuple(tuple(t.shape) for t in tensors),
+                tuple(tf.TensorSpec(t.shape, t.dtype) for t in tensors),
                 any(getattr(t, "_keras_mask", None) is not None for t in tensors),
             )
         )  # fmt: skip
