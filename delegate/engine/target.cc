@@ -4,6 +4,7 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 #elif defined(__linux__) && (defined(__aarch64__) || defined(__arm__))
 #include <sys/auxv.h>
 #endif
@@ -62,6 +63,17 @@ unsigned SavedState() {
   return eax;
 }
 
+// Linux saves the tiles' 8 KiB only for processes that asked for them. Asking again is harmless; a
+// sandbox or an older system refuses, and is then served without tiles.
+bool MayUseTiles() {
+#if defined(__linux__) && defined(__x86_64__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // asm/prctl.h, since Linux 5.16
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 constexpr bool Has(unsigned value, unsigned bits) { return (value & bits) == bits; }
 
 // Every extension that registry.bzl enables for the files of an instruction set is asked for here.
@@ -93,7 +105,9 @@ Features DetectFeatures() {
     if (Has(extended.ecx, kVnni)) features |= feature::kAvx512Vnni;
     if (Has(extended.ecx, kVbmi)) features |= feature::kAvx512Vbmi;
   }
-  if (Has(extended.edx, kAmx) && Has(saved, kTileState)) features |= feature::kAmxInt8;
+  if (Has(extended.edx, kAmx) && Has(saved, kTileState) && MayUseTiles()) {
+    features |= feature::kAmxInt8;
+  }
   return features;
 }
 

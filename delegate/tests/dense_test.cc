@@ -34,8 +34,8 @@ std::vector<PlanOptions> DenseKernels(const RandomLayer& layer) {
   for (const Isa isa : HostTarget().Isas()) {
     PlanOptions options;
     options.isa = IsaName(isa);
-    options.family = isa == Isa::kAvx512Vnni ? "dense" : "gemm";
-    if (IsAny(isa, {Isa::kAvx512Vnni, Isa::kAvx2, Isa::kNeonDot}) ||
+    options.family = IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni}) ? "dense" : "gemm";
+    if (IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni, Isa::kAvx2, Isa::kNeonDot}) ||
         (isa == Isa::kNeon && !least)) {
       kernels.push_back(options);
     }

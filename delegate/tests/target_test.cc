@@ -30,7 +30,7 @@ TEST(Target, InstructionSetsAreNamedSetsOfFeaturesBestFirst) {
   EXPECT_EQ(TargetOf(kAvx2 | kAvxVnni).IsaNames(), Names({"avx2", "portable"}));
   EXPECT_EQ(TargetOf(kAvx2 | kAvx512).IsaNames(), Names({"avx512", "avx2", "portable"}));
   EXPECT_EQ(TargetOf(kAvx2 | kAvx512 | kAvx512Vnni | kAvx512Vbmi | kAmxInt8).IsaNames(),
-            Names({"avx512vnni", "avx512", "avx2", "portable"}));
+            Names({"amx", "avx512vnni", "avx512", "avx2", "portable"}));
   // Dot products alone do not make an instruction set.
   EXPECT_EQ(TargetOf(kAvx2 | kAvx512Vnni).IsaNames(), Names({"avx2", "portable"}));
   EXPECT_EQ(TargetOf(kNeon).IsaNames(), Names({"neon", "portable"}));
@@ -96,6 +96,10 @@ TEST(Planner, PlansForProcessorsThatThisIsNot) {
     EXPECT_EQ(best(kLayer, type, TargetOf(avx512 | kAvx512Vnni, Core::kZen5)),
               "permute avx512vnni");
   }
+  // Tiles outrun look-ups in int8; they know no float32.
+  const Target tiles = TargetOf(avx512 | kAvx512Vnni | kAvx512Vbmi | kAmxInt8, Core::kIntel);
+  EXPECT_EQ(best(kLayer, DataType::kInt8, tiles), "dense amx");
+  EXPECT_EQ(best(kLayer, DataType::kFloat32, tiles), "table amx");
   // Permutations are offered once, with the better tables; dot products where there are any.
   const Names all =
       CandidatesOf(kLayer, DataType::kInt8, TargetOf(avx512 | kAvx512Vnni, Core::kZen5));

@@ -14,6 +14,7 @@ REGISTRY = """ #"
 
 // Instruction sets that kernels are compiled for, the better ones of a processor first: Isa, its
 // name in options and in the names of files (*_<name>.cc, *_<name>.S), the features it takes.
+TF_SIGNBIN_ISA(kAmx, amx, feature::kAvx2 | feature::kAvx512 | feature::kAvx512Vnni | feature::kAmxInt8)
 TF_SIGNBIN_ISA(kAvx512Vnni, avx512vnni, feature::kAvx2 | feature::kAvx512 | feature::kAvx512Vnni)
 TF_SIGNBIN_ISA(kAvx512, avx512, feature::kAvx2 | feature::kAvx512)
 TF_SIGNBIN_ISA(kAvx2, avx2, feature::kAvx2)
@@ -27,6 +28,7 @@ TF_SIGNBIN_ISA(kPortable, portable, 0)
 TF_SIGNBIN_FLAGS(x86, avx2, , -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mpopcnt -mmovbe -maes -mpclmul, )
 TF_SIGNBIN_FLAGS(x86, avx512, avx2, -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl, -Wno-maybe-uninitialized -Wno-uninitialized)
 TF_SIGNBIN_FLAGS(x86, avx512vnni, avx512, -mavx512vnni, )
+TF_SIGNBIN_FLAGS(x86, amx, avx512vnni, -mamx-tile -mamx-int8, )
 TF_SIGNBIN_FLAGS(aarch64, neon, , , )
 TF_SIGNBIN_FLAGS(aarch64, neondot, , -march=armv8.2-a+dotprod, )
 TF_SIGNBIN_FLAGS(armv7, neon, , -mfpu=neon-vfpv4, -mfp16-format=ieee)

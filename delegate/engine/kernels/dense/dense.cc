@@ -8,21 +8,18 @@
 #include "engine/kernels/dense/dense.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/aligned.h"
+#include "engine/kernels/dense/dense_filters.h"
 #include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
 #include "engine/kernels/dense/dense_plan.h"
-#include "engine/kernels/output/filter_lanes.h"
-#include "engine/kernels/output/folding.h"
 #include "engine/stopwatch.h"
 #include "engine/strip_tasks.h"
-#include "engine/unpack.h"
 
 namespace tf_signbin {
 namespace {
@@ -44,8 +41,7 @@ class DenseConv final : public ConvKernel {
         output_(*problem.output),
         profile_(profile),
         weights_(plan_.weight_bytes),
-        bias_(Filters()) {
-    PackWeights(*problem.filters);
+        filters_(PackWeights(*problem.filters)) {
     for (const DenseBlock& block : plan_.blocks) {
       BlockCalls calls;
       for (const bool last : {false, true}) {
@@ -114,10 +110,8 @@ class DenseConv final : public ConvKernel {
     return last.first_filter + last.vectors * kDenseLanes;
   }
 
-  // For each block, tap, group, vector: 16 filters x 4 channels. Also the accumulators' start, with
-  // what the offset and the zero point of the activations add to every window.
-  void PackWeights(const PackedFilters& filters) {
-    const size_t count = filters.weights_per_filter();
+  // For each block, tap, group, vector: 16 filters x 4 channels.
+  DenseFilters PackWeights(const PackedFilters& filters) const {
     std::vector<int> lanes(filters.out_c);
     for (const DenseBlock& block : plan_.blocks) {
       for (int lane = 0; lane < block.vectors * kDenseLanes; ++lane) {
@@ -126,43 +120,13 @@ class DenseConv final : public ConvKernel {
         if (filter < filters.out_c) lanes[filter] = block.first_filter + lane;
       }
     }
-    std::vector<int8_t> weights(count);
-    std::vector<WeightTotals> totals;
-    std::vector<FilterSums> sums;
-    for (int filter = 0; filter < filters.out_c; ++filter) {
-      UnpackFilter(filters, filters.values_i8, filter, weights.data());
-      totals.push_back(TotalsOf(filters, filter));
-      // The microkernels start at what the zero point adds to a window.
-      sums.push_back(output::SumsOf(totals.back(), CommonMagnitude(weights), Bias(filter),
-                                    -128 - output_.input_zero_point,
-                                    127 - output_.input_zero_point));
-    }
-    rescale_ = Rescale(output_, Filters(), lanes, sums);
-    for (int filter = 0; filter < filters.out_c; ++filter) {
-      UnpackFilter(filters, filters.values_i8, filter, weights.data());
-      const int d = rescale_.takes_sums() ? sums[filter].d : 1;
-      for (int8_t& weight : weights) weight = static_cast<int8_t>(weight / d);
-      PackFilter(weights, filter, lanes[filter]);
-      const int64_t start = totals[filter].sum() / d * -(kDenseOffset + output_.input_zero_point);
-      bias_[lanes[filter]] =
-          static_cast<int32_t>(start + (rescale_.takes_sums() ? 0 : sums[filter].bias));
-    }
+    return PrepareFilters(filters, output_, lanes, Filters(), kDenseOffset,
+                          [&](const std::vector<int8_t>& weights, int filter) {
+                            PackFilter(weights, filter, lanes[filter]);
+                          });
   }
 
-  int64_t Bias(int filter) const { return output_.bias_i32.empty() ? 0 : output_.bias_i32[filter]; }
-
-  // The magnitude that all weights but the zeros have; 1 where they differ.
-  static int CommonMagnitude(const std::vector<int8_t>& weights) {
-    int magnitude = 0;
-    for (const int weight : weights) {
-      if (weight == 0 || std::abs(weight) == magnitude) continue;
-      if (magnitude != 0) return 1;
-      magnitude = std::abs(weight);
-    }
-    return std::max(magnitude, 1);
-  }
-
-  void PackFilter(const std::vector<int8_t>& weights, int filter, int lane) {
+  void PackFilter(const std::vector<int8_t>& weights, int filter, int lane) const {
     const DenseBlock& block =
         *std::find_if(plan_.blocks.begin(), plan_.blocks.end(), [filter](const DenseBlock& b) {
           return filter < b.first_filter + b.vectors * kDenseLanes;
@@ -269,14 +233,14 @@ class DenseConv final : public ConvKernel {
     task.tail_groups = plan_.tap_groups % kDenseBlockGroups;
     task.pixel_bytes = static_cast<int64_t>(plan_.pixel_step()) * plan_.padded_c;
     task.weights = &weights_[block.weights_offset];
-    task.bias = &bias_[block.first_filter];
+    task.bias = &filters_.start[block.first_filter];
     task.sums = w->sums.get();
     DenseFlush flush{};
     flush.sums = w->sums.get();
     flush.vectors = block.vectors;
     flush.filters = std::min(block.vectors * kDenseLanes, out_c - block.first_filter);
     flush.first_lane = block.first_filter;
-    flush.rescale = rescale_.view();
+    flush.rescale = filters_.rescale.view();
     flush.clamp_min = output_.clamp_min_i8;
     flush.clamp_max = output_.clamp_max_i8;
     flush.out_pixel = out_c;
@@ -297,8 +261,7 @@ class DenseConv final : public ConvKernel {
   const OutputStage& output_;
   const bool profile_;
   const Aligned<int8_t> weights_;
-  const Aligned<int32_t> bias_;  // where accumulators start, [lanes]
-  Rescale rescale_;
+  const DenseFilters filters_;
   std::vector<BlockCalls> calls_;  // [block]
   std::vector<StripTask> tasks_;
   std::vector<Workspace> workspaces_;

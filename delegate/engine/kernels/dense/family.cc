@@ -1,26 +1,36 @@
-#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "engine/families.h"
 #include "engine/kernels/dense/dense.h"
 #include "engine/kernels/dense/dense_plan.h"
+#include "engine/kernels/dense/tiles.h"
+#include "engine/kernels/dense/tiles_plan.h"
 
 namespace tf_signbin {
 namespace {
 
 std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
-  const std::vector<Isa>& isas = request.isas;
-  if (problem.type != DataType::kInt8 ||
-      std::find(isas.begin(), isas.end(), Isa::kAvx512Vnni) == isas.end()) {
-    return {};
+  std::vector<Offer> offers;
+  if (problem.type != DataType::kInt8) return offers;
+  const Caches& caches = problem.target.caches;
+  for (const Isa isa : request.isas) {
+    if (isa == Isa::kAmx) {
+      const auto plan =
+          std::make_shared<const TilesPlan>(MakeTilesPlan(problem.shape, caches.level2_kept()));
+      offers.push_back({isa, TilesCostNs(*plan, caches.level2_streamed()),
+                        [problem, plan](int threads, bool profile) {
+                          return MakeTilesKernel(problem, *plan, profile, threads);
+                        }});
+    } else if (isa == Isa::kAvx512Vnni) {
+      const auto plan = std::make_shared<const DensePlan>(MakeDensePlan(problem.shape, caches));
+      offers.push_back(
+          {isa, DenseCostNs(problem, *plan), [problem, plan](int threads, bool profile) {
+             return MakeDenseKernel(problem, *plan, profile, threads);
+           }});
+    }
   }
-  const auto plan =
-      std::make_shared<const DensePlan>(MakeDensePlan(problem.shape, problem.target.caches));
-  const auto make = [problem, plan](int threads, bool profile) {
-    return MakeDenseKernel(problem, *plan, profile, threads);
-  };
-  return {{Isa::kAvx512Vnni, DenseCostNs(problem, *plan), make}};
+  return offers;
 }
 
 }  // namespace

@@ -12,11 +12,11 @@ namespace {
 std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
   std::vector<Offer> offers;
   if (!PermuteTakes(problem)) return offers;
-  for (const Isa isa : {Isa::kAvx512Vnni, Isa::kAvx512}) {
+  for (const Isa isa : {Isa::kAmx, Isa::kAvx512Vnni, Isa::kAvx512}) {
     const auto& isas = request.isas;
     if (std::find(isas.begin(), isas.end(), isa) == isas.end()) continue;
     auto tables = std::make_shared<const PermuteTables>(
-        ChooseTables(problem, request.group, isa == Isa::kAvx512Vnni));
+        ChooseTables(problem, request.group, isa != Isa::kAvx512));
     if (tables->registers == 0) continue;
     const double cost_ns = tables->cost_ns;
     const auto make = [problem, tables = std::move(tables)](int threads, bool profile) {

@@ -9,6 +9,7 @@ enum Measured { kAvx512, kAvx2, kNeon, kNeonDot, kPortable, kMeasured };
 
 Measured MeasuredAs(Isa isa) {
   switch (isa) {
+    case Isa::kAmx:
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
       return kAvx512;

@@ -16,6 +16,7 @@ const TableOps* TableOpsFor(Isa isa) {
 #if defined(__x86_64__) || defined(__i386__)
     case Isa::kAvx2:
       return &kTableOpsAvx2;
+    case Isa::kAmx:
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
       return &kTableOpsAvx512;

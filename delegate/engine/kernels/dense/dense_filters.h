@@ -1,0 +1,68 @@
+// What the family's kernels hold of a layer's filters besides their packed weights.
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_FILTERS_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_FILTERS_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include "engine/aligned.h"
+#include "engine/kernels/output/filter_lanes.h"
+#include "engine/kernels/output/folding.h"
+#include "engine/types.h"
+#include "engine/unpack.h"
+#include "engine/weight_totals.h"
+
+namespace tf_signbin {
+
+// The magnitude that all weights but the zeros have; 1 where they differ.
+inline int CommonMagnitude(const std::vector<int8_t>& weights) {
+  int magnitude = 0;
+  for (const int weight : weights) {
+    if (weight == 0 || std::abs(weight) == magnitude) continue;
+    if (magnitude != 0) return 1;
+    magnitude = std::abs(weight);
+  }
+  return std::max(magnitude, 1);
+}
+
+struct DenseFilters {
+  Rescale rescale;
+  Aligned<int32_t> start;  // of the accumulators, [lanes]
+};
+
+// `lanes`: the lane of each filter, below `padded`. Microkernels see an activation x as x + offset.
+// Calls pack(weights, filter) with the weights that the microkernels multiply.
+template <typename Pack>
+DenseFilters PrepareFilters(const PackedFilters& filters, const OutputStage& stage,
+                            const std::vector<int>& lanes, int padded, int offset,
+                            const Pack& pack) {
+  std::vector<int8_t> weights(filters.weights_per_filter());
+  std::vector<WeightTotals> totals;
+  std::vector<FilterSums> sums;
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    UnpackFilter(filters, filters.values_i8, filter, weights.data());
+    totals.push_back(TotalsOf(filters, filter));
+    // The microkernels start at what the zero point adds to a window.
+    const int64_t bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[filter];
+    sums.push_back(output::SumsOf(totals.back(), CommonMagnitude(weights), bias,
+                                  -128 - stage.input_zero_point, 127 - stage.input_zero_point));
+  }
+  DenseFilters prepared{Rescale(stage, padded, lanes, sums), Aligned<int32_t>(padded)};
+  const bool takes_sums = prepared.rescale.takes_sums();
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    UnpackFilter(filters, filters.values_i8, filter, weights.data());
+    const int d = takes_sums ? sums[filter].d : 1;
+    for (int8_t& weight : weights) weight = static_cast<int8_t>(weight / d);
+    pack(weights, filter);
+    const int64_t start = totals[filter].sum() / d * -(offset + stage.input_zero_point);
+    prepared.start[lanes[filter]] =
+        static_cast<int32_t>(start + (takes_sums ? 0 : sums[filter].bias));
+  }
+  return prepared;
+}
+
+}  // namespace tf_signbin
+
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_FILTERS_H_
