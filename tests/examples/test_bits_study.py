@@ -41,7 +41,7 @@ def test_report_of_an_unfinished_study(tmp_path):
     values = {k: v for k, v in values.items() if not k.endswith("seed2") and "binary/" not in k}
     (tmp_path / "bits.json").write_text(json.dumps(values))
     text = bits_report.write(tmp_path, tmp_path / "report").read_text()
-    assert "| signed-binary centered | 4 | 2 | 89.5 ± 0.5 | +0.0 | 40 | 2.00x | 2.00x |" in text
+    assert "| signed-binary centered | 4 | 2 | 89.5 ± 0.7 | +0.0 | 40 | 2.00x | 2.00x |" in text
     assert (tmp_path / "report" / f"bits-{GROUP}.png").stat().st_size > 10_000
 
 
