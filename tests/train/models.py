@@ -205,11 +205,10 @@ def fit_ranges(model, x):
     They start at -6 to 6 and move by a thousandth a step: after a few steps the values of a small
     network are a few quantization steps apart, and layers that normalise amplify every rounding.
     """
-    quantizers = [layer for layer in model.layers if type(layer).__name__ == "StableQuantizeLayer"
-                  and layer.quantizer_vars]  # fmt: skip
-    if not quantizers:
-        return
-    seen = keras.Model(model.inputs, [layer.get_input_at(0) for layer in quantizers])
-    for layer, values in zip(quantizers, seen(x), strict=True):
-        layer.quantizer_vars["min_var"].assign(min(0.0, values.numpy().min()))
-        layer.quantizer_vars["max_var"].assign(max(0.0, values.numpy().max()))
+    for layer in model.layers:
+        if type(layer).__name__ != "StableQuantizeLayer" or not layer.quantizer_vars:
+            continue
+        # One after the other: what a layer sees depends on the ranges before it.
+        values = keras.Model(model.inputs, layer.get_input_at(0))(x).numpy()
+        layer.quantizer_vars["min_var"].assign(min(0.0, values.min()))
+        layer.quantizer_vars["max_var"].assign(max(0.0, values.max()))
