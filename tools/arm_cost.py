@@ -37,10 +37,15 @@ RESULTS = ROOT / "docs/results/arm_cost.json"
 PAGE = ROOT / "docs/devices.md"
 HOT_BLOCKS = 400
 COUNT_INVOKES = str(ROOT / "tools/arm/count_invokes.py")
-# llvm-mca's processor for a core. Its cortex-a76 is a copy of its cortex-a72; the Neoverse N1 is
+# llvm-mca's processors for a core. Its cortex-a76 is a copy of its cortex-a72; the Neoverse N1 is
 # the server version of the same core. It has no usable model of the A53 and the A7. The emulated
-# core with i8mm is seen as a Neoverse N2.
-MCA_MODELS = {"cortex-a72": "cortex-a72", "cortex-a76": "neoverse-n1", "max": "neoverse-n2"}
+# core with i8mm stands for three: N2 (as Cortex-A710: two vector units), V1 (as Cortex-X1, with
+# i8mm) and V2 (as Cortex-X3), with four.
+MCA_MODELS = {
+    "cortex-a72": ("cortex-a72",),
+    "cortex-a76": ("neoverse-n1",),
+    "max": ("neoverse-n2", "neoverse-v1", "neoverse-v2"),
+}
 LLVM = "-19"
 _STOCK_IS_RUY = {core.name for core in emulation.ARMV7.cores}  # no XNNPACK in that runtime's wheel
 _MARKS = re.compile(r"(<!-- arm-cost:begin -->\n).*?(<!-- arm-cost:end -->)", re.DOTALL)
@@ -241,9 +246,9 @@ def measure(
             "case": case.key, "macs": span["macs"], "kernels": span["kernels"],
             "instructions": span["instructions"],
         }  # fmt: skip
-        if core.name in MCA_MODELS:
-            mca = estimate_cycles(span["blocks"], span["instructions"], MCA_MODELS[core.name])
-            row |= {"cycles": round(mca["cycles"]), "covered": round(mca["covered"], 3)}
+        for model in MCA_MODELS.get(core.name, ()):
+            mca = estimate_cycles(span["blocks"], span["instructions"], model)
+            row |= {f"cycles {model}": round(mca["cycles"]), "covered": round(mca["covered"], 3)}
         rows.append(row)
     return rows
 
@@ -256,15 +261,20 @@ def merge(
     return sorted(merged.values(), key=lambda r: (cores.index(r["core"]), models.index(r["model"])))
 
 
+def units_of(core: str) -> list[str]:
+    """The fields of a core's rows that are counts: instructions, and cycles by each model."""
+    return ["instructions", *(f"cycles {model}" for model in MCA_MODELS.get(core, ()))]
+
+
 def table(result: dict[str, Any]) -> str:
     """Markdown: for every core and model, stock and ours, with ratios (above 1: fewer for ours)."""
     rows = {(r["core"], r["model"], r["case"]): r for r in result["rows"]}
     lines = []
     for core in dict.fromkeys(core for core, _, _ in rows):
         runtime = next(r["runtime"] for key, r in rows.items() if key[0] == core)
-        units = ["instructions", "cycles"] if core in MCA_MODELS else ["instructions"]
-        for unit in units:
-            named = f"estimated cycles (llvm-mca, {MCA_MODELS[core]})" if unit == "cycles" else unit
+        for unit in units_of(core):
+            kind, _, model = unit.partition(" ")
+            named = f"estimated {kind} (llvm-mca, {model})" if model else kind
             lines += [f"**{core}**, {runtime}: millions of {named} an invoke", ""]
             lines += [*_unit_table(rows, core, unit), ""]
     lines.append(f"Counted on {result['date']} with `python tools/arm_cost.py`.")
@@ -292,7 +302,7 @@ def _unit_table(
         for kind, case in columns:
             row, base = rows[core, model, case], rows[core, model, f"stock_{kind}"]
             notes = []
-            if unit == "cycles" and row["macs"]:
+            if unit != "instructions" and row["macs"]:
                 notes.append(f"{row['macs'] / row[unit]:.0f} MAC/cycle")
             if row is not base:
                 ratio = base[unit] / row[unit]
@@ -314,8 +324,9 @@ def print_ratios(rows: list[dict[str, Any]]) -> None:
             r for r in rows
             if (r["core"], r["model"], r["case"]) == (row["core"], row["model"], "stock_int8")
         )  # fmt: skip
-        units = [unit for unit in ("instructions", "cycles") if unit in row]
-        figures = [f"{row[u] / 1e6:.2f}M {u} ({stock[u] / row[u]:.2f}x)" for u in units]
+        figures = [
+            f"{row[u] / 1e6:.2f}M {u} ({stock[u] / row[u]:.2f}x)" for u in units_of(row["core"])
+        ]
         print(row["core"], row["model"], row["case"], *figures, *dict.fromkeys(row["kernels"]))
 
 

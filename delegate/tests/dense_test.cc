@@ -35,7 +35,7 @@ std::vector<PlanOptions> DenseKernels(const RandomLayer& layer) {
     PlanOptions options;
     options.isa = IsaName(isa);
     options.family = IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni}) ? "dense" : "gemm";
-    if (IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni, Isa::kAvx2, Isa::kNeonDot}) ||
+    if (IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni, Isa::kAvx2, Isa::kNeonDot, Isa::kNeonI8mm}) ||
         (isa == Isa::kNeon && !least)) {
       kernels.push_back(options);
     }

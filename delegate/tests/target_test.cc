@@ -34,7 +34,9 @@ TEST(Target, InstructionSetsAreNamedSetsOfFeaturesBestFirst) {
   // Dot products alone do not make an instruction set.
   EXPECT_EQ(TargetOf(kAvx2 | kAvx512Vnni).IsaNames(), Names({"avx2", "portable"}));
   EXPECT_EQ(TargetOf(kNeon).IsaNames(), Names({"neon", "portable"}));
-  EXPECT_EQ(TargetOf(kNeon | kDotProd | kI8mm).IsaNames(), Names({"neondot", "neon", "portable"}));
+  EXPECT_EQ(TargetOf(kNeon | kDotProd).IsaNames(), Names({"neondot", "neon", "portable"}));
+  EXPECT_EQ(TargetOf(kNeon | kDotProd | kI8mm).IsaNames(),
+            Names({"neoni8mm", "neondot", "neon", "portable"}));
 }
 
 TEST(Target, HostRunsThePortableCodeAndKnowsItsCaches) {

@@ -18,6 +18,7 @@ TF_SIGNBIN_ISA(kAmx, amx, feature::kAvx2 | feature::kAvx512 | feature::kAvx512Vn
 TF_SIGNBIN_ISA(kAvx512Vnni, avx512vnni, feature::kAvx2 | feature::kAvx512 | feature::kAvx512Vnni)
 TF_SIGNBIN_ISA(kAvx512, avx512, feature::kAvx2 | feature::kAvx512)
 TF_SIGNBIN_ISA(kAvx2, avx2, feature::kAvx2)
+TF_SIGNBIN_ISA(kNeonI8mm, neoni8mm, feature::kNeon | feature::kDotProd | feature::kI8mm)
 TF_SIGNBIN_ISA(kNeonDot, neondot, feature::kNeon | feature::kDotProd)
 TF_SIGNBIN_ISA(kNeon, neon, feature::kNeon)
 TF_SIGNBIN_ISA(kPortable, portable, 0)
@@ -31,6 +32,7 @@ TF_SIGNBIN_FLAGS(x86, avx512vnni, avx512, -mavx512vnni, )
 TF_SIGNBIN_FLAGS(x86, amx, avx512vnni, -mamx-tile -mamx-int8, )
 TF_SIGNBIN_FLAGS(aarch64, neon, , , )
 TF_SIGNBIN_FLAGS(aarch64, neondot, , -march=armv8.2-a+dotprod, )
+TF_SIGNBIN_FLAGS(aarch64, neoni8mm, , -march=armv8.2-a+dotprod+i8mm, )
 TF_SIGNBIN_FLAGS(armv7, neon, , -mfpu=neon-vfpv4, -mfp16-format=ieee)
 
 // Kernel families: the processors that have them (x86, arm for both of Arm's, any), the folder under

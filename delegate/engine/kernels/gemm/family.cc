@@ -20,6 +20,8 @@ const GemmOps* OpsFor(Isa isa) {
 #if defined(__aarch64__)
     case Isa::kNeonDot:
       return &kGemmOpsNeonDot;
+    case Isa::kNeonI8mm:
+      return &kGemmOpsNeonI8mm;
 #endif
     default:
       return nullptr;

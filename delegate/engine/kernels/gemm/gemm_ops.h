@@ -55,7 +55,8 @@ struct GemmOps {
 
 extern const GemmOps kGemmOpsAvx2;
 extern const GemmOps kGemmOpsNeon;
-extern const GemmOps kGemmOpsNeonDot;  // AArch64 only
+extern const GemmOps kGemmOpsNeonDot;   // AArch64 only
+extern const GemmOps kGemmOpsNeonI8mm;  // AArch64 only
 
 }  // namespace gemm
 }  // namespace tf_signbin

@@ -58,6 +58,7 @@ const PixelLanesOps& PixelLanesOpsFor(Isa isa) {
 #elif defined(__aarch64__) || defined(__arm__)
     case Isa::kNeon:
     case Isa::kNeonDot:
+    case Isa::kNeonI8mm:
       return kPixelLanesOpsNeon;
 #endif
     default:

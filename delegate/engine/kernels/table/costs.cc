@@ -18,6 +18,7 @@ Measured MeasuredAs(Isa isa) {
     case Isa::kNeon:
       return kNeon;
     case Isa::kNeonDot:
+    case Isa::kNeonI8mm:
       return kNeonDot;
     case Isa::kPortable:
       break;

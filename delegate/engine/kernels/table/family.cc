@@ -25,6 +25,8 @@ const TableOps* TableOpsFor(Isa isa) {
       return &kTableOpsNeon;
     case Isa::kNeonDot:
       return &kTableOpsNeonDot;
+    case Isa::kNeonI8mm:
+      return &kTableOpsNeonI8mm;
 #endif
     default:
       return nullptr;

@@ -7,8 +7,9 @@ namespace tf_signbin {
 namespace table {
 
 const TableOps kTableOpsNeon = MakeTableOps(Isa::kNeon);
-// The same code: the int8 dot product has no use here. The cost model tells the cores apart.
+// The same code: products of int8 have no use here. The cost model tells the cores apart.
 const TableOps kTableOpsNeonDot = MakeTableOps(Isa::kNeonDot);
+const TableOps kTableOpsNeonI8mm = MakeTableOps(Isa::kNeonI8mm);
 
 }  // namespace table
 }  // namespace tf_signbin

@@ -155,6 +155,7 @@ extern const TableOps kTableOpsAvx2;
 extern const TableOps kTableOpsAvx512;
 extern const TableOps kTableOpsNeon;
 extern const TableOps kTableOpsNeonDot;
+extern const TableOps kTableOpsNeonI8mm;
 
 }  // namespace table
 }  // namespace tf_signbin

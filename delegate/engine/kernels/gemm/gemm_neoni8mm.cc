@@ -1,0 +1,95 @@
+// NEON with products of 8-bit matrices (i8mm): `smmla` multiplies eight weights of two pixels with
+// eight of two filters, so pixels and filters go in pairs.
+#include <arm_neon.h>
+
+#include "engine/kernels/gemm/gemm_ops.h"
+
+namespace tf_signbin {
+namespace gemm {
+namespace {
+
+constexpr int kPixels = 8, kFilters = 8, kGroup = 8;
+constexpr int kPixelPairs = kPixels / 2, kFilterPairs = kFilters / 2;
+
+// Bytes `half` * 8 to `half` * 8 + 7 of one row, then of the next.
+template <int half>
+int8x16_t PairRows(int8x16_t row, int8x16_t next) {
+  const int64x2_t a = vreinterpretq_s64_s8(row), b = vreinterpretq_s64_s8(next);
+  return vreinterpretq_s8_s64(half == 0 ? vzip1q_s64(a, b) : vzip2q_s64(a, b));
+}
+
+struct Sums {
+  // Of a pair of pixels p and a pair of filters f: p0 f0, p0 f1, p1 f0, p1 f1.
+  int32x4_t lanes[kPixelPairs][kFilterPairs];
+
+  void Clear() {
+    for (auto& pixels : lanes) {
+      for (int32x4_t& sum : pixels) sum = vdupq_n_s32(0);
+    }
+  }
+
+  // Eight activations of every pixel with eight weights of every filter.
+  void AddGroup(const int8x16_t (&x)[kPixelPairs], const int8_t* weights) {
+#pragma GCC unroll 4
+    for (int f = 0; f < kFilterPairs; ++f) {
+      const int8x16_t w = vld1q_s8(weights + f * 16);
+#pragma GCC unroll 4
+      for (int p = 0; p < kPixelPairs; ++p) lanes[p][f] = vmmlaq_s32(lanes[p][f], x[p], w);
+    }
+  }
+
+  // `groups`: one or two; 16 activations of each row can be read.
+  void AddBlock(const int8_t* row, size_t row_bytes, const int8_t* weights, int groups) {
+    int8x16_t first[kPixelPairs], second[kPixelPairs];
+#pragma GCC unroll 4
+    for (int p = 0; p < kPixelPairs; ++p) {
+      const int8x16_t x0 = vld1q_s8(row + (2 * p) * row_bytes);
+      const int8x16_t x1 = vld1q_s8(row + (2 * p + 1) * row_bytes);
+      first[p] = PairRows<0>(x0, x1);
+      second[p] = PairRows<1>(x0, x1);
+    }
+    AddGroup(first, weights);
+    if (groups > 1) AddGroup(second, weights + kFilters * kGroup);
+  }
+
+  // Filters become rows: four pixels of two filters at a time.
+  void Store(int32_t* to) const {
+#pragma GCC unroll 4
+    for (int f = 0; f < kFilterPairs; ++f) {
+#pragma GCC unroll 2
+      for (int p = 0; p < kPixelPairs; p += 2) {
+        int32_t* filter = to + 2 * f * kTilePixels + 2 * p;
+        // Even lanes of both pairs are the first filter's, odd ones the second's.
+        vst1q_s32(filter, vuzp1q_s32(lanes[p][f], lanes[p + 1][f]));
+        vst1q_s32(filter + kTilePixels, vuzp2q_s32(lanes[p][f], lanes[p + 1][f]));
+      }
+    }
+  }
+};
+
+void Panel(const PanelArgs& args) {
+  for (int pixel = 0; pixel < args.pixels; pixel += kPixels) {
+    const int8_t* row = static_cast<const int8_t*>(args.rows) + pixel * args.row_bytes;
+    const auto* weights = static_cast<const int8_t*>(args.weights);
+    Sums sums;
+    sums.Clear();
+    int groups = args.depth / kGroup;
+    for (; groups >= 2; groups -= 2) {
+      sums.AddBlock(row, args.row_bytes, weights, 2);
+      row += kDepthBlock;
+      weights += kFilters * kDepthBlock;
+    }
+    if (groups > 0) sums.AddBlock(row, args.row_bytes, weights, groups);
+    sums.Store(args.sums + pixel);
+  }
+}
+
+}  // namespace
+
+const GemmOps kGemmOpsNeonI8mm = {Isa::kNeonI8mm,    kPixels,
+                                  kFilters,          /*depth_unit=*/kGroup,
+                                  /*run=*/kGroup,    /*takes_least=*/true,
+                                  /*widen=*/nullptr, Panel};
+
+}  // namespace gemm
+}  // namespace tf_signbin
