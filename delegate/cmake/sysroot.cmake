@@ -26,6 +26,10 @@ list(GET triplet_and_version 1 version)
 set(cxx ${TF_SIGNBIN_SYSROOT}/usr/include/c++/${version})
 set(CMAKE_CXX_FLAGS_INIT "-nostdinc++ -isystem ${cxx} \
 -isystem ${TF_SIGNBIN_SYSROOT}/usr/include/${triplet}/c++/${version}")
+if(version VERSION_LESS 11)
+  # There std::function moves by a swap with a new one, whose unset members GCC 12 warns of.
+  string(APPEND CMAKE_CXX_FLAGS_INIT " -Wno-maybe-uninitialized")
+endif()
 # Before the compiler's own folders, whose libraries and start files need a newer C library.
 set(libraries ${TF_SIGNBIN_SYSROOT}/usr/lib/${triplet})
 # The compiler's shared libgcc would need that library too.
