@@ -44,7 +44,7 @@ COUNT_INVOKES = str(ROOT / "tools/arm/count_invokes.py")
 MCA_MODELS = {
     "cortex-a72": ("cortex-a72",),
     "cortex-a76": ("neoverse-n1",),
-    "max": ("neoverse-n2", "neoverse-v1", "neoverse-v2"),
+    "i8mm": ("neoverse-n2", "neoverse-v1", "neoverse-v2"),
 }
 LLVM = "-19"
 _STOCK_IS_RUY = {core.name for core in emulation.ARMV7.cores}  # no XNNPACK in that runtime's wheel

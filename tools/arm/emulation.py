@@ -31,9 +31,10 @@ class Core:
     kernels by the part number there.
     """
 
-    name: str  # qemu's -cpu
+    name: str  # qemu's -cpu, unless that is given
     part: str  # of /proc/cpuinfo, implementer 0x41
     features: str
+    qemu: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,9 @@ AARCH64 = Architecture(
         Core("cortex-a72", "0xd08", _ARMV8),  # Raspberry Pi 4
         Core("cortex-a76", "0xd0b", _ARMV8_2),  # Raspberry Pi 5
         # Cores with i8mm: phones since 2022 (Cortex-A510, A710, X2 and later), servers (Neoverse
-        # V1, N2). qemu 7.2 has none by name; XNNPACK sees a Neoverse N2.
-        Core("max", "0xd49", _I8MM),
+        # V1, N2). qemu 7.2 has none by name, and its "max" has SME, too, for which XNNPACK has
+        # kernels of its own; XNNPACK sees a Neoverse N2.
+        Core("i8mm", "0xd49", _I8MM, qemu="max,sme=off"),
     ),
     runtimes=(
         Package(
@@ -197,7 +199,7 @@ def emulated(
 ) -> list[str]:
     """The command line that runs a program of that architecture on that core."""
     require(architecture.qemu)
-    qemu = [architecture.qemu, "-cpu", core.name, "-L", str(core_view(architecture, core))]
+    qemu = [architecture.qemu, "-cpu", core.qemu or core.name, "-L", str(core_view(architecture, core))]
     if plugin is not None:
         qemu += ["-plugin", plugin]
     return [*qemu, *command]
