@@ -242,8 +242,9 @@ def measure(
     rows = []
     for case, span in zip(cases, spans, strict=True):
         row = {
-            "core": core.name, "runtime": package.requirements[0], "model": case.model,
-            "case": case.key, "macs": span["macs"], "kernels": span["kernels"],
+            "core": core.name, "date": date.today().isoformat(),
+            "runtime": package.requirements[0], "model": case.model, "case": case.key,
+            "macs": span["macs"], "kernels": span["kernels"],
             "instructions": span["instructions"],
         }  # fmt: skip
         for model in MCA_MODELS.get(core.name, ()):
@@ -271,13 +272,15 @@ def table(result: dict[str, Any]) -> str:
     rows = {(r["core"], r["model"], r["case"]): r for r in result["rows"]}
     lines = []
     for core in dict.fromkeys(core for core, _, _ in rows):
-        runtime = next(r["runtime"] for key, r in rows.items() if key[0] == core)
+        of_core = [row for key, row in rows.items() if key[0] == core]
+        runtime = of_core[0]["runtime"]
+        dates = " and ".join(sorted({row["date"] for row in of_core}))
         for unit in units_of(core):
             kind, _, model = unit.partition(" ")
             named = f"estimated {kind} (llvm-mca, {model})" if model else kind
-            lines += [f"**{core}**, {runtime}: millions of {named} an invoke", ""]
+            lines += [f"**{core}**, {runtime}, {dates}: millions of {named} an invoke", ""]
             lines += [*_unit_table(rows, core, unit), ""]
-    lines.append(f"Counted on {result['date']} with `python tools/arm_cost.py`.")
+    lines.append("Counted with `python tools/arm_cost.py`.")
     return "\n".join(lines) + "\n"
 
 
@@ -355,10 +358,7 @@ def main() -> int:
             print_ratios(rows)
             return 0
         kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
-        result = {
-            "date": date.today().isoformat(),
-            "rows": merge(kept, rows, list(cores), model_names()),
-        }
+        result = {"rows": merge(kept, rows, list(cores), model_names())}
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
         print(table(result))
     if arguments.json == RESULTS:

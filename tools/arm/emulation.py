@@ -199,7 +199,8 @@ def emulated(
 ) -> list[str]:
     """The command line that runs a program of that architecture on that core."""
     require(architecture.qemu)
-    qemu = [architecture.qemu, "-cpu", core.qemu or core.name, "-L", str(core_view(architecture, core))]
+    view = str(core_view(architecture, core))
+    qemu = [architecture.qemu, "-cpu", core.qemu or core.name, "-L", view]
     if plugin is not None:
         qemu += ["-plugin", plugin]
     return [*qemu, *command]

@@ -29,15 +29,16 @@ const GemmOps* OpsFor(Isa isa) {
 }
 
 // Nanoseconds, with AVX2 measured on Zen 4, else by llvm-mca's cycles (tools/arm_cost.py) of a
-// Cortex-A72 at 1.5 GHz and, with dot products, an A76 at 2.4 GHz.
+// Cortex-A72 at 1.5 GHz, with dot products an A76 and with i8mm a Neoverse N2 at 2.4 GHz.
 double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   struct Costs {
     double product, byte, output;  // a multiply-add, one byte copied, one output
     double far_byte;               // of weights beyond the second-level cache, for every tile
   };
-  const Costs costs = ops.isa == Isa::kAvx2      ? Costs{0.0125, 0.08, 0.27, 0.04}
-                      : ops.isa == Isa::kNeonDot ? Costs{0.0145, 0.03, 0.5, 0.1}
-                                                 : Costs{0.09, 0.1, 1.0, 0.25};
+  const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04}
+                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0075, 0.03, 0.5, 0.1}
+                      : ops.isa == Isa::kNeonDot  ? Costs{0.0145, 0.03, 0.5, 0.1}
+                                                  : Costs{0.09, 0.1, 1.0, 0.25};
   // Half of the second-level cache that the costs were measured with, and all of a smaller one.
   constexpr size_t kMostNearBytes = 512 << 10;
   const double near_bytes =
