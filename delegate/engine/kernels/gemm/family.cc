@@ -36,7 +36,7 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
     double far_byte;               // of weights beyond the second-level cache, for every tile
   };
   const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04}
-                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0075, 0.03, 0.5, 0.1}
+                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0095, 0.03, 0.5, 0.1}
                       : ops.isa == Isa::kNeonDot  ? Costs{0.0145, 0.03, 0.5, 0.1}
                                                   : Costs{0.09, 0.1, 1.0, 0.25};
   // Half of the second-level cache that the costs were measured with, and all of a smaller one.
