@@ -27,6 +27,7 @@ def test_range_is_the_mean_at_first_and_a_moving_average_later(rng):
 def test_fake_quantization_rounds_to_255_steps_with_zero_on_the_grid(rng):
     layer = layers.FakeQuantize(limits=(-1.0, 127 / 128))
     x = rng.uniform(-1.5, 1.5, 1000).astype(np.float32)
+    x = x[np.abs(x * 128 % 1 - 0.5) > 1e-3]  # float32 rounds a value beside a tie either way
     expected = np.clip(np.floor(x.astype(np.float64) * 128 + 0.5), -128, 127) / 128
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(x)), expected, atol=1e-7)
 
