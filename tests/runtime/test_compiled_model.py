@@ -1,6 +1,7 @@
 """CompiledModel with the accelerator: against reference kernels, float64, and the interpreter."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -204,6 +205,30 @@ def test_errors_reach_the_caller(environment, network):
     with pytest.raises(RuntimeError) as error:
         create(b"no model", environment=environment)
     assert "tf_signbin" not in str(error.value)
+
+
+_COPY_FIRST = """
+import ctypes, pathlib, sys
+copy = ctypes.CDLL(sys.argv[1])
+import tf_signbin
+model = pathlib.Path(sys.argv[2]).read_bytes()
+try:
+    tf_signbin.CompiledModel.from_buffer(model, threads=2)
+except tf_signbin.runtime.DelegateError as error:
+    print(error)
+print(len(tf_signbin.CompiledModel.from_buffer(model).claimed_layers))
+"""
+
+
+def test_another_copy_of_the_delegate_does_not_hide_errors(network, tmp_path):
+    """The linker gives the accelerator the first library of that name in the process."""
+    copy = shutil.copy(delegate_path(), tmp_path)
+    (tmp_path / "network.tflite").write_bytes(network)
+    command = [sys.executable, "-c", _COPY_FIRST, str(copy), str(tmp_path / "network.tflite")]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    *reason, claimed = run.stdout.splitlines()
+    assert "unknown delegate option 'threads'" in " ".join(reason)
+    assert int(claimed) > 0
 
 
 def test_an_environment_without_the_accelerator_is_an_error(network):

@@ -166,7 +166,7 @@ class CompiledModel:
         """
         if self._delegate is None:
             raise ValueError("the model is closed")
-        return describe_delegate(self._delegate)
+        return describe_delegate(_accelerator(), self._delegate)
 
     def close(self) -> None:
         """Releases the model, and the delegate with it."""
@@ -189,11 +189,14 @@ class CompiledModel:
 
 def _explained(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """The call's result; an error of the runtime gets the delegate's reason, if that failed."""
-    take_error()  # what an earlier call left
+    # The delegate that the accelerator is linked with. Another copy, loaded before it from another
+    # folder, takes the place of the one beside it.
+    library = _accelerator()
+    take_error(library)  # what an earlier call left
     try:
         return call(*arguments, **named)
     except RuntimeError as error:
-        reason = take_error()
+        reason = take_error(library)
         if not reason:
             raise
         kind = DelegateError if "delegate option" in reason else RuntimeError

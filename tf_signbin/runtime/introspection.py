@@ -33,12 +33,14 @@ class ClaimedLayer:
 
 def claimed_layers(delegate: Any) -> list[ClaimedLayer]:
     """The layers of a delegate from load_delegate(); empty before allocate_tensors()."""
-    return describe_delegate(delegate._get_native_delegate_pointer())
+    # The library is loaded already: this only finds it again.
+    library = ctypes.CDLL(str(delegate_path()))
+    return describe_delegate(library, delegate._get_native_delegate_pointer())
 
 
-def describe_delegate(pointer: int) -> list[ClaimedLayer]:
-    """The layers of the TfLiteDelegate at that address."""
-    describe = _function("tf_signbin_describe")
+def describe_delegate(library: ctypes.CDLL, pointer: int) -> list[ClaimedLayer]:
+    """The layers of the TfLiteDelegate at that address, by the library that made it."""
+    describe = _function(library, "tf_signbin_describe")
     describe.argtypes = [ctypes.c_void_p]
     text = describe(pointer)
     if text is None:
@@ -51,13 +53,12 @@ def describe_delegate(pointer: int) -> list[ClaimedLayer]:
     ]
 
 
-def take_error() -> str:
-    """Why the delegate's last call on this thread failed, once; empty: it did not."""
-    return str(_function("tf_signbin_take_error")().decode("utf-8", "replace"))
+def take_error(library: ctypes.CDLL) -> str:
+    """Why the library's last call on this thread failed, once; empty: it did not."""
+    return str(_function(library, "tf_signbin_take_error")().decode("utf-8", "replace"))
 
 
-def _function(name: str) -> Any:
-    # The library is loaded already: this only finds it again.
-    function = getattr(ctypes.CDLL(str(delegate_path())), name)
+def _function(library: ctypes.CDLL, name: str) -> Any:
+    function = getattr(library, name)
     function.restype = ctypes.c_char_p
     return function
