@@ -180,8 +180,8 @@ def test_export_and_checkpoints(activations, data, tmp_path):
     assert_same(other, model, rtol=0)
 
     model.export(str(tmp_path / "saved"), verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "saved")).serve(data[0])
-    np.testing.assert_allclose(served, expected, rtol=1e-5, atol=1e-5)
+    saved = tf.saved_model.load(str(tmp_path / "saved"))  # which owns the variables
+    np.testing.assert_allclose(saved.serve(data[0]), expected, rtol=1e-5, atol=1e-5)
     flatbuffer = tf_signbin.convert(str(tmp_path / "saved"))
     packed = [row for row in tf_signbin.inspect_model(flatbuffer).layers if not row.is_dense]
     assert [row.activation_type for row in packed] == [activations]
