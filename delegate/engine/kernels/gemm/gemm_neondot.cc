@@ -2,15 +2,14 @@
 #include <arm_neon.h>
 
 #include "engine/kernels/gemm/gemm_ops.h"
+#include "engine/kernels/gemm/gemm_panel-inl.h"
 
 namespace tf_signbin {
 namespace gemm {
 namespace {
 
-constexpr int kPixels = 8, kFilters = 8, kGroup = 4;
-constexpr int kVectors = kFilters / 4;
-
 struct Sums {
+  static constexpr int kPixels = 8, kFilters = 8, kGroup = 4, kVectors = kFilters / 4;
   int32x4_t lanes[kPixels][kVectors];
 
   void Clear() {
@@ -68,29 +67,12 @@ struct Sums {
   }
 };
 
-void Panel(const PanelArgs& args) {
-  for (int pixel = 0; pixel < args.pixels; pixel += kPixels) {
-    const int8_t* row = static_cast<const int8_t*>(args.rows) + pixel * args.row_bytes;
-    const auto* weights = static_cast<const int8_t*>(args.weights);
-    Sums sums;
-    sums.Clear();
-    int groups = args.depth / kGroup;
-    for (; groups >= 4; groups -= 4) {
-      sums.AddBlock(row, args.row_bytes, weights, 4);
-      row += kDepthBlock;
-      weights += kFilters * kDepthBlock;
-    }
-    if (groups > 0) sums.AddBlock(row, args.row_bytes, weights, groups);
-    sums.Store(args.sums + pixel);
-  }
-}
-
 }  // namespace
 
-const GemmOps kGemmOpsNeonDot = {Isa::kNeonDot,     kPixels,
-                                 kFilters,          /*depth_unit=*/kGroup,
-                                 /*run=*/kGroup,    /*takes_least=*/true,
-                                 /*widen=*/nullptr, Panel};
+const GemmOps kGemmOpsNeonDot = {Isa::kNeonDot,        Sums::kPixels,
+                                 Sums::kFilters,       /*depth_unit=*/Sums::kGroup,
+                                 /*run=*/Sums::kGroup, /*takes_least=*/true,
+                                 /*widen=*/nullptr,    AddPanel<Sums>};
 
 }  // namespace gemm
 }  // namespace tf_signbin

@@ -3,13 +3,11 @@
 #include <arm_neon.h>
 
 #include "engine/kernels/gemm/gemm_ops.h"
+#include "engine/kernels/gemm/gemm_panel-inl.h"
 
 namespace tf_signbin {
 namespace gemm {
 namespace {
-
-constexpr int kPixels = 8, kFilters = 8, kGroup = 8;
-constexpr int kPixelPairs = kPixels / 2, kFilterPairs = kFilters / 2;
 
 // Bytes `half` * 8 to `half` * 8 + 7 of one row, then of the next.
 template <int half>
@@ -19,6 +17,8 @@ int8x16_t PairRows(int8x16_t row, int8x16_t next) {
 }
 
 struct Sums {
+  static constexpr int kPixels = 8, kFilters = 8, kGroup = 8;
+  static constexpr int kPixelPairs = kPixels / 2, kFilterPairs = kFilters / 2;
   // Of a pair of pixels p and a pair of filters f: p0 f0, p0 f1, p1 f0, p1 f1.
   int32x4_t lanes[kPixelPairs][kFilterPairs];
 
@@ -67,29 +67,12 @@ struct Sums {
   }
 };
 
-void Panel(const PanelArgs& args) {
-  for (int pixel = 0; pixel < args.pixels; pixel += kPixels) {
-    const int8_t* row = static_cast<const int8_t*>(args.rows) + pixel * args.row_bytes;
-    const auto* weights = static_cast<const int8_t*>(args.weights);
-    Sums sums;
-    sums.Clear();
-    int groups = args.depth / kGroup;
-    for (; groups >= 2; groups -= 2) {
-      sums.AddBlock(row, args.row_bytes, weights, 2);
-      row += kDepthBlock;
-      weights += kFilters * kDepthBlock;
-    }
-    if (groups > 0) sums.AddBlock(row, args.row_bytes, weights, groups);
-    sums.Store(args.sums + pixel);
-  }
-}
-
 }  // namespace
 
-const GemmOps kGemmOpsNeonI8mm = {Isa::kNeonI8mm,    kPixels,
-                                  kFilters,          /*depth_unit=*/kGroup,
-                                  /*run=*/kGroup,    /*takes_least=*/true,
-                                  /*widen=*/nullptr, Panel};
+const GemmOps kGemmOpsNeonI8mm = {Isa::kNeonI8mm,       Sums::kPixels,
+                                  Sums::kFilters,       /*depth_unit=*/Sums::kGroup,
+                                  /*run=*/Sums::kGroup, /*takes_least=*/true,
+                                  /*widen=*/nullptr,    AddPanel<Sums>};
 
 }  // namespace gemm
 }  // namespace tf_signbin
