@@ -17,11 +17,10 @@ from tf_signbin.train.keras2.weights import OPS, TfmotInputQuantizer, TfmotQuant
 from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
 from tf_signbin.train.rules.inputs import LowBitInput
 from tf_signbin.train.rules.kernels import (
-    KernelFacts,
     ModelFacts,
     QuantizedKernel,
     Shape,
-    geometry,
+    kernel_facts,
 )
 from tf_signbin.train.rules.layers import ALL_KERNELS
 
@@ -85,16 +84,11 @@ def describe(model: Any) -> ModelFacts:
             latent = getattr(inner, attribute)
             shape = tuple(int(size) for size in latent.shape)
             first = getattr(inner, "data_format", "") == "channels_first"
-            try:
-                counts = geometry(kind, attribute, shape, calls[id(layer)], first)
-            except ValueError as error:
-                raise ValueError(
-                    f"Layer {layer.name!r} has an {error}; give the model's input a fixed size to "
-                    "count operations."
-                ) from None
             found = quantized.get(id(latent))
             kernels.append(
-                KernelFacts(layer.name, kind, shape, _type(layer), quantized=found, **counts)
+                kernel_facts(
+                    layer.name, kind, attribute, shape, _type(layer), calls[id(layer)], first, found
+                )
             )
     return ModelFacts(kernels, sum(sizes.values()))
 

@@ -17,11 +17,10 @@ from tf_signbin.train.keras3.layers import (
 )
 from tf_signbin.train.rules.inputs import LowBitInput
 from tf_signbin.train.rules.kernels import (
-    KernelFacts,
     ModelFacts,
     QuantizedKernel,
     Shape,
-    geometry,
+    kernel_facts,
 )
 from tf_signbin.train.rules.layers import ALL_KERNELS
 
@@ -103,16 +102,11 @@ def describe(model: Any) -> ModelFacts:
             if kind == "ChannelScale":
                 shape = (1, 1, *shape, 1)
             first = getattr(layer, "data_format", "") == "channels_first"
-            try:
-                counts = geometry(kind, attribute, shape, calls[id(layer)], first)
-            except ValueError as error:
-                raise ValueError(
-                    f"Layer {layer.name!r} has an {error}; give the model's input a fixed size to "
-                    "count operations."
-                ) from None
             found = quantized.get(id(variable))
             kernels.append(
-                KernelFacts(layer.name, kind, shape, _type(layer), quantized=found, **counts)
+                kernel_facts(
+                    layer.name, kind, attribute, shape, _type(layer), calls[id(layer)], first, found
+                )
             )
     return ModelFacts(kernels, sum(sizes.values()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from keras import ops
 
 from tf_signbin.train.rules.dense import on_channel_grid
 from tf_signbin.train.rules.inputs import InputQuantizer
-from tf_signbin.train.rules.quantizers import QUANTIZERS, WeightQuantizer
+from tf_signbin.train.rules.quantizers import QUANTIZERS, VariableSpec, WeightQuantizer
 
 PACKAGE = "tf_signbin"
 _register = keras.saving.register_keras_serializable(package=PACKAGE)
@@ -33,6 +34,22 @@ def deserialize_quantizer(value: Any) -> WeightQuantizer | None:
     if cls is None:
         raise ValueError(f"Unknown quantizer {name!r}; pass its class to quantize_scope.")
     return cls.from_config(value["config"])
+
+
+def _add_variables(layer: Any, specs: Iterable[VariableSpec], **options: Any) -> dict[str, Any]:
+    """A quantizer's variables by name, as weights of the layer in float32."""
+    return {
+        spec.name: layer.add_weight(
+            name=spec.name,
+            shape=spec.shape,
+            initializer=keras.initializers.Constant(spec.initial),
+            dtype="float32",
+            trainable=spec.trainable,
+            autocast=False,
+            **options,
+        )
+        for spec in specs
+    }
 
 
 class QuantizedWeights:
@@ -63,15 +80,8 @@ class QuantizedWeights:
         """Part of `build`."""
         self.latent_kernel._autocast = False
         if self.weight_quantizer is not None:
-            for spec in self.weight_quantizer.variables(tuple(self.latent_kernel.shape)):
-                self.quantizer_variables[spec.name] = self.add_weight(
-                    name=spec.name,
-                    shape=spec.shape,
-                    initializer=keras.initializers.Constant(spec.initial),
-                    dtype="float32",
-                    trainable=spec.trainable,
-                    autocast=False,
-                )
+            specs = self.weight_quantizer.variables(tuple(self.latent_kernel.shape))
+            self.quantizer_variables.update(_add_variables(self, specs))
 
     @property
     def latent_kernel(self) -> Any:
@@ -323,16 +333,8 @@ class FakeQuantizeInput(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        for spec in self.input_quantizer.variables():
-            self.input_variables[spec.name] = self.add_weight(
-                name=spec.name,
-                shape=spec.shape,
-                initializer=keras.initializers.Constant(spec.initial),
-                dtype="float32",
-                trainable=spec.trainable,
-                autocast=False,
-                aggregation="mean",
-            )
+        specs = self.input_quantizer.variables()
+        self.input_variables.update(_add_variables(self, specs, aggregation="mean"))
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None, observe: bool = True) -> Any:

@@ -122,7 +122,32 @@ class ModelFacts:
 Shape = tuple[int | None, ...]
 
 
-def geometry(
+def kernel_facts(
+    name: str,
+    operator: str,
+    attribute: str,
+    shape: tuple[int, ...],
+    activation_type: str,
+    calls: list[tuple[Shape, Shape]],
+    channels_first: bool = False,
+    quantized: QuantizedKernel | None = None,
+) -> KernelFacts:
+    """Facts of one kernel of a layer, summed over the layer's calls; arguments as in `_geometry`.
+
+    Raises:
+      ValueError: a call has an unknown size.
+    """
+    try:
+        counts = _geometry(operator, attribute, shape, calls, channels_first)
+    except ValueError as error:
+        raise ValueError(
+            f"Layer {name!r} has an {error}; give the model's input a fixed size to count "
+            "operations."
+        ) from None
+    return KernelFacts(name, operator, shape, activation_type, quantized=quantized, **counts)
+
+
+def _geometry(
     kind: str,
     attribute: str,
     kernel: tuple[int, ...],
