@@ -69,19 +69,14 @@ class Case:
 
 
 def cases_of(model: str, input_bits: int = 8) -> list[Case]:
-    if input_bits < 8:
-        return [
-            Case(model, "int8", "stock"),
-            Case(model, "int8", "ours", input_bits=input_bits),
-            Case(model, "int8", "ours", (2, 10), input_bits),
-        ]
-    return [
+    cases = [
         Case(model, "int8", "stock"),
-        Case(model, "int8", "ours"),
-        Case(model, "int8", "ours", (2, 10)),
-        Case(model, "float32", "stock"),
-        Case(model, "float32", "ours"),
+        Case(model, "int8", "ours", input_bits=input_bits),
+        Case(model, "int8", "ours", (2, 10), input_bits),
     ]
+    if input_bits == 8 and model in model_names():
+        cases += [Case(model, "float32", "stock"), Case(model, "float32", "ours")]
+    return cases
 
 
 def model_names() -> list[str]:
@@ -90,9 +85,16 @@ def model_names() -> list[str]:
     return [layer.name for layer in LAYER_GROUPS["3x3"]] + ["resnet18"]
 
 
+def other_layers() -> list[str]:
+    """Strided, 1x1, 5x5, dilated and fully connected ones, which are counted with int8 alone."""
+    from tf_signbin.benchmark.layers import select_layers
+
+    return [x.name for x in select_layers("all") if x.name not in model_names()]
+
+
 def write_model(case: Case, path: Path) -> int:
     """Writes the .tflite file of a case; the multiply-adds of a layer, 0 for a network."""
-    from tf_signbin.benchmark.layers import LAYER_GROUPS
+    from tf_signbin.benchmark.layers import select_layers
     from tf_signbin.benchmark.networks import NETWORKS, network_model
     from tf_signbin.benchmark.weights import WeightSpec
     from tf_signbin.convert.rewrite import pack
@@ -102,7 +104,7 @@ def write_model(case: Case, path: Path) -> int:
     if case.model in NETWORKS:
         model = network_model(case.model, case.activations, spec, input_bits=case.input_bits)
     else:
-        layer = next(x for x in LAYER_GROUPS["3x3"] if x.name == case.model)
+        layer = next(x for x in select_layers("all") if x.name == case.model)
         model = layer.model(case.activations, spec, input_bits=case.input_bits)
         macs = layer.macs
     path.write_bytes(pack(model)[0] if case.side == "ours" else model)
@@ -270,6 +272,8 @@ def units_of(core: str) -> list[str]:
 def table(result: dict[str, Any]) -> str:
     """Markdown: for every core and model, stock and ours, with ratios (above 1: fewer for ours)."""
     rows = {(r["core"], r["model"], r["case"]): r for r in result["rows"]}
+    others = {key: row for key, row in rows.items() if key[1] in other_layers()}
+    rows = {key: row for key, row in rows.items() if key not in others}
     lines = []
     for core in dict.fromkeys(core for core, _, _ in rows):
         of_core = [row for key, row in rows.items() if key[0] == core]
@@ -280,6 +284,8 @@ def table(result: dict[str, Any]) -> str:
             named = f"estimated {kind} (llvm-mca, {model})" if model else kind
             lines += [f"**{core}**, {runtime}, {dates}: millions of {named} an invoke", ""]
             lines += [*_unit_table(rows, core, unit), ""]
+    if others:
+        lines += [*_others_table(others), ""]
     lines.append("Counted with `python tools/arm_cost.py`.")
     return "\n".join(lines) + "\n"
 
@@ -320,6 +326,41 @@ def _unit_table(
     return lines
 
 
+def _others_table(rows: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]:
+    """Ratios alone, a column a core and model of it."""
+    columns = [
+        (core, unit)
+        for core in dict.fromkeys(core for core, _, _ in rows)
+        for unit in (units_of(core)[1:] or ["instructions"])
+    ]
+    dates = " and ".join(sorted({row["date"] for row in rows.values()}))
+    names = [f"{core}, {unit.removeprefix('cycles ')}" for core, unit in columns]
+    lines = [
+        f"**The other layers**, int8, {dates}: how many times the instructions or estimated cycles "
+        "of ours XNNPACK takes (with 2 of 10)",
+        "",
+        f"| | {' | '.join(names)} |",
+        f"|---|{'---|' * len(columns)}",
+    ]
+    least: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+    for model in dict.fromkeys(model for _, model, _ in rows):
+        cells = [model]
+        for core, unit in columns:
+            if (core, model, "stock_int8") not in rows:
+                cells.append("")
+                continue
+            stock, *ours = (
+                rows[core, model, case][unit]
+                for case in ("stock_int8", "ours_int8", "ours_int8_2of10")
+            )
+            ratios = tuple(stock / our for our in ours)
+            least.setdefault((core, unit), []).append(ratios)
+            cells.append("{:.2f} ({:.2f})".format(*ratios))
+        lines.append(f"| {' | '.join(cells)} |")
+    smallest = ["{:.2f} ({:.2f})".format(*map(min, zip(*least[c], strict=True))) for c in columns]
+    return [*lines, f"| least | {' | '.join(smallest)} |"]
+
+
 def print_ratios(rows: list[dict[str, Any]]) -> None:
     """Each row beside the stock runtime's of the same core and model."""
     for row in rows:
@@ -341,7 +382,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     cores = {core.name: a for a in emulation.ARCHITECTURES.values() for core in a.cores}
     parser.add_argument("--cores", nargs="+", choices=cores, default=list(cores))
-    parser.add_argument("--models", nargs="+", choices=model_names(), default=model_names())
+    models = [*model_names(), *other_layers()]
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
     parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--input-bits", type=int, choices=(4, 5, 6, 8), default=8)
     parser.add_argument("--write-table", action="store_true", help="only docs/devices.md's table")
@@ -358,7 +400,7 @@ def main() -> int:
             print_ratios(rows)
             return 0
         kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
-        result = {"rows": merge(kept, rows, list(cores), model_names())}
+        result = {"rows": merge(kept, rows, list(cores), models)}
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
         print(table(result))
     if arguments.json == RESULTS:

@@ -46,7 +46,9 @@ RUNTIMES = {
     "CompiledModel, LiteRT 2.2": Runtime("ai-edge-litert==2.2.0", compiled=True),
     "CompiledModel, LiteRT 2.3": Runtime("ai-edge-litert==2.3.0", compiled=True),
     "Python 3.13": Runtime("ai-edge-litert==2.3.0", python="3.13"),
+    "CompiledModel, Python 3.13": Runtime("ai-edge-litert==2.3.0", python="3.13", compiled=True),
     "Python 3.14": Runtime("ai-edge-litert==2.3.0", python="3.14"),
+    "CompiledModel, Python 3.14": Runtime("ai-edge-litert==2.3.0", python="3.14", compiled=True),
 }
 # The oldest and the newest TensorFlow that train, each with its Keras 2 and its tfmot.
 TRAINING = {
@@ -156,8 +158,10 @@ def prepare(folder: Path, name: str, requirements: list[str], version: str | Non
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():
         base = sys.executable if version is None else find_python(version)
-        subprocess.run([base, "-m", "venv", "--clear", str(folder)], check=True)
-        command = [str(python), "-m", "pip", "install", "-q", *requirements]
+        # By the calling Python's pip: distributions take it out of their Pythons.
+        subprocess.run([base, "-m", "venv", "--without-pip", "--clear", str(folder)], check=True)
+        command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
+        command += requirements
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         (folder / "ready").touch()
     return python
