@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,3 +32,12 @@ def blocks(page: Path) -> list[Block]:
         Block(page, text.count("\n", 0, match.start()) + 1, match[1], match[2])
         for match in _BLOCK.finditer(text)
     ]
+
+
+def jni_folders() -> list[Path]:
+    """The folders of jni.h and of the header that it includes; none without a JDK."""
+    compiler = shutil.which("javac")
+    if compiler is None:
+        return []
+    include = Path(compiler).resolve().parents[1] / "include"
+    return [include, include / "linux"] if (include / "jni.h").exists() else []

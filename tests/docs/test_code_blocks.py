@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import PLAIN, ROOT, TESTED, blocks, pages
+from tests.docs.blocks import PLAIN, ROOT, TESTED, blocks, jni_folders, pages
 from tf_signbin.runtime import delegate_path
 
 WITH_CODE = [
@@ -83,11 +83,14 @@ def project():
 
 @pytest.mark.parametrize("block", CPP, ids=lambda block: f"{block.page.name}:{block.line}")
 def test_cpp_compiles(block, tmp_path):
+    jni = []
+    if "<jni.h>" in block.code:
+        jni = [f"-I{folder}" for folder in jni_folders()] or pytest.skip("needs a JDK")
     source = tmp_path / "block.cc"
     source.write_text(block.code)
     subprocess.run(
         ["c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
-         f"-I{ROOT / 'delegate'}", str(source)],
+         f"-I{ROOT / 'delegate'}", *jni, str(source)],
         check=True,
     )  # fmt: skip
 
