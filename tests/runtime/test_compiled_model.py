@@ -255,6 +255,14 @@ def test_options_of_the_runtime_are_passed_on(environment, network):
     np.testing.assert_array_equal(run(model, x)[0], interpret(network, x)[0])
 
 
+def test_offers_all_that_the_runtimes_class_does(environment, network):
+    model = tf_signbin.CompiledModel.from_buffer(network, environment=environment)
+    names = {name for name in dir(StockModel) if not name.startswith("_")}
+    assert "run_by_index" in names
+    assert names <= set(dir(model))
+    assert all(callable(getattr(model, name)) for name in names - {"environment"})
+
+
 def test_too_old_a_runtime_is_named(monkeypatch):
     class Old:
         version = "2.1.6"

@@ -179,6 +179,9 @@ class CompiledModel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(n for n in dir(self._model) if not n.startswith("_"))})
+
     def __getattr__(self, name: str) -> Any:
         # Reached for names that this class does not define: the runtime's own.
         if name.startswith("_"):
