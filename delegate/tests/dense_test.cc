@@ -145,6 +145,76 @@ TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
   }
 }
 
+// A layer of two values a filter with inputs of few bits.
+RandomLayer LookedUpLayer(const ConvShape& shape, int bits, uint64_t seed) {
+  Rng rng(seed);
+  RandomLayer layer;
+  layer.type = DataType::kInt8;
+  layer.filters.regions = 1;
+  layer.shape = shape;
+  do {
+    layer.filters.values_i8.clear();
+    FillFilters(rng, &layer);
+  } while (layer.filters.kind != WeightKind::kTwoValued);
+  FillOutputStage(rng, &layer);
+  layer.output.input_zero_point = 128 - (1 << bits);
+  layer.input_i8.resize(static_cast<size_t>(shape.batch) * shape.in_h * shape.in_w * shape.in_c);
+  for (int8_t& x : layer.input_i8) x = static_cast<int8_t>(127 - rng.Int(0, (1 << bits) - 1));
+  return layer;
+}
+
+// Sums of subsets that are looked up in the place of dot products: groups that are not whole, every
+// width, strides, dilations, strips, panels, threads.
+TEST(Dense, LookedUpSumsEqualReference) {
+  Target target = HostTarget();
+  target.core = Core::kIntel;  // which is offered them
+  if (!target.Has(IsaFeatures(Isa::kAvx512Vnni) | feature::kAvx512Vbmi)) {
+    GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
+  }
+  std::vector<ConvShape> shapes = {
+      SameShape(30, 31, 128, 32, 1), SameShape(2, 300, 260, 16, 3), SameShape(3, 5, 320, 720, 3),
+      SameShape(7, 7, 70, 130, 3),   SameShape(9, 8, 48, 33, 5),
+  };
+  for (int width = 1; width <= 25; ++width) shapes.push_back(SameShape(2, width, 31, 32, 3));
+  for (int width = 1; width <= 17; ++width) shapes.push_back(SameShape(1, width, 16, 16, 1));
+  for (const int channels : {15, 17, 32, 63, 64}) {
+    shapes.push_back(SameShape(1, 3, channels, channels, 1));
+    shapes.push_back(SameShape(1, 2, channels, 64, 3));
+  }
+  for (const int step : {2, 3}) {
+    ConvShape strided = SameShape(9, 11, 40, 20, 3), dilated = SameShape(9, 11, 40, 20, 3);
+    strided.stride_h = strided.stride_w = step;
+    strided.out_h = (strided.in_h - 1) / step + 1;
+    strided.out_w = (strided.in_w - 1) / step + 1;
+    dilated.dilation_h = dilated.dilation_w = step;
+    dilated.pad_top = dilated.pad_left = step;
+    dilated.batch = 2;
+    ConvShape pointwise = SameShape(9, 11, 40, 20, 1);
+    pointwise.stride_h = pointwise.stride_w = step;
+    pointwise.out_h = strided.out_h;
+    pointwise.out_w = strided.out_w;
+    shapes.insert(shapes.end(), {strided, dilated, pointwise});
+  }
+  PlanOptions reference, tables;
+  reference.family = "reference";
+  tables.family = "dense";
+  tables.isa = IsaName(Isa::kAvx512Vnni);
+  ThreadPool one(1), three(3);
+  int looked_up = 0;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    const int bits = 1 + static_cast<int>(i % 6);
+    const RandomLayer layer = LookedUpLayer(shapes[i], bits, i);
+    SCOPED_TRACE(layer.Describe() + ", " + std::to_string(bits) + " bits");
+    std::string name;
+    const auto expected = RunKernel<int8_t>(layer, reference, &one);
+    EXPECT_EQ(RunKernel<int8_t>(layer, tables, &one, &name, target), expected) << name;
+    EXPECT_EQ(RunKernel<int8_t>(layer, tables, &three, nullptr, target), expected) << name;
+    looked_up += name.find("_i8b_") != std::string::npos;
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(looked_up, static_cast<int>(shapes.size()) / 2);
+}
+
 // The NEON kernel adds two products of 8 bits in 16: the largest ones, everywhere, of either sign.
 TEST(Dense, EqualsReferenceAtTheExtremes) {
   if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";

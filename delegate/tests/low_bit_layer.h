@@ -11,7 +11,7 @@
 
 namespace tf_signbin {
 
-// A layer that AVX2 and NEON have byte tables for.
+// A layer that memory tables of bytes exist for.
 inline RandomLayer LowBitLayer(int bits) {
   Rng rng(1);
   RandomLayer layer = MakeRandomLayer(DataType::kInt8, 1);
@@ -48,22 +48,15 @@ inline RandomLayer LowBitLayer(int bits) {
   return layer;
 }
 
-// An instruction set with byte tables, or the portable one.
-inline Isa TestedIsa() {
-  for (const Isa isa : HostTarget().Isas()) {
-    if (isa == Isa::kAvx2 || isa == Isa::kNeon) return isa;
-  }
-  return Isa::kPortable;
-}
+// All but portable code have tables of bytes.
+inline bool HasByteTables() { return HostTarget().Isas().front() != Isa::kPortable; }
 
 inline PlanOptions TableOptions() {
   PlanOptions options;
   options.family = "table";
-  options.isa = IsaName(TestedIsa());
+  options.isa = IsaName(HostTarget().Isas().front());
   return options;
 }
-
-inline bool HasByteTables() { return TestedIsa() != Isa::kPortable; }
 
 }  // namespace tf_signbin
 

@@ -4,8 +4,8 @@ For each task and width one float network a seed is trained. Every method starts
 and learns its outputs, with int8 activations. A method is built once: numbers of bits are
 variables of the model, and seeds are other weights, so that TensorFlow traces it once.
 
-A part of the training images is held out. Learning rates are chosen on it, at seed 0; the test set
-is looked at once, after training.
+A part of the training images is held out. Learning rates are chosen on it, once a task, at its first
+width and seed 0; the test set is looked at once, after training.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ TASKS = {
         Recipe(12, 64, "adam", 0.01, "cosine", augmentation="shift"),
     ),
     "glyphs": BitsTask(
-        "glyphs", 8000, 1000, 4,
+        "glyphs", 19000, 1000, 4,
         Recipe(6, 128, "adam", 0.004, "cosine"), Recipe(5, 128, "adam", 0.01, "cosine"),
         image_size=24,
     ),
     "fashion_mnist": BitsTask(
-        "fashion_mnist", 8000, 1000, 4,
+        "fashion_mnist", 19000, 1000, 4,
         Recipe(5, 128, "adam", 0.004, "cosine"), Recipe(4, 128, "adam", 0.01, "cosine"),
         data_dir=FASHION_MNIST,
     ),
@@ -84,19 +84,24 @@ SEEDS = (0, 1, 2)
 INT8 = Method("full_precision")
 CENTERED = Method()
 PATTERN = Method(pattern=(2, 10))
-# By importance: the bits, then what a pattern and another form do to them.
-METHODS: tuple[tuple[Method, tuple[int, ...]], ...] = (
-    (CENTERED, (8, 6, 5, 4, 3)),
-    (PATTERN, (8, 4)),
-    (INT8, (8,)),
-    (Method(pattern=(3, 7)), (8, 4)),
-    (Method("binary"), (8, 4)),
-    (Method(background="none"), (8, 4)),
-)
-# Task and width, in the order of training.
-GROUPS: tuple[tuple[str, float], ...] = (
-    ("digits", 1.0), ("fashion_mnist", 1.0), ("glyphs", 2.0), ("fashion_mnist", 2.0),
-    ("glyphs", 1.0), ("digits", 2.0), ("glyphs", 4.0),
+THREE_OF_SEVEN = Method(pattern=(3, 7))
+BINARY = Method("binary")
+PAPER = Method(background="none")
+# Task, width, and methods with their bits, in the order of training: what says most comes first.
+STUDY: tuple[tuple[str, float, tuple[tuple[Method, tuple[int, ...]], ...]], ...] = (
+    ("digits", 1.0, ((CENTERED, (8, 6, 5, 4, 3)),)),
+    ("glyphs", 1.0, ((CENTERED, (8, 6, 5, 4, 3)),)),
+    ("fashion_mnist", 1.0, ((CENTERED, (8, 4)),)),
+    ("glyphs", 2.0, ((CENTERED, (8, 4)),)),
+    ("glyphs", 1.0, ((INT8, (8,)), (PATTERN, (8, 4)))),
+    ("glyphs", 2.0, ((INT8, (8,)), (PATTERN, (8, 4)))),
+    ("fashion_mnist", 1.0, ((INT8, (8,)), (CENTERED, (6, 5, 3)), (PATTERN, (8, 4)))),
+    ("glyphs", 4.0, ((CENTERED, (8, 4)), (PATTERN, (8, 4)), (INT8, (8,)))),
+    ("glyphs", 2.0, ((CENTERED, (6, 5, 3)),)),
+    ("fashion_mnist", 2.0, ((CENTERED, (8, 4)), (INT8, (8,)), (PATTERN, (8, 4)))),
+    ("digits", 1.0, ((INT8, (8,)), (PATTERN, (8, 4)))),
+    ("digits", 2.0, ((CENTERED, (8, 4, 3)), (INT8, (8,)), (PATTERN, (8, 4)))),
+    ("glyphs", 2.0, ((THREE_OF_SEVEN, (8, 4)), (BINARY, (8, 4)), (PAPER, (8, 4)))),
 )  # fmt: skip
 
 
@@ -116,13 +121,13 @@ class Store:
         return self.values[key]
 
 
-def train_all(out: Path, groups: tuple[tuple[str, float], ...] = GROUPS) -> None:
-    """Trains what `out`/bits.json lacks, method by method over all groups, and seed by seed."""
+def train_all(out: Path) -> None:
+    """Trains what `out`/bits.json lacks, in the order of STUDY."""
     out.mkdir(parents=True, exist_ok=True)
     store = Store(out / "bits.json")
-    for method, bits in METHODS:
-        for task, width in groups:
-            if TASKS[task].available():
+    for task, width, methods in STUDY:
+        if TASKS[task].available():
+            for method, bits in methods:
                 _Group(task, width, store, out).train(method, bits)
 
 
@@ -132,6 +137,7 @@ class _Group:
     def __init__(self, task: str, width: float, store: Store, out: Path) -> None:
         self.task, self.width, self.store, self.out = TASKS[task], width, store, out
         self.name = f"{task}-w{width:g}"
+        self.rates = f"{task}/rates"
 
     def key(self, method: Method, seed: int) -> str:
         return f"{self.name}/{method.key}/seed{seed}"
@@ -192,8 +198,9 @@ class _Group:
             each.set_bits(method.input_bits)
 
     def _rate(self, method: Method, teacher: Any) -> float:
-        """The rate with the best accuracy on held-out images, at seed 0: for int8 with its own
-        weights, for all one-bit methods with centered weights, on average over 8 and 4 bits."""
+        """The rate with the best accuracy on held-out images, at seed 0 and the task's first width:
+        for int8 with its own weights, for all one-bit methods with centered weights, on average
+        over 8 and 4 bits."""
         dense = method.weights == "full_precision"
         kind = "int8" if dense else "one-bit"
 
@@ -209,7 +216,7 @@ class _Group:
                     found[str(rate)] += accuracy / (1 if dense else 2)
             return found
 
-        found = self.store.get(f"{self.name}/rates/{kind}", search)
+        found = self.store.get(f"{self.rates}/{kind}", search)
         return float(max(found, key=found.__getitem__))
 
     def _run(
@@ -286,6 +293,10 @@ def _accuracy(model: Any, data: ImageDataset) -> float:
 
 def variants() -> Iterator[Method]:
     """Every method of the study with every number of bits."""
-    for method, bits in METHODS:
-        for b in bits:
+    bits: dict[Method, set[int]] = {}
+    for _, _, methods in STUDY:
+        for method, wanted in methods:
+            bits.setdefault(method, set()).update(wanted)
+    for method, found in bits.items():
+        for b in sorted(found, reverse=True):
             yield dataclasses.replace(method, input_bits=b)

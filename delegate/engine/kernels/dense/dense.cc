@@ -1,7 +1,9 @@
-// Dense int8 convolution: filters in lanes, four channels a dot product, no im2col.
+// Dense int8 convolution: filters in lanes, four channels a dot product, no im2col. With inputs of
+// few bits a dot product adds four looked-up sums instead, each of four channels.
 //
 // Taps are plain addresses: in the input itself where a layer has whole groups of channels and no
-// padding, else in a small ring into which input rows are copied once, with padding around them.
+// padding, else in a small ring into which input rows are copied (or made to tables) once, with
+// padding around them.
 // Weights of a panel of filters stay in the second-level cache for all rows. This file prepares a
 // layer and walks its tiles; the vector code is in dense_avx512vnni.cc and
 // dense_kernels_avx512vnni.S.
@@ -26,9 +28,12 @@ namespace {
 
 constexpr int kNoRow = std::numeric_limits<int>::min();
 
-DenseKernelFn FindDenseKernel(int pixels, int vectors) {
-#define TF_SIGNBIN_CASE(width, count) \
-  if (pixels == width && vectors == count) return tf_signbin_dense_i8_p##width##f##count;
+DenseKernelFn FindDenseKernel(bool tables, int pixels, int vectors) {
+#define TF_SIGNBIN_CASE(width, count)                       \
+  if (pixels == width && vectors == count) {                \
+    return tables ? tf_signbin_dense_i8b_p##width##f##count \
+                  : tf_signbin_dense_i8_p##width##f##count; \
+  }
   TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_CASE)
 #undef TF_SIGNBIN_CASE
   return nullptr;
@@ -41,13 +46,14 @@ class DenseConv final : public ConvKernel {
         output_(*problem.output),
         profile_(profile),
         weights_(plan_.weight_bytes),
-        filters_(PackWeights(*problem.filters)) {
+        filters_(plan_.tables ? PackIndices(problem) : PackWeights(*problem.filters)) {
     for (const DenseBlock& block : plan_.blocks) {
       BlockCalls calls;
       for (const bool last : {false, true}) {
         const int width = plan_.StripWidth(last ? plan_.strips() - 1 : 0);
         for (const DenseRun& run : SplitDensePixels(block.vectors, width)) {
-          calls.runs[last].push_back({run, FindDenseKernel(run.pixels, block.vectors)});
+          calls.runs[last].push_back(
+              {run, FindDenseKernel(plan_.tables, run.pixels, block.vectors)});
         }
       }
       calls_.push_back(std::move(calls));
@@ -71,15 +77,18 @@ class DenseConv final : public ConvKernel {
   }
 
   std::string name() const override {
-    return "dense_avx512vnni_i8_p" + std::to_string(calls_[0].runs[0][0].run.pixels) + "f" +
+    return std::string("dense_avx512vnni_i8") + (plan_.tables ? "b_p" : "_p") +
+           std::to_string(calls_[0].runs[0][0].run.pixels) + "f" +
            std::to_string(plan_.blocks[0].vectors);
   }
+
+  bool needs_nonnegative() const override { return plan_.tables; }
 
   size_t prepared_weight_bytes() const override { return weights_.bytes(); }
 
   size_t workspace_bytes(int threads) const override {
     const Workspace& w = workspaces_.front();
-    return threads * (w.ring.bytes() + w.sums.bytes());
+    return threads * (w.ring.bytes() + w.column_sums.bytes() + w.box.bytes() + w.sums.bytes());
   }
 
   StageTimes stage_times() const override {
@@ -101,6 +110,8 @@ class DenseConv final : public ConvKernel {
     std::vector<int> ring_row;            // input row that each slot holds
     std::vector<const int8_t*> taps;      // of pixel 0 of the strip
     std::vector<const int8_t*> run_taps;  // of a run's first pixel
+    Aligned<int32_t> column_sums;         // of each slot's columns, where filters have a background
+    Aligned<int32_t> box;                 // window sums of a strip's pixels
     Aligned<int32_t> sums;                // registers of one microkernel call
     StageTimes times;
   };
@@ -110,35 +121,70 @@ class DenseConv final : public ConvKernel {
     return last.first_filter + last.vectors * kDenseLanes;
   }
 
-  // For each block, tap, group, vector: 16 filters x 4 channels.
-  DenseFilters PackWeights(const PackedFilters& filters) const {
-    std::vector<int> lanes(filters.out_c);
+  // [filter]
+  std::vector<int> Lanes() const {
+    std::vector<int> lanes(plan_.shape.out_c);
     for (const DenseBlock& block : plan_.blocks) {
       for (int lane = 0; lane < block.vectors * kDenseLanes; ++lane) {
         const int filter = block.first_filter +
                            DenseLaneFilter(block.vectors, lane / kDenseLanes, lane % kDenseLanes);
-        if (filter < filters.out_c) lanes[filter] = block.first_filter + lane;
+        if (filter < plan_.shape.out_c) lanes[filter] = block.first_filter + lane;
       }
     }
+    return lanes;
+  }
+
+  // For each block, tap, group, vector: 16 filters x 4 channels.
+  DenseFilters PackWeights(const PackedFilters& filters) const {
+    const std::vector<int> lanes = Lanes();
     return PrepareFilters(filters, output_, lanes, Filters(), kDenseOffset,
                           [&](const std::vector<int8_t>& weights, int filter) {
-                            PackFilter(weights, filter, lanes[filter]);
+                            const FilterWeights groups = WeightsOf(lanes[filter]);
+                            for (size_t k = 0; k < weights.size(); ++k) {
+                              const size_t channel = k % plan_.shape.in_c;
+                              groups.Of(GroupOf(k))[channel % kDenseChannels] = weights[k];
+                            }
                           });
   }
 
-  void PackFilter(const std::vector<int8_t>& weights, int filter, int lane) const {
-    const DenseBlock& block =
-        *std::find_if(plan_.blocks.begin(), plan_.blocks.end(), [filter](const DenseBlock& b) {
-          return filter < b.first_filter + b.vectors * kDenseLanes;
-        });
-    const int in_c = plan_.shape.in_c, channel_groups = plan_.padded_c / kDenseChannels;
-    for (size_t k = 0; k < weights.size(); ++k) {
-      const size_t channel = k % in_c;
-      const size_t group = k / in_c * channel_groups + channel / kDenseChannels;
-      weights_[block.weights_offset +
-               (group * block.vectors * kDenseLanes + lane - block.first_filter) * kDenseChannels +
-               channel % kDenseChannels] = weights[k];
+  // For each block, tap, group, vector: 16 filters x 4 tables, the place of the filter's subset.
+  DenseFilters PackIndices(const ConvProblem& problem) const {
+    const PackedFilters& filters = *problem.filters;
+    const std::vector<int> lanes = Lanes();
+    for (int filter = 0; filter < filters.out_c; ++filter) {
+      const FilterWeights groups = WeightsOf(lanes[filter]);
+      for (size_t k = 0; k < filters.weights_per_filter(); ++k) {
+        const size_t channel = k % filters.in_c % kTableChannels, table = channel / kSubsetChannels;
+        int8_t* index = groups.Of(GroupOf(k)) + table;
+        *index |= static_cast<int8_t>(table * kSubsets);
+        if (filters.bit(0, filter, k))
+          *index |= static_cast<int8_t>(1 << channel % kSubsetChannels);
+      }
     }
+    return PrepareTableFilters(problem, lanes, Filters());
+  }
+
+  // Where a filter's bytes of each group are.
+  struct FilterWeights {
+    int8_t* first;
+    size_t group_bytes;  // from group to group
+
+    int8_t* Of(size_t group) const { return first + group * group_bytes; }
+  };
+
+  FilterWeights WeightsOf(int lane) const {
+    const DenseBlock& block = *std::find_if(
+        plan_.blocks.begin(), plan_.blocks.end(),
+        [lane](const DenseBlock& b) { return lane < b.first_filter + b.vectors * kDenseLanes; });
+    const size_t in_group = static_cast<size_t>(lane - block.first_filter) * kDenseGroupBytes;
+    return {&weights_[block.weights_offset + in_group],
+            static_cast<size_t>(block.vectors) * kDenseLanes * kDenseGroupBytes};
+  }
+
+  // The group of weight `k` of a filter.
+  size_t GroupOf(size_t k) const {
+    const size_t in_c = plan_.shape.in_c, channels = plan_.group_channels();
+    return k / in_c * (plan_.padded_c / channels) + k % in_c / channels;
   }
 
   Workspace MakeWorkspace() const {
@@ -146,6 +192,11 @@ class DenseConv final : public ConvKernel {
     if (!plan_.direct) {
       w.ring = Aligned<int8_t>(plan_.ring_rows * plan_.row_bytes());
       w.ring_row.resize(plan_.ring_rows);
+    }
+    if (filters_.has_background) {
+      const size_t columns = plan_.ColumnsFor(plan_.strip);
+      w.column_sums = Aligned<int32_t>(plan_.ring_rows * columns);
+      w.box = Aligned<int32_t>(plan_.strip);
     }
     w.taps.resize(plan_.taps);
     w.run_taps.resize(plan_.taps);
@@ -169,6 +220,7 @@ class DenseConv final : public ConvKernel {
       for (int y = task.first_row; y < task.end_row; ++y) {
         Stopwatch watch(profile_);
         PointTaps(image, y, &row, w);
+        if (filters_.has_background) WindowSums(y, plan_.StripWidth(task.strip), w);
         watch.Lap(&w->times.tables_ns);
         int8_t* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
         for (int block = first; block < end; ++block) RunBlock(block, last_strip, out_row, w);
@@ -207,20 +259,42 @@ class DenseConv final : public ConvKernel {
                                        : CopyOfRow(in_y, row, w);
       for (int tap = 0; tap < plan_.taps_per_row; ++tap) {
         w->taps[dy * plan_.taps_per_row + tap] =
-            first_column + static_cast<size_t>(tap) * plan_.tap_step() * plan_.padded_c;
+            first_column + tap * plan_.tap_step() * plan_.pixel_bytes();
       }
     }
   }
 
+  int Slot(int in_y) const {
+    const int slot = in_y % plan_.ring_rows;
+    return slot < 0 ? slot + plan_.ring_rows : slot;
+  }
+
+  int32_t* ColumnSums(int slot, const Workspace& w) const {
+    if (!filters_.has_background) return nullptr;
+    return w.column_sums.get() + static_cast<size_t>(slot) * plan_.ColumnsFor(plan_.strip);
+  }
+
   const int8_t* CopyOfRow(int in_y, DenseRow* row, Workspace* w) const {
-    int slot = in_y % plan_.ring_rows;
-    if (slot < 0) slot += plan_.ring_rows;
+    const int slot = Slot(in_y);
     row->out = w->ring.get() + slot * plan_.row_bytes();
     if (w->ring_row[slot] != in_y) {
-      DenseCopyRow(*row);
+      row->sums = ColumnSums(slot, *w);
+      (plan_.tables ? DenseTableRow : DenseCopyRow)(*row);
       w->ring_row[slot] = in_y;
     }
     return row->out;
+  }
+
+  // The sums of all channels in the windows of output row y.
+  void WindowSums(int y, int width, Workspace* w) const {
+    const ConvShape& s = plan_.shape;
+    std::fill_n(w->box.get(), width, 0);
+    for (int dy = 0; dy < s.kernel_h; ++dy) {
+      const int32_t* sums = ColumnSums(Slot(y * s.stride_h - s.pad_top + dy * s.dilation_h), *w);
+      for (int dx = 0; dx < s.kernel_w; ++dx, sums += plan_.tap_step()) {
+        for (int x = 0; x < width; ++x) w->box[x] += sums[x * plan_.pixel_step()];
+      }
+    }
   }
 
   void RunBlock(int index, bool last_strip, int8_t* out_row, Workspace* w) const {
@@ -231,16 +305,20 @@ class DenseConv final : public ConvKernel {
     task.tap_count = plan_.taps;
     task.blocks = plan_.tap_groups / kDenseBlockGroups;
     task.tail_groups = plan_.tap_groups % kDenseBlockGroups;
-    task.pixel_bytes = static_cast<int64_t>(plan_.pixel_step()) * plan_.padded_c;
+    task.pixel_bytes = static_cast<int64_t>(plan_.pixel_step() * plan_.pixel_bytes());
     task.weights = &weights_[block.weights_offset];
     task.bias = &filters_.start[block.first_filter];
     task.sums = w->sums.get();
+    if (plan_.tables) task.factors = &filters_.factors[block.first_filter];
     DenseFlush flush{};
     flush.sums = w->sums.get();
     flush.vectors = block.vectors;
     flush.filters = std::min(block.vectors * kDenseLanes, out_c - block.first_filter);
     flush.first_lane = block.first_filter;
     flush.rescale = filters_.rescale.view();
+    flush.difference = filters_.difference.get();
+    flush.background = filters_.background.get();
+    flush.bias = filters_.bias.get();
     flush.clamp_min = output_.clamp_min_i8;
     flush.clamp_max = output_.clamp_max_i8;
     flush.out_pixel = out_c;
@@ -248,6 +326,7 @@ class DenseConv final : public ConvKernel {
       const size_t first_byte = static_cast<size_t>(call.run.first) * task.pixel_bytes;
       for (int t = 0; t < plan_.taps; ++t) w->run_taps[t] = w->taps[t] + first_byte;
       flush.pixels = call.run.pixels;
+      if (filters_.has_background) flush.box = &w->box[call.run.first];
       flush.out = out_row + static_cast<size_t>(call.run.first) * out_c + block.first_filter;
       Stopwatch watch(profile_);
       call.kernel(&task);

@@ -1,4 +1,4 @@
-// Dense family, vector parts (AVX-512 F, BW, DQ, VL). See dense_ops.h.
+// Dense family, vector parts (AVX-512 F, BW, DQ, VL, VNNI). See dense_ops.h.
 #include <immintrin.h>
 
 #include "engine/kernels/dense/dense_ops.h"
@@ -38,7 +38,86 @@ void CopyThreeChannels(const int8_t* in, ptrdiff_t pixels, int8_t* out) {
   }
 }
 
+// ---------------------------------------------------------------- tables
+
+// Four tables of the sums of 4 channels' subsets: entry e of table t is at 16 t + e.
+inline __m512i Tables(__m128i channels) {
+  const __m512i x = _mm512_broadcast_i32x4(channels);
+  // Channel 0 of each table's four.
+  const __m512i first = _mm512_set_epi32(0x0c0c0c0c, 0x0c0c0c0c, 0x0c0c0c0c, 0x0c0c0c0c, 0x08080808,
+                                         0x08080808, 0x08080808, 0x08080808, 0x04040404, 0x04040404,
+                                         0x04040404, 0x04040404, 0, 0, 0, 0);
+  const auto member = [&](int channel, __mmask64 entries) {
+    return _mm512_maskz_shuffle_epi8(
+        entries, x, _mm512_add_epi8(first, _mm512_set1_epi8(static_cast<char>(channel))));
+  };
+  return _mm512_add_epi8(
+      _mm512_add_epi8(member(0, 0xaaaaaaaaaaaaaaaa), member(1, 0xcccccccccccccccc)),
+      _mm512_add_epi8(member(2, 0xf0f0f0f0f0f0f0f0), member(3, 0xff00ff00ff00ff00)));
+}
+
+// Tables of one pixel; the sum of its channels.
+template <bool kSum>
+inline int32_t PixelTables(const int8_t* in, int channels, __m128i zero_point, int8_t* out) {
+  // The entries of all four channels.
+  const __m512i whole = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 1 << 24));
+  __m512i sum = _mm512_setzero_si512();
+  const auto store = [&](__m128i x, int8_t* to) {
+    const __m512i tables = Tables(_mm_sub_epi8(x, zero_point));
+    _mm512_store_si512(to, tables);
+    if (kSum) sum = _mm512_dpbusd_epi32(sum, tables, whole);
+  };
+  int c = 0;
+  for (; c + kTableChannels <= channels; c += kTableChannels, out += kTableBytes) {
+    store(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + c)), out);
+  }
+  if (c < channels) {
+    store(_mm_mask_loadu_epi8(zero_point, static_cast<__mmask16>(FirstBytes(channels - c)), in + c),
+          out);
+  }
+  return kSum ? _mm512_reduce_add_epi32(sum) : 0;
+}
+
+template <bool kSum>
+void TableRow(const DenseRow& r) {
+  const int columns = r.row == nullptr ? 0 : r.right;
+  const int inside = r.row == nullptr ? 0 : r.inside;
+  const ptrdiff_t column_bytes = ptrdiff_t{r.padded_c} / kTableChannels * kTableBytes;
+  const __m128i zero_point = _mm_set1_epi8(r.padding);
+  Fill(r.out, inside * column_bytes, 0);
+  Fill(r.out + columns * column_bytes, (r.columns - columns) * column_bytes, 0);
+  if (kSum) {
+    for (int column = 0; column < r.columns; ++column) r.sums[column] = 0;
+  }
+  const int8_t* in = columns == 0 ? nullptr : r.row + static_cast<ptrdiff_t>(r.inside_x) * r.in_c;
+  int8_t* out = r.out + inside * column_bytes;
+  for (int column = inside; column < columns; ++column, out += column_bytes) {
+    const int32_t sum = PixelTables<kSum>(in, r.in_c, zero_point, out);
+    if (kSum) r.sums[column] = sum;
+    in += static_cast<ptrdiff_t>(r.step) * r.in_c;
+  }
+}
+
 // ---------------------------------------------------------------- accumulators to outputs
+
+// What microkernels left, as accumulators (or sums, where they are rescaled).
+struct AsTheyAre {
+  __m512i operator()(const int32_t* sums, int /*lane*/, int /*pixel*/) const {
+    return _mm512_load_si512(sums);
+  }
+};
+
+struct WithBackground {
+  const DenseFlush& f;
+
+  __m512i operator()(const int32_t* sums, int lane, int pixel) const {
+    const __m512i masked =
+        _mm512_mullo_epi32(_mm512_load_si512(sums), LoadLanes(f.difference, lane));
+    const __m512i all =
+        _mm512_mullo_epi32(_mm512_set1_epi32(f.box[pixel]), LoadLanes(f.background, lane));
+    return _mm512_add_epi32(_mm512_add_epi32(masked, all), LoadLanes(f.bias, lane));
+  }
+};
 
 inline void StoreBytes(int8_t* out, __m256i y, __mmask32 mask) {
   if (mask == ~0u) {
@@ -49,8 +128,9 @@ inline void StoreBytes(int8_t* out, __m256i y, __mmask32 mask) {
 }
 
 // Two vectors of filters: two pixels fill a vector of bytes.
-template <typename MakeScale>
-void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeScale& make_scale) {
+template <typename MakeScale, typename Load>
+void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeScale& make_scale,
+               const Load& load) {
   const int filters = f.filters - vector * kDenseLanes;
   const __mmask32 mask = static_cast<__mmask32>(FirstBytes(filters));
   const int lane = f.first_lane + vector * kDenseLanes;
@@ -60,15 +140,16 @@ void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeSc
   const __m512i pixels = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
   const int pixel_sums = f.vectors * kDenseLanes;
   const int32_t* sums = f.sums + vector * kDenseLanes;
-  const auto words = [&](const int32_t* pixel) {
-    return _mm512_packs_epi32(scale0(_mm512_load_si512(pixel)),
-                              scale1(_mm512_load_si512(pixel + kDenseLanes)));
+  const auto words = [&](const int32_t* sums, int pixel) {
+    return _mm512_packs_epi32(scale0(load(sums, lane, pixel)),
+                              scale1(load(sums + kDenseLanes, lane + kDenseLanes, pixel)));
   };
   int8_t* out = f.out + vector * kDenseLanes;
   for (int p = 0; p < f.pixels; p += 2, sums += 2 * pixel_sums) {
     const bool pair = p + 1 < f.pixels;
     const __m512i y = _mm512_permutexvar_epi64(
-        pixels, PackBytes(words(sums), words(pair ? sums + pixel_sums : sums), addend, clamp));
+        pixels, PackBytes(words(sums, p), pair ? words(sums + pixel_sums, p + 1) : words(sums, p),
+                          addend, clamp));
     StoreBytes(out, _mm512_castsi512_si256(y), mask);
     out += f.out_pixel;
     if (!pair) break;
@@ -77,11 +158,12 @@ void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeSc
   }
 }
 
-template <typename MakeScale>
-void FlushOne(const DenseFlush& f, const Clamp& clamp, const MakeScale& make_scale) {
+template <typename MakeScale, typename Load>
+void FlushOne(const DenseFlush& f, const Clamp& clamp, const MakeScale& make_scale,
+              const Load& load) {
   const auto scale = make_scale(f.rescale, f.first_lane);
   StoreOneVector(f.rescale.addend + f.first_lane, f.filters, clamp, f.pixels, f.out, f.out_pixel,
-                 [&](int p) { return scale(_mm512_load_si512(f.sums + p * kDenseLanes)); });
+                 [&](int p) { return scale(load(f.sums + p * kDenseLanes, f.first_lane, p)); });
 }
 
 }  // namespace
@@ -108,13 +190,21 @@ void DenseCopyRow(const DenseRow& r) {
        static_cast<ptrdiff_t>(r.columns - r.right) * r.padded_c, r.padding);
 }
 
+void DenseTableRow(const DenseRow& r) {
+  return r.sums == nullptr ? TableRow<false>(r) : TableRow<true>(r);
+}
+
 void DenseFlushSums(const DenseFlush& f) {
   const Clamp clamp(f.clamp_min, f.clamp_max);
-  WithScale(f.rescale, [&](const auto& make_scale) {
-    if (f.vectors == 1) return FlushOne(f, clamp, make_scale);
+  const auto flush = [&](const auto& make_scale, const auto& load) {
+    if (f.vectors == 1) return FlushOne(f, clamp, make_scale, load);
     for (int vector = 0; vector < f.vectors && vector * kDenseLanes < f.filters; vector += 2) {
-      FlushPair(f, clamp, vector, make_scale);
+      FlushPair(f, clamp, vector, make_scale, load);
     }
+  };
+  WithScale(f.rescale, [&](const auto& make_scale) {
+    if (f.difference != nullptr) return flush(make_scale, WithBackground{f});
+    flush(make_scale, AsTheyAre());
   });
 }
 

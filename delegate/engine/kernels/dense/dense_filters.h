@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/aligned.h"
+#include "engine/kernel.h"
 #include "engine/kernels/output/filter_lanes.h"
 #include "engine/kernels/output/folding.h"
 #include "engine/types.h"
@@ -27,9 +28,15 @@ inline int CommonMagnitude(const std::vector<int8_t>& weights) {
   return std::max(magnitude, 1);
 }
 
+// All arrays are [lanes].
 struct DenseFilters {
   Rescale rescale;
-  Aligned<int32_t> start;  // of the accumulators, [lanes]
+  Aligned<int32_t> start;  // of the accumulators
+  // With tables: what a looked-up sum counts, a byte four times.
+  Aligned<int32_t> factors = {};
+  // Where filters have a background (DenseFlush).
+  bool has_background = false;
+  Aligned<int32_t> difference = {}, background = {}, bias = {};
 };
 
 // `lanes`: the lane of each filter, below `padded`. Microkernels see an activation x as x + offset.
@@ -59,6 +66,49 @@ DenseFilters PrepareFilters(const PackedFilters& filters, const OutputStage& sta
     const int64_t start = totals[filter].sum() / d * -(offset + stage.input_zero_point);
     prepared.start[lanes[filter]] =
         static_cast<int32_t>(start + (takes_sums ? 0 : sums[filter].bias));
+  }
+  return prepared;
+}
+
+// The same of filters of two values whose sums are looked up, zero point removed.
+inline DenseFilters PrepareTableFilters(const ConvProblem& problem, const std::vector<int>& lanes,
+                                        int padded) {
+  const PackedFilters& filters = *problem.filters;
+  const OutputStage& stage = *problem.output;
+  const auto value = [&](int filter, int which) { return filters.values_i8[2 * filter + which]; };
+  DenseFilters prepared;
+  std::vector<FilterSums> sums;
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    prepared.has_background |= value(filter, 0) != 0;
+    const int64_t bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[filter];
+    sums.push_back(output::SumsOf(TotalsOf(filters, filter),
+                                  std::max(std::abs(int{value(filter, 1)}), 1), bias,
+                                  problem.least_input(), problem.most_input()));
+  }
+  std::vector<int32_t> biases;
+  for (const FilterSums& each : sums) biases.push_back(static_cast<int32_t>(each.bias));
+  if (prepared.has_background) sums.clear();
+  prepared.rescale = Rescale(stage, padded, lanes, sums);
+  prepared.start = Aligned<int32_t>(padded);
+  prepared.factors = Aligned<int32_t>(padded);
+  if (prepared.has_background) {
+    prepared.difference = Aligned<int32_t>(padded);
+    prepared.background = Aligned<int32_t>(padded);
+    prepared.bias = Aligned<int32_t>(padded);
+  }
+  const bool takes_sums = prepared.rescale.takes_sums();
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    const int lane = lanes[filter], a = value(filter, 0), b = value(filter, 1);
+    int factor = takes_sums ? (b > 0) - (b < 0) : b;
+    if (prepared.has_background) {
+      factor = 1;
+      prepared.difference[lane] = b - a;
+      prepared.background[lane] = a;
+      prepared.bias[lane] = biases[filter];
+    } else if (!takes_sums) {
+      prepared.start[lane] = biases[filter];
+    }
+    prepared.factors[lane] = static_cast<int32_t>((factor & 0xffu) * 0x01010101u);
   }
   return prepared;
 }

@@ -1,4 +1,5 @@
-// The dense microkernels of dense_kernels_avx512vnni.S.
+// The microkernels of dense_kernels_avx512vnni.S: those that multiply channels (i8), and those that
+// look sums of channels up (i8b).
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
 
@@ -7,18 +8,19 @@
 namespace tf_signbin {
 
 // One call: P adjacent output pixels times F vectors of 16 filters. A tap is a run of channels that
-// is contiguous in the input. The assembly knows these offsets.
+// is contiguous in the input (of tables, in their ring). The assembly knows these offsets.
 struct DenseTask {
   const int8_t* const* taps;  // for each tap: the first pixel's first channel
   int64_t tap_count;
-  int64_t blocks;         // whole blocks of 4 channel groups (of 4 channels) in a tap
-  int64_t tail_groups;    // groups after them
-  int64_t pixel_bytes;    // from one pixel's channels to the next pixel's
-  const int8_t* weights;  // for each tap, group: F vectors of 16 filters x 4 channels
-  const int32_t* bias;    // F vectors
-  int32_t* sums;          // P * F vectors
+  int64_t blocks;          // whole blocks of 4 channel groups in a tap
+  int64_t tail_groups;     // groups after them
+  int64_t pixel_bytes;     // from one pixel's channels to the next pixel's
+  const int8_t* weights;   // for each tap, group: F vectors of 16 filters x 4 bytes
+  const int32_t* bias;     // F vectors
+  int32_t* sums;           // P * F vectors
+  const int32_t* factors;  // i8b: F vectors
 };
-static_assert(sizeof(DenseTask) == 64, "dense_kernels_avx512vnni.S relies on this layout");
+static_assert(sizeof(DenseTask) == 72, "dense_kernels_avx512vnni.S relies on this layout");
 
 inline constexpr int kDenseBlockGroups = 4;
 
@@ -36,8 +38,9 @@ using DenseKernelFn = void (*)(const DenseTask* task);
 
 inline constexpr int kMaxDenseSums = 24;  // largest P * F
 
-#define TF_SIGNBIN_DECLARE(pixels, vectors) \
-  extern "C" void tf_signbin_dense_i8_p##pixels##f##vectors(const DenseTask* task);
+#define TF_SIGNBIN_DECLARE(pixels, vectors)                                         \
+  extern "C" void tf_signbin_dense_i8_p##pixels##f##vectors(const DenseTask* task); \
+  extern "C" void tf_signbin_dense_i8b_p##pixels##f##vectors(const DenseTask* task);
 TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_DECLARE)
 #undef TF_SIGNBIN_DECLARE
 

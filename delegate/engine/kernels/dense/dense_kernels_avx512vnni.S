@@ -1,4 +1,4 @@
-// Dense int8 microkernels for AVX-512 VNNI (x86-64, System V ABI).
+// Dense int8 microkernels for AVX-512 VNNI (x86-64, System V ABI), and their like with tables.
 //
 // A microkernel computes P output pixels times F vectors of 16 filters. Its accumulators stay in
 // registers: they start at the filters' biases and gain, for every group of 4 channels, one VPDPBUSD
@@ -6,9 +6,13 @@
 // activations are broadcast to a register once, made unsigned (x + 128) by the exclusive or that
 // loads them, and used F times: on Zen 5 free beside the dot products, two of them a cycle.
 //
+// With tables (i8b, VBMI) a group is 16 channels, and a pixel has 64 bytes of it: for each 4 of the
+// channels the 16 sums of their subsets. One VPERMB looks up the sums of 16 filters' subsets of all
+// four, one VPDPBUSD adds them, multiplied by the filter's factor: 256 products.
+//
 //   void name(const DenseTask* task);            see dense_kernels.h
 //
-// Names: tf_signbin_dense_i8_p<P>f<F>.
+// Names: tf_signbin_dense_i8_p<P>f<F>, tf_signbin_dense_i8b_p<P>f<F>.
 
         .intel_syntax noprefix
         .altmacro
@@ -23,26 +27,41 @@
         .set TASK_WEIGHTS, 40
         .set TASK_BIAS, 48
         .set TASK_OUT, 56
+        .set TASK_FACTORS, 64
 
         .set BLOCK_GROUPS, 4
 
-// zmm<reg> = 4 activations of pixel p, unsigned; r8, r9, ... r13 point at pixels 0, 3, ... 15, rax is the step.
-        .macro ACTIVATIONS reg, p, disp
+// Bytes that a pixel has of a group.
+        .set i8_BYTES, 4
+        .set i8b_BYTES, 64
+
+// zmm<reg> = pixel p's part of a group; r8, r9, ... r13 point at pixels 0, 3, ... 15, rax is the step.
+        .macro PIXEL form, reg, p, disp
         .if \p % 3 == 0
-        ACTIVATIONS_AT \reg, %(8 + \p / 3), 0, \disp
+        PIXEL_AT \form, \reg, %(8 + \p / 3), 0, \disp
         .elseif \p % 3 == 1
-        ACTIVATIONS_AT \reg, %(8 + \p / 3), 1, \disp
+        PIXEL_AT \form, \reg, %(8 + \p / 3), 1, \disp
         .else
-        ACTIVATIONS_AT \reg, %(8 + \p / 3), 2, \disp
+        PIXEL_AT \form, \reg, %(8 + \p / 3), 2, \disp
         .endif
         .endm
 
-        .macro ACTIVATIONS_AT reg, base, scale, disp
+        .macro PIXEL_AT form, reg, base, scale, disp
         .if \scale == 0
-        vpxord zmm\reg, zmm31, dword ptr [r\base + \disp]{1to16}
+        \form\()_PIXEL \reg, [r\base + \disp]
         .else
-        vpxord zmm\reg, zmm31, dword ptr [r\base + rax*\scale + \disp]{1to16}
+        \form\()_PIXEL \reg, [r\base + rax*\scale + \disp]
         .endif
+        .endm
+
+// 4 activations, unsigned.
+        .macro i8_PIXEL reg, address:vararg
+        vpxord zmm\reg, zmm31, dword ptr \address{1to16}
+        .endm
+
+// 4 tables.
+        .macro i8b_PIXEL reg, address:vararg
+        vmovdqa64 zmm\reg, \address
         .endm
 
         .macro LOAD reg, base, offset
@@ -57,17 +76,25 @@
         vpdpbusd zmm\acc, zmm\x, zmm\w
         .endm
 
-        .macro GROUP pixels, vectors, index
-        .set first_temporary, \pixels*\vectors + \vectors
+        .macro LOOK_UP reg, index, table
+        vpermb zmm\reg, zmm\index, zmm\table
+        .endm
+
+        .macro WEIGHTS pixels, vectors, index
         .set f, 0
         .rept \vectors
         LOAD %(\pixels*\vectors + f), rdx, %((\index*\vectors + f)*64)
         .set f, f + 1
         .endr
+        .endm
+
+        .macro i8_GROUP pixels, vectors, index
+        .set first_temporary, \pixels*\vectors + \vectors
+        WEIGHTS \pixels, \vectors, \index
         .set p, 0
         .rept \pixels
         .set temporary, first_temporary + p % (31 - first_temporary)
-        ACTIVATIONS %temporary, %p, %(\index*4)
+        PIXEL i8, %temporary, %p, %(\index*i8_BYTES)
         .set f, 0
         .rept \vectors
         DOT %(p*\vectors + f), %temporary, %(\pixels*\vectors + f)
@@ -77,16 +104,40 @@
         .endr
         .endm
 
-        .macro GROUPS pixels, vectors, groups
+// Indices are in the place of weights; behind them the factors.
+        .macro i8b_GROUP pixels, vectors, index
+        .set first_temporary, \pixels*\vectors + 2*\vectors
+        .set temporaries, 32 - first_temporary
+        WEIGHTS \pixels, \vectors, \index
+        .set p, 0
+        .set t, 0
+        .rept \pixels
+        PIXEL i8b, %(first_temporary + t % temporaries), %p, %(\index*i8b_BYTES)
+        .set f, 0
+        .rept \vectors
+        LOOK_UP %(first_temporary + (t + 1 + f) % temporaries), %(\pixels*\vectors + f), %(first_temporary + t % temporaries)
+        .set f, f + 1
+        .endr
+        .set f, 0
+        .rept \vectors
+        DOT %(p*\vectors + f), %(first_temporary + (t + 1 + f) % temporaries), %(\pixels*\vectors + \vectors + f)
+        .set f, f + 1
+        .endr
+        .set t, t + 1 + \vectors
+        .set p, p + 1
+        .endr
+        .endm
+
+        .macro GROUPS form, pixels, vectors, groups
         .set group, 0
         .rept \groups
-        GROUP \pixels, \vectors, %group
+        \form\()_GROUP \pixels, \vectors, %group
         .set group, group + 1
         .endr
         add rdx, \groups*\vectors*64
         .set i, 0
         .rept (\pixels + 2) / 3
-        ADVANCE %(8 + i), %(\groups*4)
+        ADVANCE %(8 + i), %(\groups*\form\()_BYTES)
         .set i, i + 1
         .endr
         .endm
@@ -99,12 +150,26 @@
         lea r\base, [r\previous + r14]
         .endm
 
-        .macro KERNEL pixels, vectors
-        .globl tf_signbin_dense_i8_p\pixels\()f\vectors
-        .hidden tf_signbin_dense_i8_p\pixels\()f\vectors
-        .type tf_signbin_dense_i8_p\pixels\()f\vectors, @function
+        .macro i8_CONSTANTS pixels, vectors
+        mov ecx, 0x80808080
+        vpbroadcastd zmm31, ecx
+        .endm
+
+        .macro i8b_CONSTANTS pixels, vectors
+        mov rcx, [rdi + TASK_FACTORS]
+        .set i, 0
+        .rept \vectors
+        LOAD %(\pixels*\vectors + \vectors + i), rcx, %(i*64)
+        .set i, i + 1
+        .endr
+        .endm
+
+        .macro KERNEL form, pixels, vectors
+        .globl tf_signbin_dense_\form\()_p\pixels\()f\vectors
+        .hidden tf_signbin_dense_\form\()_p\pixels\()f\vectors
+        .type tf_signbin_dense_\form\()_p\pixels\()f\vectors, @function
         .p2align 6
-tf_signbin_dense_i8_p\pixels\()f\vectors:
+tf_signbin_dense_\form\()_p\pixels\()f\vectors:
         endbr64
         push rbx
         push r12
@@ -115,8 +180,7 @@ tf_signbin_dense_i8_p\pixels\()f\vectors:
         mov rdx, [rdi + TASK_WEIGHTS]
         mov rsi, [rdi + TASK_TAPS]
         mov rbx, [rdi + TASK_TAP_COUNT]
-        mov ecx, 0x80808080
-        vpbroadcastd zmm31, ecx
+        \form\()_CONSTANTS \pixels, \vectors
         mov rcx, [rdi + TASK_BIAS]
         .set i, 0
         .rept \pixels*\vectors
@@ -134,13 +198,13 @@ tf_signbin_dense_i8_p\pixels\()f\vectors:
         test rcx, rcx
         jz 3f
         .p2align 5
-2:      GROUPS \pixels, \vectors, BLOCK_GROUPS
+2:      GROUPS \form, \pixels, \vectors, BLOCK_GROUPS
         dec rcx
         jnz 2b
 3:      mov rcx, [rdi + TASK_TAIL_GROUPS]
         test rcx, rcx
         jz 5f
-4:      GROUPS \pixels, \vectors, 1
+4:      GROUPS \form, \pixels, \vectors, 1
         dec rcx
         jnz 4b
 5:      dec rbx
@@ -157,18 +221,20 @@ tf_signbin_dense_i8_p\pixels\()f\vectors:
         pop rbx
         vzeroupper
         ret
-        .size tf_signbin_dense_i8_p\pixels\()f\vectors, . - tf_signbin_dense_i8_p\pixels\()f\vectors
+        .size tf_signbin_dense_\form\()_p\pixels\()f\vectors, . - tf_signbin_dense_\form\()_p\pixels\()f\vectors
         .endm
 
 // Every shape the planner may ask for (dense_kernels.h lists the same).
+        .irp form, i8, i8b
         .irp pixels, 1, 2, 3
-        KERNEL \pixels, 4
+        KERNEL \form, \pixels, 4
         .endr
         .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
-        KERNEL \pixels, 2
+        KERNEL \form, \pixels, 2
         .endr
         .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
-        KERNEL \pixels, 1
+        KERNEL \form, \pixels, 1
+        .endr
         .endr
 
         .section .note.GNU-stack,"",@progbits

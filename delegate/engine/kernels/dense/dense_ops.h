@@ -11,8 +11,13 @@
 
 namespace tf_signbin {
 
-inline constexpr int kDenseLanes = 16;    // filters in a vector
-inline constexpr int kDenseChannels = 4;  // input channels in a group
+inline constexpr int kDenseLanes = 16;      // filters in a vector
+inline constexpr int kDenseGroupBytes = 4;  // that a filter has of a group: weights, or indices
+inline constexpr int kDenseChannels = 4;    // input channels in a group
+// Of a group with tables: four tables of the 16 subsets of 4 channels.
+inline constexpr int kSubsetChannels = 4, kSubsets = 16;
+inline constexpr int kTableChannels = 4 * kSubsetChannels;
+inline constexpr int kTableBytes = 4 * kSubsets;
 
 // The microkernels take activations as x + 128, unsigned.
 inline constexpr int kDenseOffset = 128;
@@ -26,6 +31,7 @@ struct DenseRow {
   int inside_x, step;
   int8_t padding;  // the zero point
   int8_t* out;
+  int32_t* sums;  // of tables: the sum of each column's channels; may be null
 };
 
 // Empties the registers of one microkernel call. Pixel p, vector f of filters is at
@@ -36,6 +42,9 @@ struct DenseFlush {
   int filters;     // filters to write, at most vectors * 16
   int first_lane;  // of the layer's lanes, which `rescale` is ordered by
   RescaleView rescale;
+  // Null, or of each lane: accumulators are difference * sum + background * box + bias.
+  const int32_t *difference, *background, *bias;
+  const int32_t* box;  // of each pixel
   int32_t clamp_min, clamp_max;
   int8_t* out;       // pixel 0, first filter
   size_t out_pixel;  // from pixel to pixel
@@ -48,6 +57,8 @@ inline int DenseLaneFilter(int vectors, int vector, int lane) {
 }
 
 void DenseCopyRow(const DenseRow& row);
+// Tables in the place of channels: kTableBytes for each kTableChannels of a column.
+void DenseTableRow(const DenseRow& row);
 void DenseFlushSums(const DenseFlush& flush);
 
 }  // namespace tf_signbin

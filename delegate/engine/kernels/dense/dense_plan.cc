@@ -29,24 +29,40 @@ std::vector<DenseRun> SplitDensePixels(int vectors, int width) {
   return runs;
 }
 
-DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches) {
+int DensePlan::group_channels() const { return tables ? kTableChannels : kDenseChannels; }
+
+size_t DensePlan::pixel_bytes() const {
+  return static_cast<size_t>(padded_c) * (tables ? kTableBytes / kTableChannels : 1);
+}
+
+bool TablesTake(const ConvProblem& problem) {
+  constexpr int kMostInput = 255 / kSubsetChannels;
+  const PackedFilters& filters = *problem.filters;
+  return problem.nonnegative && problem.most_input() <= kMostInput &&
+         filters.kind == WeightKind::kTwoValued && filters.regions == 1 &&
+         problem.target.core == Core::kIntel && problem.target.Has(feature::kAvx512Vbmi);
+}
+
+DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches, bool tables) {
   DensePlan plan;
   plan.shape = FlattenPointwise(shape);
+  plan.tables = tables;
   const ConvShape& s = plan.shape;
-  plan.padded_c = CeilDiv(s.in_c, kDenseChannels) * kDenseChannels;
+  const int group = plan.group_channels();
+  plan.padded_c = CeilDiv(s.in_c, group) * group;
   const auto last = [](int out, int stride, int kernel, int dilation) {
     return int64_t{out - 1} * stride + int64_t{kernel - 1} * dilation;
   };
-  plan.direct = plan.padded_c == s.in_c && s.pad_top == 0 && s.pad_left == 0 &&
+  plan.direct = !tables && plan.padded_c == s.in_c && s.pad_top == 0 && s.pad_left == 0 &&
                 last(s.out_h, s.stride_h, s.kernel_h, s.dilation_h) < s.in_h &&
                 last(s.out_w, s.stride_w, s.kernel_w, s.dilation_w) < s.in_w;
   if (s.kernel_w == 1 && !plan.direct) plan.column_step = s.stride_w;
   const bool contiguous = s.kernel_w == 1 || s.dilation_w == 1;
   plan.taps_per_row = contiguous ? 1 : s.kernel_w;
   plan.taps = s.kernel_h * plan.taps_per_row;
-  plan.tap_groups = plan.padded_c / kDenseChannels * (contiguous ? s.kernel_w : 1);
+  plan.tap_groups = plan.padded_c / group * (contiguous ? s.kernel_w : 1);
 
-  const size_t filter_bytes = static_cast<size_t>(plan.taps) * plan.tap_groups * kDenseChannels;
+  const size_t filter_bytes = static_cast<size_t>(plan.taps) * plan.tap_groups * kDenseGroupBytes;
   const size_t vector_bytes = filter_bytes * kDenseLanes;
   const int vectors = CeilDiv(s.out_c, kDenseLanes);
   size_t panel_bytes = 0;
@@ -84,16 +100,22 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   // Nanoseconds on one thread (docs/performance.md). Zen 4 issues one dot product a cycle, Zen 5
   // two.
   struct Costs {
-    double dot, single_dot;  // 64 products; with one vector of filters
+    double dot, single_dot;  // of a group and a vector of filters; with one vector of them
     double output;           // of a vector
     double far_byte;         // of weights beyond the second-level cache
+    double prepare;          // of a byte of activations, copied or made to tables
   };
-  static constexpr Costs kZen5 = {0.114, 0.128, 0.9, 0}, kZen4 = {0.268, 0.300, 3.2, 0},
-                         kIntel = {0.330, 0.340, 2.0, 0.045};
+  static constexpr Costs kZen5 = {0.114, 0.128, 0.9, 0, 0.0037},
+                         kZen4 = {0.268, 0.300, 3.2, 0, 0.0037},
+                         kIntel = {0.330, 0.340, 2.0, 0.045, 0.0037},
+                         kIntelTables = {0.405, 0.405, 2.0, 0.045, 0.2};
   const Core core = problem.target.core;
-  const Costs& costs = core == Core::kZen5 ? kZen5 : core == Core::kIntel ? kIntel : kZen4;
+  const Costs& costs = plan.tables            ? kIntelTables
+                       : core == Core::kZen5  ? kZen5
+                       : core == Core::kIntel ? kIntel
+                                              : kZen4;
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
-  constexpr double kByteNs = 0.0037, kRowNs = 40;
+  constexpr double kRowNs = 40;
   const ConvShape& s = plan.shape;
   const double rows = static_cast<double>(s.batch) * s.out_h * plan.strips();
   const double groups = static_cast<double>(plan.taps) * plan.tap_groups;
@@ -105,10 +127,12 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
     }
     row_ns += plan.StripWidth(0) * block.vectors * costs.output;
   }
-  const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c;
+  // Every panel walks all rows.
+  const double panels = plan.tables ? static_cast<double>(plan.panels.size()) - 1 : 1;
+  const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c * panels;
   const bool far = plan.weight_bytes > problem.target.caches.level2_streamed();
   const double far_bytes = far ? static_cast<double>(plan.weight_bytes) : 0;
-  return rows * row_ns + (plan.direct ? 0 : bytes * kByteNs) + far_bytes * costs.far_byte;
+  return rows * row_ns + (plan.direct ? 0 : bytes * costs.prepare) + far_bytes * costs.far_byte;
 }
 
 }  // namespace tf_signbin

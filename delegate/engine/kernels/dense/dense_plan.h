@@ -28,6 +28,8 @@ struct DensePlan {
   ConvShape shape;  // 1x1 unstrided convolutions are flattened to one row
   // No padding and whole groups of channels: taps point into the input itself.
   bool direct = false;
+  // Sums of 4 channels' subsets are looked up: instead of a copy there are tables.
+  bool tables = false;
   int padded_c = 0;     // channels of the copy, whole groups
   int column_step = 1;  // input pixels a column of the copy: 1-wide strided kernels skip the rest
   int taps = 0;  // contiguous runs of channels in a window: kernel rows, or pixels if dilated
@@ -51,10 +53,16 @@ struct DensePlan {
   int ColumnsFor(int pixels) const {
     return (pixels - 1) * pixel_step() + (shape.kernel_w - 1) * tap_step() + 1;
   }
-  size_t row_bytes() const { return static_cast<size_t>(ColumnsFor(strip)) * padded_c; }
+  int group_channels() const;
+  size_t pixel_bytes() const;  // of a column of the copy
+  size_t row_bytes() const { return ColumnsFor(strip) * pixel_bytes(); }
 };
 
-DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches);
+// Whether sums can be looked up: two values a filter, inputs of at most 6 bits, and a processor for
+// which that has been measured to pay.
+bool TablesTake(const ConvProblem& problem);
+
+DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches, bool tables = false);
 
 // Predicted nanoseconds of one Run on one thread.
 double DenseCostNs(const ConvProblem& problem, const DensePlan& plan);

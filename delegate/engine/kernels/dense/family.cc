@@ -1,4 +1,5 @@
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/families.h"
@@ -23,11 +24,20 @@ std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& reques
                           return MakeTilesKernel(problem, *plan, profile, threads);
                         }});
     } else if (isa == Isa::kAvx512Vnni) {
-      const auto plan = std::make_shared<const DensePlan>(MakeDensePlan(problem.shape, caches));
-      offers.push_back(
-          {isa, DenseCostNs(problem, *plan), [problem, plan](int threads, bool profile) {
-             return MakeDenseKernel(problem, *plan, profile, threads);
-           }});
+      auto plan = std::make_shared<const DensePlan>(MakeDensePlan(problem.shape, caches));
+      double cost_ns = DenseCostNs(problem, *plan);
+      if (TablesTake(problem)) {
+        auto tables = std::make_shared<const DensePlan>(
+            MakeDensePlan(problem.shape, caches, /*tables=*/true));
+        const double tables_ns = DenseCostNs(problem, *tables);
+        if (tables_ns < cost_ns) {
+          plan = std::move(tables);
+          cost_ns = tables_ns;
+        }
+      }
+      offers.push_back({isa, cost_ns, [problem, plan](int threads, bool profile) {
+                          return MakeDenseKernel(problem, *plan, profile, threads);
+                        }});
     }
   }
   return offers;

@@ -71,7 +71,7 @@ constexpr TableOps MakeTableOps(Isa isa) {
   ops.isa = isa;
   ops.vector_bytes = HWY_MAX_BYTES;
   ops.i16 = MakeElementOps<int16_t>();
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_NEON  // where they were measured
+#if HWY_TARGET != HWY_EMU128  // which would gain nothing
   ops.u8 = MakeElementOps<uint8_t>();
 #endif
   ops.f32 = MakeElementOps<float>();
