@@ -30,7 +30,7 @@ def test_rows_compare_with_8_bits_and_with_int8():
                         lambda m: {8: 100.0}.get(m.input_bits, 50.0))
     )  # fmt: skip
     three = next(r for r in rows if r["family"] == "signed-binary centered" and r["bits"] == 3)
-    assert three["difference"] == pytest.approx(-2.0)
+    assert three["differences"] == pytest.approx([-2.0] * 3)
     assert three["faster"] == pytest.approx(2.0)
     assert three["over_dense"] == pytest.approx(2.0)
     assert {r["bits"] for r in rows if r["family"] == "signed-binary centered 2 of 10"} == {8, 4}
@@ -41,7 +41,9 @@ def test_report_of_an_unfinished_study(tmp_path):
     values = {k: v for k, v in values.items() if not k.endswith("seed2") and "binary/" not in k}
     (tmp_path / "bits.json").write_text(json.dumps(values))
     text = bits_report.write(tmp_path, tmp_path / "report").read_text()
-    assert "| signed-binary centered | 4 | 2 | 89.5 ± 0.7 | +0.0 | 40 | 2.00x | 2.00x |" in text
+    assert (
+        "| signed-binary centered | 4 | 2 | 89.5 ± 0.7 | +0.0 ± 0.0 | 40 | 2.00x | 2.00x |" in text
+    )
     assert (tmp_path / "report" / f"bits-{GROUP}.png").stat().st_size > 10_000
 
 
@@ -68,9 +70,11 @@ def test_trains_each_point_once(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(bits, "SEEDS", (0,))
     monkeypatch.setattr(bits, "RATES", (0.01, 0.03))
-    monkeypatch.setattr(bits, "METHODS", ((bits.CENTERED, (8, 4)), (bits.INT8, (8,))))
+    monkeypatch.setattr(
+        bits, "STUDY", (("digits", 0.5, ((bits.CENTERED, (8, 4)), (bits.INT8, (8,)))),)
+    )
     for _ in range(2):
-        bits.train_all(tmp_path, (("digits", 0.5),))
+        bits.train_all(tmp_path)
         monkeypatch.setattr(bits, "_Trainer", None)
     values = json.loads((tmp_path / "bits.json").read_text())
     low = values["digits-w0.5/signed-binary-centered-4-bit-inputs/seed0"]

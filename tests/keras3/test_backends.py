@@ -51,10 +51,15 @@ def in_another_process(backend, folder, *arguments, script=TRAIN, **environment)
     assert run.returncode == 0, run.stderr[-3000:]
 
 
-@pytest.fixture
-def start(tmp_path, rng):
+# Inputs of 4 bits have learned steps, and the residual stream beside them keeps its 8 bits.
+ALL_BITS = (4, pytest.param(8, marks=pytest.mark.slow))
+
+
+@pytest.fixture(params=ALL_BITS, ids=lambda bits: f"{bits} bits")
+def start(request, tmp_path, rng):
     """start.keras and data.npz in a folder."""
-    model = tf_signbin.quantize_model(models.tiny(), activations="int8")
+    model = tf_signbin.quantize_model(models.tiny(), activations="int8", input_bits=request.param)
+    assert len(tf_signbin.low_bit_inputs(model)) == (request.param < 8)
     model.save(tmp_path / "start.keras")
     x = models.data(model, rng, STEPS * BATCH)
     y = rng.normal(size=(STEPS, BATCH, 5)).astype(np.float32)

@@ -4,8 +4,8 @@ For each task and width one float network a seed is trained. Every method starts
 and learns its outputs, with int8 activations. A method is built once: numbers of bits are
 variables of the model, and seeds are other weights, so that TensorFlow traces it once.
 
-A part of the training images is held out. Learning rates are chosen on it, once a task, at its first
-width and seed 0; the test set is looked at once, after training.
+A part of the training images is held out. Learning rates are chosen on it, once a task, at its
+first width and seed 0; the test set is looked at once, after training.
 """
 
 from __future__ import annotations

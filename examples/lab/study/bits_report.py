@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,14 @@ HEADER = (
 def measure(out: Path, seconds: float) -> None:
     """Times the quantized layers of every trained group with random filters, into bits.json."""
     store = bits.Store(out / "bits.json")
-    for group in sorted({key.split("/")[0] for key in store.values}):
+    for group in _groups(store.values):
         task, width = group.rsplit("-w", 1)
         store.get(f"{group}/time", lambda t=task, w=float(width): _times(t, w, seconds))
+
+
+def _groups(values: dict[str, Any]) -> list[str]:
+    """Of tasks and widths, those with a trained network."""
+    return sorted({key.split("/")[0] for key in values if "/seed" in key})
 
 
 def _times(task: str, width: float, seconds: float) -> dict[str, float]:
@@ -81,20 +86,27 @@ def rows_of(group: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     dense = times.get(bits.INT8.key, float("nan"))
     rows: list[dict[str, Any]] = []
     for method in bits.variants():
-        found = [
-            values[key]["accuracy"]
+        found = {
+            seed: 100 * values[key]["accuracy"]
             for seed in bits.SEEDS
             if (key := f"{group}/{method.key}/seed{seed}") in values
-        ]
+        }
         if not found:
             continue
         eight = next((r for r in rows if r["family"] == _family(method)), None)
-        accuracy, us = 100 * float(np.mean(found)), times.get(method.key, float("nan"))
+        us = times.get(method.key, float("nan"))
+        # Of a seed both begin with the same network and see the same batches.
+        paired = (
+            [a - eight["by_seed"][s] for s, a in found.items() if s in eight["by_seed"]]
+            if eight
+            else []
+        )
         rows.append(
             {
-                "family": _family(method), "bits": method.input_bits, "accuracy": accuracy,
-                "accuracies": [100 * a for a in found], "us": us,
-                "difference": accuracy - eight["accuracy"] if eight else None,
+                "family": _family(method), "bits": method.input_bits,
+                "accuracy": float(np.mean([*found.values()])),
+                "accuracies": [*found.values()], "by_seed": found, "us": us,
+                "differences": paired,
                 "faster": eight["us"] / us if eight else None, "over_dense": dense / us,
             }
         )  # fmt: skip
@@ -114,18 +126,29 @@ def write(out: Path, folder: Path) -> Path:
         "# Bits of inputs",
         "Written by `python examples/codesign.py --input_bits`; what follows from it: "
         "[codesign.md](../codesign.md#bits-of-inputs).",
-        "Accuracy: Keras, test set, mean ± standard deviation over seeds. Time: sum of the six "
+        "Accuracy: Keras, test set, mean ± standard deviation over seeds; differences are between "
+        "networks of one seed, with the standard error of their mean. Time: sum of the six "
         f"quantized layers, each alone with random filters on images of {SCALE} times the side, "
         "one thread, least of interleaved calls; layers that read a residual stream include the "
         f"operator that requantizes it. Machine: {machine.get('cpu', '')}.",
     ]
-    for group in dict.fromkeys(key.split("/")[0] for key in values):
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    widths: Counter[str] = Counter()
+    for group in _groups(values):
         rows = rows_of(group, values)
         if not rows:
             continue
         parts += [f"## {group}", tables.markdown(HEADER, [_cells(row) for row in rows])]
         _plot(group, rows, folder / f"bits-{group}.png")
         parts.append(f"![{group}](bits-{group}.png)")
+        task, width = group.rsplit("-w", 1)
+        of_width = [row | {"family": f"{row['family']}, width {width}"} for row in rows]
+        by_task.setdefault(task, []).extend(of_width)
+        widths[task] += 1
+    for task, of_task in by_task.items():
+        if widths[task] > 1:
+            _plot(f"{task}, all widths", of_task, folder / f"bits-{task}.png")
+            parts += [f"## {task}, all widths", f"![{task}](bits-{task}.png)"]
     path = folder / "bits.md"
     write_file(path, ("\n\n".join(parts) + "\n").encode())
     write_file(folder / "bits.json", (out / "bits.json").read_bytes())
@@ -138,10 +161,20 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
     return (
         row["family"], str(row["bits"]), str(len(row["accuracies"])),
-        tables.mean_std(row["accuracies"]), shown(row["difference"], "{:+.1f}"),
+        tables.mean_std(row["accuracies"]), _difference(row["differences"]),
         shown(row["us"], "{:.0f}"), shown(row["faster"], "{:.2f}x"),
         shown(row["over_dense"], "{:.2f}x"),
     )  # fmt: skip
+
+
+def _difference(differences: list[float]) -> str:
+    """The mean with its standard error."""
+    if not differences:
+        return ""
+    text = f"{np.mean(differences):+.1f}"
+    if len(differences) > 1:
+        text += f" ± {np.std(differences, ddof=1) / len(differences) ** 0.5:.1f}"
+    return text
 
 
 def _plot(group: str, rows: list[dict[str, Any]], path: Path) -> None:
