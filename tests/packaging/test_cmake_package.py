@@ -47,7 +47,7 @@ def example(prefix, tmp_path_factory):
 
 def test_installed_headers_are_all_that_they_include(prefix):
     include = prefix / "include/tf_signbin"
-    headers = {str(path.relative_to(include)) for path in include.rglob("*.h")}
+    headers = {str(path.relative_to(include)) for path in include.rglob("*.*")}
     assert {"engine/conv.h", "tflite/register.h", "litert/accelerator.h"} <= headers
     for header in headers:
         text = (include / header).read_text()
