@@ -126,7 +126,7 @@ def write_models(cases: list[Case], folder: Path) -> tuple[list[str], list[int]]
     """The arguments of count_invokes.py for the cases' files, and their multiply-adds."""
     arguments, macs = [], []
     for case in cases:
-        path = folder / f"{case.model}_{case.key}.tflite"
+        path = folder / f"{case.model.replace('/', '_')}_{case.key}.tflite"
         macs.append(write_model(case, path))
         arguments.append(f"{path}:{case.side}")
     return arguments, macs
