@@ -3,7 +3,7 @@
     python tools/arm_cost.py                      everything; writes docs/results/arm_cost.json
     python tools/arm_cost.py --write-table        only the table of docs/devices.md
     python tools/arm_cost.py --models 14x14x256 --cores cortex-a72 --json /tmp/cost.json
-    python tools/arm_cost.py --input-bits 4       inputs of 4 bits; printed only
+    python tools/arm_cost.py --input-bits 4       inputs of 4 bits; arm_cost_low_bits.json
 
 Rows of other cores and models that the file holds are kept.
 
@@ -34,6 +34,7 @@ from arm import emulation  # noqa: E402
 from arm.emulation import CACHE, Architecture, Core, Package  # noqa: E402
 
 RESULTS = ROOT / "docs/results/arm_cost.json"
+LOW_BITS = ROOT / "docs/results/arm_cost_low_bits.json"  # compared with the stock rows of RESULTS
 PAGE = ROOT / "docs/devices.md"
 HOT_BLOCKS = 400
 COUNT_INVOKES = str(ROOT / "tools/arm/count_invokes.py")
@@ -48,7 +49,10 @@ MCA_MODELS = {
 }
 LLVM = "-19"
 _STOCK_IS_RUY = {core.name for core in emulation.ARMV7.cores}  # no XNNPACK in that runtime's wheel
-_MARKS = re.compile(r"(<!-- arm-cost:begin -->\n).*?(<!-- arm-cost:end -->)", re.DOTALL)
+
+
+def _marks(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,13 @@ class Case:
 
 def cases_of(model: str, input_bits: int = 8) -> list[Case]:
     cases = [
-        Case(model, "int8", "stock"),
         Case(model, "int8", "ours", input_bits=input_bits),
         Case(model, "int8", "ours", (2, 10), input_bits),
     ]
-    if input_bits == 8 and model in model_names():
+    if input_bits < 8:
+        return cases
+    cases.insert(0, Case(model, "int8", "stock"))
+    if model in model_names():
         cases += [Case(model, "float32", "stock"), Case(model, "float32", "ours")]
     return cases
 
@@ -361,21 +367,52 @@ def _others_table(rows: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]
     return [*lines, f"| least | {' | '.join(smallest)} |"]
 
 
-def print_ratios(rows: list[dict[str, Any]]) -> None:
-    """Each row beside the stock runtime's of the same core and model."""
-    for row in rows:
-        stock = next(
-            r for r in rows
-            if (r["core"], r["model"], r["case"]) == (row["core"], row["model"], "stock_int8")
-        )  # fmt: skip
-        figures = [
-            f"{row[u] / 1e6:.2f}M {u} ({stock[u] / row[u]:.2f}x)" for u in units_of(row["core"])
-        ]
-        print(row["core"], row["model"], row["case"], *figures, *dict.fromkeys(row["kernels"]))
+def low_bits_table(rows: list[dict[str, Any]], stock: list[dict[str, Any]]) -> str:
+    """Markdown: ratios over the stock rows, a column a core and model of it, by bits."""
+    base = {(r["core"], r["model"]): r for r in stock if r["case"] == "stock_int8"}
+    columns = [
+        (core, unit) for core in dict.fromkeys(r["core"] for r in rows) for unit in units_of(core)
+    ]
+    names = [f"{core}, {unit.replace('cycles ', 'cycles of ')}" for core, unit in columns]
+    lines = [f"| | {' | '.join(names)} |", f"|---|{'---|' * len(columns)}"]
+    for case in dict.fromkeys(r["case"] for r in rows):
+        label = case.removeprefix("ours_int8_").replace("2of10_", "2 of 10, ")
+        ratios: dict[tuple[str, str], list[float]] = {}
+        of_case = {(r["core"], r["model"]): r for r in rows if r["case"] == case}
+        for model in dict.fromkeys(model for _, model in of_case):
+            cells = [f"{model}, {label.replace('bits', ' bits')}"]
+            for core, unit in columns:
+                row = of_case.get((core, model))
+                if row is None or (core, model) not in base:
+                    cells.append("")
+                    continue
+                ratio = base[core, model][unit] / row[unit]
+                if row["macs"]:
+                    ratios.setdefault((core, unit), []).append(ratio)
+                cells.append(f"{row[unit] / 1e6:.2f} ({ratio:.2f}x)")
+            lines.append(f"| {' | '.join(cells)} |")
+        means = [f"**{geometric_mean(ratios[c]):.2f}x**" if c in ratios else "" for c in columns]
+        lines.append(f"| geometric mean of the layers | {' | '.join(means)} |")
+    dates = " and ".join(sorted({row["date"] for row in rows}))
+    return (
+        "\n".join(
+            [*lines, "", f"Counted on {dates} with `python tools/arm_cost.py --input-bits 4`."]
+        )
+        + "\n"
+    )
 
 
 def with_table(text: str, result: dict[str, Any]) -> str:
-    return _MARKS.sub(lambda match: match[1] + table(result) + match[2], text)
+    return _marks("arm-cost").sub(lambda match: match[1] + table(result) + match[2], text)
+
+
+def with_low_bits_table(text: str, rows: list[dict[str, Any]], stock: list[dict[str, Any]]) -> str:
+    found = low_bits_table(rows, stock)
+    return _marks("arm-low-bits").sub(lambda match: match[1] + found + match[2], text)
+
+
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text())["rows"] if path.exists() else []
 
 
 def main() -> int:
@@ -384,10 +421,12 @@ def main() -> int:
     parser.add_argument("--cores", nargs="+", choices=cores, default=list(cores))
     models = [*model_names(), *other_layers()]
     parser.add_argument("--models", nargs="+", choices=models, default=models)
-    parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--json", type=Path, help="default: the page's own file")
     parser.add_argument("--input-bits", type=int, choices=(4, 5, 6, 8), default=8)
     parser.add_argument("--write-table", action="store_true", help="only docs/devices.md's table")
     arguments = parser.parse_args()
+    low_bits = arguments.input_bits < 8
+    path = arguments.json or (LOW_BITS if low_bits else RESULTS)
     if not arguments.write_table:
         emulation.require(f"llvm-mc{LLVM}", f"llvm-mca{LLVM}")
         rows: list[dict[str, Any]] = []
@@ -396,15 +435,12 @@ def main() -> int:
             emulation.build(architecture, tests=False)
             core = architecture.core(name)
             rows += measure(architecture, core, arguments.models, arguments.input_bits)
-        if arguments.input_bits < 8:
-            print_ratios(rows)
-            return 0
-        kept = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
-        result = {"rows": merge(kept, rows, list(cores), models)}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
-        print(table(result))
-    if arguments.json == RESULTS:
-        PAGE.write_text(with_table(PAGE.read_text(), json.loads(RESULTS.read_text())))
+        result = {"rows": merge(_rows_of(path), rows, list(cores), models)}
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        print(low_bits_table(rows, _rows_of(RESULTS)) if low_bits else table(result))
+    if path in (RESULTS, LOW_BITS):
+        page = with_table(PAGE.read_text(), {"rows": _rows_of(RESULTS)})
+        PAGE.write_text(with_low_bits_table(page, _rows_of(LOW_BITS), _rows_of(RESULTS)))
     return 0
 
 

@@ -123,6 +123,29 @@ def test_table_shows_ratios_and_their_mean():
     assert written.endswith("<!-- arm-cost:end -->\nafter\n")
 
 
+def test_low_bits_are_compared_with_the_stock_runtime_of_the_core():
+    def row(core, case, cycles, macs=1):
+        return {"core": core, "date": "2000-01-01", "model": "a" if macs else "net", "case": case,
+                "macs": macs, "instructions": cycles, "cycles cortex-a72": cycles}  # fmt: skip
+
+    stock = [row("cortex-a72", "stock_int8", 8_000_000), row("cortex-a53", "stock_int8", 9_000_000)]
+    stock.append(row("cortex-a72", "stock_int8", 6_000_000, macs=0))
+    rows = [row(c, "ours_int8_4bits", 2_000_000) for c in ("cortex-a72", "cortex-a53")]
+    rows += [row("cortex-a72", f"ours_int8_{p}4bits", 1_000_000, m) for p, m in
+             (("2of10_", 1), ("", 0))]  # fmt: skip
+    text = arm_cost.low_bits_table(rows, stock)
+    assert "| a, 4 bits | 2.00 (4.00x) | 2.00 (4.00x) | 2.00 (4.50x) |" in text
+    assert "| net, 4 bits | 1.00 (6.00x) | 1.00 (6.00x) |  |" in text
+    assert "| a, 2 of 10, 4 bits | 1.00 (8.00x) | 1.00 (8.00x) |  |" in text
+    # A network is no layer, and does not count in their mean.
+    assert "| geometric mean of the layers | **4.00x** | **4.00x** | **4.50x** |" in text
+    page = arm_cost.with_low_bits_table(
+        "x\n<!-- arm-low-bits:begin -->\nold\n<!-- arm-low-bits:end -->\n", rows, stock
+    )
+    assert "old" not in page
+    assert text in page
+
+
 def test_new_rows_replace_old_ones_in_order():
     def row(core, model, instructions):
         return {"core": core, "model": model, "case": "ours_int8", "instructions": instructions}
