@@ -267,6 +267,34 @@ def test_a_pool_with_two_readers_converts(layer_norm, mean, largest, rng):
     assert quantized.output_names == ["kinds"]
 
 
+def moved_and_joined():
+    """A pool and a crop, each read by operators that want scales of their own."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="a")(image)
+    gate = layers.Activation("sigmoid")(x)
+    results = [layers.Conv2D(4, 1, activation="relu", name="b")(x), gate * gate]
+    for tensor, layer in ((x, layers.Cropping2D(1)), (gate, layers.MaxPooling2D(2))):
+        moved = layer(tensor)
+        again = layers.MaxPooling2D(2)(moved)
+        results.append(layers.Concatenate()([3.0 * again, again]))
+        results.append(layers.Concatenate()([moved, 3.0 * moved]))
+        results.append(layers.Maximum()([layers.Conv2D(4, 1)(moved), moved]))
+    means = [layers.GlobalAveragePooling2D()(x) for x in results]
+    return keras.Model(image, layers.Dense(5, name="out")(layers.Concatenate()(means)))
+
+
+def test_moved_tensors_that_are_joined_convert(rng):
+    """Kernels that move values have one scale for input and output, whoever reads the output."""
+    model = moved_and_joined()
+    quantized = tf_signbin.quantize_model(model, activations="int8", **KEEP_ALL_BUT_B)
+    x = models.data(quantized, rng)
+    models.fit_ranges(quantized, x)
+    reference = Reference(stock_model(quantized))
+    steps = np.abs(reference.predict(x) - quantized(x)) / reference.output_scale()
+    assert steps.mean() <= 1.0
+    assert steps.max() <= 4.01
+
+
 ACTIVATION_NAMES = ["relu", "relu6", "sigmoid", "tanh", "softmax", "elu", "selu", "softplus",
                     "softsign", "exponential", "hard_sigmoid", "swish", "gelu", "mish"]  # fmt: skip
 
@@ -332,7 +360,8 @@ def random_graph(rng):
                 lambda x, y: layers.LeakyReLU()(x),
                 lambda x, y: layers.Activation("sigmoid")(x),
                 lambda x, y: layers.SeparableConv2D(4, 3, padding="same")(x),
-            ][rng.integers(10)](x, y)
+                lambda x, y: layers.Maximum()([x, layers.Permute((2, 1, 3))(y)]),
+            ][rng.integers(11)](x, y)
         )
     x = layers.Concatenate()(tensors[-3:])
     x = layers.Conv2D(6, 3, name="b")(x)

@@ -12,6 +12,8 @@ one graph per kind):
 * Operators that only move values ('moves': maximum pooling, padding, reshaping, slicing) need
   nothing: values on a grid stay on it. Those that average neighbours ('averages': average pooling,
   bilinear resizing) round their results on the grid of their input, so that range is used again.
+  So it is where a moved tensor goes into a join and to other readers: without a range of its own
+  the converter gives it the join's, and then finds two scales where the kernel has one.
 * Operators that join tensors ('joins': concatenation, maximum) bring all of them to one scale. A
   tensor that goes nowhere else is therefore not quantized before it: of two fake quantizations of
   which one is as good as the other, the converter keeps one, but training saw both. A tensor that
@@ -199,6 +201,8 @@ class _Placer:
             if kind.rule in ("moves", "joins") and on_one_grid:
                 assert first is not None
                 self.grids[tensor] = first
+                if self._only_reader(tensor) is None and self._reaches_a_join(tensor):
+                    self._quantize(tensor, first)
             elif kind.rule == "averages":
                 assert first is not None, "a tensor that is averaged is on a grid"
                 self._quantize(tensor, first)
@@ -233,6 +237,14 @@ class _Placer:
         if KINDS[reader.kind].rule == "moves" and len(reader.outputs) == 1:
             return self._joins_next(reader.outputs[0])
         return KINDS[reader.kind].rule == "joins"
+
+    def _reaches_a_join(self, tensor: Tensor) -> bool:
+        """Whether one of the tensor's readers joins it, maybe after others have moved it about."""
+        return any(
+            KINDS[reader.kind].rule == "joins"
+            or (KINDS[reader.kind].rule == "moves" and any(map(self._reaches_a_join, reader.outputs)))
+            for reader in self.readers.get(tensor, [])
+        )
 
     def _only_reader(self, tensor: Tensor) -> Operator | None:
         readers = self.readers.get(tensor, [])
