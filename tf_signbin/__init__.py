@@ -22,7 +22,6 @@ _PUBLIC = {
         "LayerStatistics",
         "PatternSchedule",
         "SignedBinaryQuantizeConfig",
-        "SignedBinaryQuantizeScheme",
         "SignedBinaryQuantizer",
         "TernaryQuantizer",
         "default_keep_dense",

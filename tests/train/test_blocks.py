@@ -126,6 +126,8 @@ def test_blocks_that_cannot_be_opened_are_told(kind, reason):
     with pytest.warns(UserWarning, match=expected):
         quantized = tf_signbin.quantize_model(model)
     assert [k.name for k in tf_signbin.quantized_kernels(quantized)] == ["b"]
+    with pytest.raises(ValueError, match=rf"  block: a {kind.__name__} with 2 layers and 288 wei"):
+        tf_signbin.convert(quantized, strict=True)
     summary = tf_signbin.summary(quantized, tflite=False)
     counted = {layer.name: layer.weights for layer in summary.layers if layer.is_dense}
     assert counted["conv0"] == counted["conv1"] == 144

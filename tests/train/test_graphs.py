@@ -184,20 +184,45 @@ def test_an_annotated_layer_in_quantize_model(activations):
 
 
 @pytest.mark.parametrize("activations", ACTIVATIONS)
-def test_masks_pass(activations):
+@pytest.mark.parametrize("kind", ["Masking", "Embedding"])
+@pytest.mark.filterwarnings("ignore:.*no int8 operator for these layers.*:UserWarning")
+def test_masks_pass(kind, activations, rng):
+    """Steps that are left out are left out in Keras and in the file."""
+    if kind == "Masking":
+        steps = keras.Input((6, 5))
+        x = layers.Masking()(steps)
+        data = rng.normal(size=(16, 6, 5)).astype(np.float32)
+    else:
+        steps = keras.Input((6,), dtype="int32")
+        x = layers.Embedding(11, 5, mask_zero=True)(steps)
+        data = rng.integers(1, 11, size=(16, 6)).astype(np.int32)
+    data[:, 3:] = 0
+    x = layers.Dense(4, name="b")(layers.Dropout(0.1)(x))
+    x = layers.BatchNormalization()(layers.ReLU()(x))
+    model = keras.Model(steps, layers.Dense(5, name="out")(layers.GlobalAveragePooling1D()(x)))
+    quantized = tf_signbin.quantize_model(
+        exact(model), activations, quantizer=SignedBinaryQuantizer(delta=0.5), **KEEP_ALL_BUT_B
+    )
+    models.fit_ranges(quantized, data)
+    expected = quantized(data).numpy()
+    reference = Reference(stock_model(quantized, activations))
+    found = reference.predict(data)
+    if activations == "float32":
+        np.testing.assert_allclose(expected, model(data), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_allclose(expected, model(data), atol=0.1)
+        assert np.abs(found - expected).max() <= 2.01 * reference.output_scale()
+
+
+def test_masks_that_int8_would_lose_are_refused():
     steps = keras.Input((6, 5))
-    x = layers.Masking()(steps)
-    x = layers.Dense(4, name="b")(x)
-    model = keras.Model(steps, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D()(x)))
-    if activations == "int8":
-        with pytest.raises(ValueError, match=r"'masking.*' \(Masking\)"):
-            tf_signbin.quantize_model(model, activations=activations, **KEEP_ALL_BUT_B)
-        return
-    quantized = tf_signbin.quantize_model(exact(model), quantizer=SignedBinaryQuantizer(delta=0.5),
-                                          **KEEP_ALL_BUT_B)  # fmt: skip
-    x = np.random.default_rng(0).normal(size=(3, 6, 5)).astype(np.float32)
-    x[:, 3:] = 0.0
-    np.testing.assert_allclose(quantized(x), model(x), rtol=1e-5, atol=1e-6)
+    x = layers.Dense(4, name="b")(layers.Masking(-1.0, name="skip")(steps))
+    model = keras.Model(steps, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+    with pytest.raises(
+        ValueError, match=r"'skip' \(Masking\) leaves out steps of -1.0.*Masking\(0"
+    ):
+        tf_signbin.quantize_model(model, activations="int8")
 
 
 def test_batch_norm_before_dense_is_told():
@@ -278,7 +303,9 @@ def moved_and_joined():
         again = layers.MaxPooling2D(2)(moved)
         results.append(layers.Concatenate()([3.0 * again, again]))
         results.append(layers.Concatenate()([moved, 3.0 * moved]))
-        results.append(layers.Maximum()([layers.Conv2D(4, 1)(moved), moved]))
+        small = 0.1 * layers.Conv2D(4, 1)(moved)
+        joined = layers.Maximum()([small * small, layers.Minimum()([moved, small])])
+        results.append(layers.Maximum()([joined, layers.Conv2D(4, 1)(moved)]))
     means = [layers.GlobalAveragePooling2D()(x) for x in results]
     return keras.Model(image, layers.Dense(5, name="out")(layers.Concatenate()(means)))
 

@@ -10,7 +10,12 @@ from typing import Any
 from tf_signbin.convert import rewrite
 from tf_signbin.convert.keras_models import load_keras_file
 from tf_signbin.convert.report import DENSE, ConversionReport, LayerReport
-from tf_signbin.convert.requested import requested_layers, unmatched, why_dense
+from tf_signbin.convert.requested import (
+    requested_layers,
+    unmatched,
+    unreached_layers,
+    why_dense,
+)
 from tf_signbin.convert.stock import RepresentativeDataset, stock_model
 from tf_signbin.convert.verify import VerificationError
 from tf_signbin.convert.verify import verify as verify_models
@@ -61,7 +66,8 @@ def convert(
       layout: 'custom_op' for packed operators, which need the delegate; 'builtin' for stock
         operators: the file runs anywhere and the delegate recognises the filters by value.
       strict: raise when a layer that was meant to be packed stays dense: one with a quantizer of
-        this package (Keras sources), or whose weights look quantized.
+        this package (Keras sources), whose weights look quantized, or inside a layer of the user's
+        that quantize_model could not reach.
       verify: run the stock and the packed model side by side (`tf_signbin.convert.verify`) and
         raise unless they are equal.
       verify_data: samples for it, as a representative_dataset yields them; default random ones.
@@ -133,7 +139,7 @@ def _explain(source: Any, layers: list[LayerReport]) -> dict[str, str]:
     """Names and reasons of the layers that stayed dense although the model's author quantized them:
     by one of our quantizers (Keras sources), or, as far as their values show, by any means."""
     nearly = {layer.name: layer for layer in layers if layer.status == DENSE and layer.nearly}
-    left = {}
+    left = unreached_layers(source)
     for request, dense in unmatched(requested_layers(source), layers):
         left[request.name] = why_dense(request, dense)
         if dense is not None:

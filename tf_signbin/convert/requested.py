@@ -47,6 +47,14 @@ def requested_layers(source: Any) -> list[RequestedLayer]:
     return found
 
 
+def unreached_layers(source: Any) -> dict[str, str]:
+    """Layers of the user's, with layers inside that quantize_model could not reach: {name: why}."""
+    training = sys.modules.get(_TRAINING_PACKAGE)
+    if training is None or not hasattr(source, "layers") or not hasattr(source, "call"):
+        return {}
+    return dict(training.api.unreached_layers(source))
+
+
 def unmatched(
     requested: list[RequestedLayer], layers: list[LayerReport]
 ) -> list[tuple[RequestedLayer, LayerReport | None]]:

@@ -35,7 +35,7 @@ from tf_signbin.train.rules.quantizers import (
 )
 
 # What only tfmot's users need; it imports tfmot.
-_KERAS2 = ("SignedBinaryQuantizeConfig", "SignedBinaryQuantizeScheme")
+_KERAS2 = ("SignedBinaryQuantizeConfig",)
 
 __all__ = [
     "AutoPattern",
@@ -46,7 +46,6 @@ __all__ = [
     "PatternSchedule",
     "QuantizedKernel",
     "SignedBinaryQuantizeConfig",
-    "SignedBinaryQuantizeScheme",
     "SignedBinaryQuantizer",
     "TernaryQuantizer",
     "default_keep_dense",

@@ -224,6 +224,17 @@ def quantized_kernels(model: Any) -> list[QuantizedKernel]:
     return front_end.quantized_kernels(model) if front_end else []
 
 
+def unreached_layers(model: Any) -> dict[str, str]:
+    """The layers that hold layers which quantize_model could not reach, {name: what and why not}.
+
+    Empty for models without a quantized layer, and for Keras 3, where the layers inside of others
+    are quantized in place.
+    """
+    if _package(model) != "tf_keras" or not quantized_kernels(model):
+        return {}
+    return _front_end(model, "tf_signbin").unreached_layers(model)
+
+
 def low_bit_inputs(model: Any) -> list[LowBitInput]:
     """The inputs of few bits of a model from quantize_model(..., input_bits=...)."""
     front_end = _quantizing(model)

@@ -79,6 +79,17 @@ def test_a_join_of_a_join_waits_too_even_when_moved():
     assert quantized(concatenation(*more), [6]) == {0: 0, 6: 6}
 
 
+def test_a_join_of_a_range_and_others_has_a_range_of_its_own():
+    more = [
+        Operator("c", "conv", (2,), (4,)),
+        Operator("max", "maximum", (3, 4), (5,)),
+        Operator("d", "conv", (0,), (6,)),
+        Operator("cat2", "concat", (5, 6), (7,)),
+    ]
+    # 2 has two readers, so that 3 joins a range with what has none; and so on.
+    assert quantized(concatenation(*more), [7]) == {0: 0, 2: 2, 3: 3, 5: 5, 7: 7}
+
+
 def test_a_joined_tensor_with_another_reader_keeps_its_range():
     more = [Operator("c", "conv", (2,), (4,))]
     assert quantized(concatenation(*more), [3, 4]) == {0: 0, 2: 2, 3: 3, 4: 4}

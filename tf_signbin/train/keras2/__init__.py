@@ -8,6 +8,7 @@ from tf_signbin.train.keras2.introspect import (
     has_fake_quantized_activations,
     low_bit_inputs,
     quantized_kernels,
+    unreached_layers,
 )
 from tf_signbin.train.keras2.quantize import (
     default_keep_dense,
@@ -17,11 +18,9 @@ from tf_signbin.train.keras2.quantize import (
     quantize_model,
     quantize_scope,
 )
-from tf_signbin.train.keras2.scheme import SignedBinaryQuantizeScheme
 
 __all__ = [
     "SignedBinaryQuantizeConfig",
-    "SignedBinaryQuantizeScheme",
     "default_keep_dense",
     "describe",
     "has_fake_quantized_activations",
@@ -32,4 +31,5 @@ __all__ = [
     "quantize_model",
     "quantize_scope",
     "quantized_kernels",
+    "unreached_layers",
 ]

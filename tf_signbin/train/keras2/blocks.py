@@ -64,6 +64,17 @@ def hidden_kernels(layer: Any) -> list[Any]:
     ]
 
 
+def describe_hidden(layer: Any) -> str:
+    """How many layers and weights a layer hides from quantization, and what to do about it."""
+    hidden = hidden_kernels(layer)
+    weights = sum(part.count_params() for part in hidden)
+    return (
+        f"a {type(annotated(layer)).__name__} with {len(hidden)} layers and {weights:,} weights "
+        "inside, which quantize_model cannot reach. Write the block as a function that calls the "
+        "layers, or as a keras.Model"
+    )
+
+
 def calls_inside(node: Any) -> list[tuple[Any, tuple[Any, Any]]]:
     """The layers with kernels that a layer of the user's calls, with the shapes of their inputs and
     outputs; they are found by calling it in a graph of its own."""

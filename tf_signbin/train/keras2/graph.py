@@ -7,6 +7,7 @@ from typing import Any
 
 from tensorflow_model_optimization.python.core.quantization.keras import quantize_wrapper
 
+from tf_signbin.train.keras2.facts import annotated
 from tf_signbin.train.keras2.legacy_keras import keras, tf
 from tf_signbin.train.keras2.trace import Trace, build, copy_layer, copy_state, named_outputs, trace
 from tf_signbin.versions import release
@@ -56,6 +57,17 @@ def check_precision(flat: Trace, activations: str) -> None:
             raise ValueError(
                 f"{needs} needs float32 training, but layer {layer.name!r} computes in "
                 f"{layer.compute_dtype}. Build the model under the float32 policy{advice}."
+            )
+
+
+def check_masks(flat: Trace) -> None:
+    """Raises when a layer tells masked steps by a value that int8 rounds to another one."""
+    for layer in map(annotated, flat.layers()):
+        if type(layer).__name__ == "Masking" and layer.mask_value != 0.0:
+            raise ValueError(
+                f"layer {layer.name!r} (Masking) leaves out steps of {layer.mask_value}; "
+                "activations='int8' round it to another value, only zero stays exact. Pad with "
+                "zeros and use Masking(0.0), or train with activations='float32'."
             )
 
 

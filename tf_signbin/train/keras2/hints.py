@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from tf_signbin.train.keras2.blocks import hidden_kernels
+from tf_signbin.train.keras2.blocks import describe_hidden
 from tf_signbin.train.keras2.facts import facts_of
 from tf_signbin.train.keras2.proof import warn_of_what_does_not_convert
 from tf_signbin.train.keras2.trace import Trace
@@ -30,13 +30,7 @@ def check_what_stays(flat: Trace, chosen: dict[str, Any], activations: str) -> N
 
 
 def _tell_of_hidden_kernels(layer: Any, reason: str, activations: str) -> None:
-    hidden = hidden_kernels(layer)
-    weights = sum(part.count_params() for part in hidden)
-    what = (
-        f"layer {layer.name!r} is a {type(layer).__name__} with {len(hidden)} layers and "
-        f"{weights:,} weights inside, which quantize_model cannot reach: {reason}. Write the block "
-        "as a function that calls the layers, or as a keras.Model"
-    )
+    what = f"layer {layer.name!r} is {describe_hidden(layer)} ({reason})"
     if activations == "int8":
         raise ValueError(f"{what}, or train with activations='float32', which leaves it float.")
     warnings.warn(f"{what}; as it is they stay float.", stacklevel=5)

@@ -11,7 +11,7 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
     quantize_wrapper,
 )
 
-from tf_signbin.train.keras2.blocks import calls_inside
+from tf_signbin.train.keras2.blocks import calls_inside, describe_hidden, hidden_kernels
 from tf_signbin.train.keras2.legacy_keras import keras
 from tf_signbin.train.keras2.weights import OPS, TfmotInputQuantizer, TfmotQuantizer
 from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
@@ -28,6 +28,15 @@ from tf_signbin.train.rules.layers import ALL_KERNELS
 def quantized_kernels(model: Any) -> list[QuantizedKernel]:
     """All quantized kernels of a model, nested models included, in the order of its layers."""
     return list(_find(model))
+
+
+def unreached_layers(model: Any) -> dict[str, str]:
+    """What is said of the user's layers that still hold kernels of their own, by name."""
+    return {
+        layer.name: describe_hidden(layer)
+        for layer in model._flatten_layers(include_self=False, recursive=True)
+        if hidden_kernels(layer)
+    }
 
 
 def _find(model: Any) -> Iterator[QuantizedKernel]:

@@ -18,11 +18,11 @@ from tf_signbin.train.rules.inputs import InputQuantizer
 
 _ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "softmax": "softmax", "softmax_v2": "softmax",
                 "sigmoid": "sigmoid", "tanh": "tanh", "leaky_relu": "leaky_relu", "gelu": "gelu",
-                "log_softmax": "log_softmax", "linear": "identity"}  # fmt: skip
+                "log_softmax": "log_softmax", "linear": "identity",
+                "exponential": "exp"}  # fmt: skip
 # Calculations that LiteRT has no int8 kernel for, or that take several: the converter runs what it
 # must in float32, between a dequantization and a quantization.
-_FLOAT_ACTIVATIONS = ("elu", "selu", "softplus", "softsign", "exponential", "hard_sigmoid", "mish",
-                      "swish", "silu", "hard_swish")  # fmt: skip
+_FLOAT_ACTIVATIONS = ("softplus", "softsign", "mish", "hard_swish")
 
 _LAYERS: dict[str, str] = {
     **dict.fromkeys(("Conv1D", "Conv2D"), "conv"),
@@ -44,10 +44,16 @@ _LAYERS: dict[str, str] = {
     **dict.fromkeys(("AveragePooling1D", "AveragePooling2D"), "average_pool"),
     **dict.fromkeys(("GlobalAveragePooling1D", "GlobalAveragePooling2D"), "mean"),
     **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), "pad"),
-    **dict.fromkeys(("Flatten", "Reshape", "RepeatVector", "ExpandAxis", "SqueezeAxis"), "reshape"),
+    **dict.fromkeys(("Flatten", "Reshape", "RepeatVector"), "reshape"),
     "Permute": "transpose",
     **dict.fromkeys(("Cropping1D", "Cropping2D", "CenterCrop", "SlicingOpLambda"), "slice"),
     "UpSampling1D": "resize_nearest",
+    "ChannelScale": "depthwise_conv",
+    "Offset": "add",
+    "Factor": "mul",
+    "ChannelMean": "mean",
+    "UnitLength": "l2_normalization",
+    "Embedding": "embedding",
     **dict.fromkeys(
         ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "AlphaDropout", "GaussianDropout",
          "GaussianNoise", "ActivityRegularization", "Identity", "StochasticDepth", "RandomFlip",
@@ -56,7 +62,7 @@ _LAYERS: dict[str, str] = {
         "identity",
     ),
     **dict.fromkeys(
-        ("Average", "Dot", "ELU", "ThresholdedReLU", "Embedding", "Rescaling", "Normalization",
+        ("Average", "Dot", "ELU", "ThresholdedReLU", "Rescaling", "Normalization", "Masking",
          "LayerNormalization", "GroupNormalization", "UnitNormalization", "LayerScale",
          "SeparableConv1D", "SeparableConv2D"),
         "float",
@@ -67,6 +73,18 @@ FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("__operators__.add", "math.add", "add"), "add"),
     **dict.fromkeys(("math.subtract", "subtract", "__operators__.sub"), "sub"),
     **dict.fromkeys(("math.multiply", "multiply", "__operators__.mul"), "mul"),
+    **dict.fromkeys(("math.divide", "math.truediv", "__operators__.truediv"), "div"),
+    **dict.fromkeys(("math.exp", "exp"), "exp"),
+    **dict.fromkeys(("math.abs", "abs"), "abs"),
+    **dict.fromkeys(("math.sqrt", "sqrt"), "sqrt"),
+    "math.rsqrt": "rsqrt",
+    "math.log": "log",
+    **dict.fromkeys(("math.reduce_sum", "reduce_sum"), "sum"),
+    **dict.fromkeys(("math.reduce_max", "reduce_max"), "reduce_max"),
+    **dict.fromkeys(("math.reduce_min", "reduce_min"), "reduce_min"),
+    "nn.gelu": "gelu",
+    "nn.leaky_relu": "leaky_relu",
+    "nn.log_softmax": "log_softmax",
     "nn.relu": "relu",
     "nn.relu6": "relu6",
     "nn.softmax": "softmax",
@@ -80,6 +98,9 @@ FUNCTIONS: dict[str, str] = {
     "identity": "identity",
     **dict.fromkeys(("math.reduce_mean", "reduce_mean"), "mean"),
 }
+
+# Layers whose mean or sum leaves masked steps out, which takes several operators.
+_READ_MASKS = ("GlobalAveragePooling1D", "Softmax")
 
 # What the converter folds a BatchNorm into.
 _FOLDING = ("conv", "depthwise_conv", "dense")
@@ -103,6 +124,21 @@ def plan(
     operators, outputs = _describe(flat, free), tf.nest.flatten(flat.outputs)
     found = placement.place(operators, flat.tensors, outputs)
     return found, place_inputs(operators, found, outputs, wanted)
+
+
+def floats(flat: Trace, layers: set[int]) -> dict[str, str]:
+    """What LiteRT runs in float32 among these layers: their kinds, or functions, by name."""
+    found = {}
+    for call in flat.calls:
+        computes = not flat.integers.issuperset(call.results)
+        if id(call.layer) in layers and computes and _kind(call) == "float":
+            of_function = call.layer.get_config().get("function")
+            activation = activation_name(call.layer)
+            kind = of_function or (
+                type(call.layer).__name__ if activation == "linear" else activation
+            )
+            found[call.layer.name] = kind
+    return found
 
 
 def unquantized(
@@ -163,6 +199,8 @@ def _describe(flat: Trace, free: set[int]) -> list[placement.Operator]:
 def _kind(call: Call) -> str:
     layer = call.layer
     kind = type(layer).__name__
+    if call.masked and kind in _READ_MASKS:
+        return "float"
     if kind == "ReLU":
         return _relu(layer)
     if kind == "Activation":
@@ -171,7 +209,9 @@ def _kind(call: Call) -> str:
             return "float"
         return _ACTIVATIONS.get(name, f"Activation({name or layer.activation!r})")
     if kind == "TFOpLambda":
-        return FUNCTIONS.get(layer.get_config()["function"], "float")
+        found = FUNCTIONS.get(layer.get_config()["function"], "float")
+        # The converter makes a factor of a constant divisor.
+        return "mul" if found == "div" and len(call.inputs) == 1 else found
     if kind in ("UpSampling2D", "Resizing"):
         how = layer.interpolation
         return {"nearest": "resize_nearest", "bilinear": "resize_bilinear"}.get(how, "float")

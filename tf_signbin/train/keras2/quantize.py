@@ -31,6 +31,7 @@ from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
 from tf_signbin.train.rules.inputs import InputBits, wanted_bits, warn_of_signed_inputs
+from tf_signbin.train.rules.placement import warn_of_floats
 from tf_signbin.train.rules.quantizers import QUANTIZERS, WeightQuantizer
 
 PREFIX = "quant_"
@@ -172,9 +173,17 @@ def _apply(
     layer_rules.check_activations(activations)
     int8 = activations == "int8"
     graph.check_precision(flat, activations)
+    if int8:
+        graph.check_masks(flat)
     ours = {flat.names[i] for i, c in configs.items() if isinstance(c, SignedBinaryQuantizeConfig)}
     facts = [layer for layer in trace_facts(flat) if layer.name in ours]
     wanted = wanted_bits(input_bits, facts, activations)
+    own_configs = {
+        key
+        for key, config in configs.items()
+        if config is not None and not isinstance(config, SignedBinaryQuantizeConfig)
+    }
+    alone = expand.norms_alone(flat, configs.keys() - own_configs)
     expanded: dict[int, expand.Parts] = {}
     wrapped: dict[int, Any] = {}  # by id of a part
     own: set[int] = set()
@@ -184,7 +193,7 @@ def _apply(
     for call in flat.calls:
         layer, key = annotated(call.layer), id(call.layer)
         config = configs.get(key)
-        is_own = config is not None and not isinstance(config, SignedBinaryQuantizeConfig)
+        is_own = key in own_configs
         if key not in expanded:
             name = flat.names[key]
             if key in configs and config is None and not int8:
@@ -192,7 +201,11 @@ def _apply(
                     f"Layer {name!r} has no QuantizeConfig. With activations='float32' annotate "
                     "only layers whose weights are quantized (tf_signbin.quantize_annotate_layer)."
                 )
-            parts = expand.plain(layer, name) if is_own else expand.expand(layer, name, call, int8)
+            if is_own:
+                parts = expand.plain(layer, name)
+            else:
+                to_int8 = int8 and (key in configs or is_operation(layer))
+                parts = expand.expand(layer, name, call, to_int8, key in alone)
             expanded[key] = parts
             for part in parts.layers:
                 chosen = config if part is parts.main else None
@@ -209,19 +222,18 @@ def _apply(
                     own.add(id(part))
                 if key in configs or is_operation(layer):
                     quantized.add(id(part))
-        parts = expanded[key]
-        args, kwargs = call.args, call.kwargs
-        for part in parts.layers:
-            results = call.outputs if part is parts.layers[-1] else flat.new()
-            calls.append(Call(part, args, kwargs, results))
-            outer.append(Call(wrapped[id(part)], args, kwargs, results))
-            args, kwargs = (results,), {}
+        inner = expanded[key].calls(call, flat.new)
+        calls += inner
+        outer += [dataclasses.replace(c, layer=wrapped[id(c.layer)]) for c in inner]
     if int8:
         described = dataclasses.replace(flat, calls=calls)
         mains = {flat.names[i]: parts.main.name for i, parts in expanded.items()}
         low_bits = {mains[name]: bits for name, bits in wanted.items()}
         plan, inputs = operators.plan(described, quantized, own, low_bits)
         warn_of_signed_inputs(inputs.signed)
+        in_float = operators.floats(described, quantized - own)
+        if in_float:
+            warn_of_floats(flat.name, in_float)
         skip = operators.unquantized(described, quantized, own, wrapped)
         names = {id(wrapped[id(call.layer)]): call.layer.name for call in calls}
         outer = operators.fake_quantized(flat, outer, plan, inputs, names, skip)

@@ -106,8 +106,12 @@ class StableQuantizeLayer(quantize_layer.QuantizeLayer):
             super().build(input_shape)
             self.built: bool = True
 
-    # Without AutoGraph, for which there is nothing to do but which takes longer than all else.
-    call = tf.autograph.experimental.do_not_convert(quantize_layer.QuantizeLayer.call)
+    # Without AutoGraph, for which there is nothing to do but which takes longer than all else. The
+    # decorator shows Keras the arguments: no mask is one of them.
+    call = tf.__internal__.decorator.make_decorator(
+        quantize_layer.QuantizeLayer.call,
+        tf.autograph.experimental.do_not_convert(quantize_layer.QuantizeLayer.call),
+    )
 
 
 CLASSES: dict[str, type] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
 
 import keras
@@ -17,6 +16,7 @@ from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
 from tf_signbin.train.rules.inputs import InputBits, wanted_bits
 from tf_signbin.train.rules.layers import LayerFacts
+from tf_signbin.train.rules.placement import warn_of_floats
 from tf_signbin.train.rules.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
 
 
@@ -225,7 +225,7 @@ def _quantize(
     calls, find = lowered.calls, lowered.resolve
     outputs = keras.tree.map_structure(find, flat.outputs)
     if lowered.floats:
-        _warn_of_floats(flat.name, lowered.floats)
+        warn_of_floats(flat.name, lowered.floats)
     if activations == "int8":
         layers = [layer for layer in _facts(flat) if layer.name in quantizers]
         wanted = wanted_bits(request.input_bits, layers, activations)
@@ -258,15 +258,6 @@ def _check_some(
     """Raises when nothing is quantized. With int8 activations dense weights are quantized too."""
     if not chosen and not any(layer.annotated for layer in facts) and activations == "float32":
         raise selection.none_left(facts, keep_dense, name)
-
-
-def _warn_of_floats(model: str, floats: dict[str, str]) -> None:
-    listing = ", ".join(f"{name!r} ({kind})" for name, kind in floats.items())
-    warnings.warn(
-        f"{model!r}: LiteRT has no int8 operator for these layers: {listing}. They run in float32, "
-        "between a DEQUANTIZE and a QUANTIZE; everything else runs in int8.",
-        stacklevel=5,
-    )
 
 
 def _check_types(flat: graph.Trace) -> None:

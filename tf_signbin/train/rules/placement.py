@@ -17,7 +17,8 @@ one graph per kind):
 * Operators that join tensors ('joins': concatenation, maximum) bring all of them to one scale. A
   tensor that goes nowhere else is therefore not quantized before it: of two fake quantizations of
   which one is as good as the other, the converter keeps one, but training saw both. A tensor that
-  has other consumers keeps its range, and the runtime requantizes it for the join.
+  has other consumers keeps its range, and the runtime requantizes it for the join. Of joins of
+  joins only the last is quantized, too, unless one has an input with a range.
 
 Two fake quantizations never follow each other without a computation between them.
 """
@@ -25,7 +26,8 @@ Two fake quantizations never follow each other without a computation between the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Sequence
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 Tensor = Hashable
 
@@ -130,6 +132,17 @@ class PlacementError(ValueError):
         super().__init__(message)
 
 
+def warn_of_floats(model: str, floats: Mapping[str, str]) -> None:
+    """Warns the caller's caller's caller's caller of layers, {name: kind}, that have no int8
+    operator."""
+    listing = ", ".join(f"{name!r} ({kind})" for name, kind in floats.items())
+    warnings.warn(
+        f"{model!r}: LiteRT has no int8 operator for these layers: {listing}. They run in float32, "
+        "between a DEQUANTIZE and a QUANTIZE; everything else runs in int8.",
+        stacklevel=5,
+    )
+
+
 def place(
     operators: Sequence[Operator], inputs: Iterable[Tensor], outputs: Iterable[Tensor]
 ) -> Plan:
@@ -196,6 +209,8 @@ class _Placer:
             self.folded.add(operator.name)
         grids = [self.grids.get(tensor) for tensor in operator.inputs]
         first = grids[0] if grids else None
+        # The converter would join on the grid of one input, where the others have no room.
+        joins_grids = kind.rule == "joins" and any(grids)
         on_one_grid = first is not None and all(grid == first for grid in grids)
         for tensor in operator.outputs:
             if kind.rule in ("moves", "joins") and on_one_grid:
@@ -206,7 +221,7 @@ class _Placer:
             elif kind.rule == "averages":
                 assert first is not None, "a tensor that is averaged is on a grid"
                 self._quantize(tensor, first)
-            elif kind.rule == "moves" or self._waits(tensor):
+            elif kind.rule == "moves" or (self._waits(tensor) and not joins_grids):
                 pass
             else:
                 self._quantize(tensor, Range(tensor, kind.limits))
@@ -242,7 +257,10 @@ class _Placer:
         """Whether one of the tensor's readers joins it, maybe after others have moved it about."""
         return any(
             KINDS[reader.kind].rule == "joins"
-            or (KINDS[reader.kind].rule == "moves" and any(map(self._reaches_a_join, reader.outputs)))
+            or (
+                KINDS[reader.kind].rule == "moves"
+                and any(map(self._reaches_a_join, reader.outputs))
+            )
             for reader in self.readers.get(tensor, [])
         )
 

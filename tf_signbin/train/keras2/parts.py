@@ -1,0 +1,88 @@
+"""What replaces a layer: other layers, and how they are wired."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from tf_signbin.train.keras2.legacy_keras import tf
+from tf_signbin.train.keras2.trace import Call, Ref
+
+
+@dataclasses.dataclass
+class Step:
+    """A call of a new layer.
+
+    Attributes:
+      layer: what is called.
+      reads: its first argument, a structure of numbers: n >= 0 for the result of the n-th step, -1
+        for the first tensor of the replaced call, -2 for its second. None: all of its arguments.
+    """
+
+    layer: Any
+    reads: Any = None
+
+
+@dataclasses.dataclass
+class Parts:
+    """What replaces a layer.
+
+    Attributes:
+      steps: in an order in which they can run; the last one's result is the layer's.
+      main: the layer that holds the quantizable kernel, or what else is the layer's own.
+      load: copies the weights once all are built.
+    """
+
+    steps: list[Step]
+    main: Any
+    load: Callable[[], None]
+
+    @property
+    def layers(self) -> list[Any]:
+        return [step.layer for step in self.steps]
+
+    def calls(self, call: Call, new: Callable[[], Ref]) -> list[Call]:
+        """The steps in place of a call; `new` makes tensors."""
+        results: list[Any] = []
+        calls = []
+        # Arguments such as `training` are for the layer itself.
+        options = {
+            key: value
+            for key, value in call.kwargs.items()
+            if value is not None and not _holds_tensors(value)
+        }
+        for step in self.steps:
+            args, kwargs = call.args, call.kwargs
+            if step.reads is not None:
+                known = [*results, *reversed(call.inputs)]  # so that -1 is the first
+                args = (tf.nest.map_structure(known.__getitem__, step.reads),)
+                kwargs = options if step.layer is self.main else {}
+            outputs = call.outputs if step is self.steps[-1] else new()
+            results.append(outputs)
+            calls.append(Call(step.layer, args, kwargs, outputs, masked=call.masked))
+        return calls
+
+
+def _holds_tensors(structure: Any) -> bool:
+    return any(isinstance(x, Ref) for x in tf.nest.flatten(structure))
+
+
+class Chain:
+    """Collects steps, perhaps behind others; names of layers begin with the replaced one's."""
+
+    def __init__(self, name: str, steps: list[Step] | None = None) -> None:
+        self.name = name
+        self.steps: list[Step] = [] if steps is None else steps
+
+    def add(self, layer: Any, reads: Any = None) -> int:
+        """Adds a step; returns its number."""
+        self.steps.append(Step(layer, reads))
+        return len(self.steps) - 1
+
+    def part(self, part: str) -> str:
+        return f"{self.name}_{part}" if part else self.name
+
+    def parts(self) -> Parts:
+        """What replaces a layer without weights."""
+        return Parts(self.steps, self.steps[-1].layer, lambda: None)
