@@ -37,14 +37,9 @@ KINDS = {
     "quotient": lambda x: x / (tf.abs(x) + 1.0),
     "constants": lambda x: (2.0 - x) / 3.0,
 }
-# A step before an output that is many of its own (a small range, or length one), or nine operators.
-LARGEST = {
-    "relu1": 10.01,
-    "layer_norm": 10.01,
-    "layer_norm_of_steps": 10.01,
-    "unit_norm": 10.01,
-    "selu": 4.01,
-}
+# A step may be many of the output's behind a small range, or where vectors are made longer.
+LARGEST = {"relu1": 10.01, "layer_norm": 25.5, "layer_norm_of_steps": 25.5, "unit_norm": 25.5,
+           "selu": 4.01}  # fmt: skip
 
 
 def test_layers_of_several_operators_run_in_int8(rng, tmp_path):

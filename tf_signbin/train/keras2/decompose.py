@@ -78,7 +78,9 @@ def activate(chain: Chain, function: Any, x: int) -> int:
 def decompose(layer: Any, name: str, call: Call) -> Parts | None:
     """The parts of a layer of one of these kinds; None for others, and where they do not apply."""
     rule = _LAYERS.get(type(layer).__name__)
-    return None if rule is None else rule(layer, name, call)
+    if rule is None or not all(spec.dtype.is_floating for spec in call.specs):
+        return None
+    return rule(layer, name, call)
 
 
 def batch_norm_alone(layer: Any, name: str, call: Call) -> Parts | None:
@@ -133,7 +135,12 @@ def _layer_normalization(layer: Any, name: str, call: Call) -> Parts | None:
         for what in ("gamma", "beta")
         for how in ("regularizer", "constraint")
     )
-    if constrained or [axis % rank for axis in np.atleast_1d(layer.axis)] != [rank - 1]:
+    only_shifts = layer.center and not layer.scale  # a trainable shift beside a fixed scale
+    if (
+        constrained
+        or only_shifts
+        or [axis % rank for axis in np.atleast_1d(layer.axis)] != [rank - 1]
+    ):
         return None
     chain = Chain(name)
     mean = chain.add(ours.ChannelMean(name=chain.part("mean")), INPUT)

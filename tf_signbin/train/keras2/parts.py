@@ -44,6 +44,12 @@ class Parts:
 
     def calls(self, call: Call, new: Callable[[], Ref]) -> list[Call]:
         """The steps in place of a call; `new` makes tensors."""
+        wanted = -min((n for step in self.steps for n in _numbers(step.reads)), default=0)
+        if wanted > 0 and len(call.inputs) != wanted:
+            raise ValueError(
+                f"layer {self.main.name!r} is called with {wanted} tensors and with "
+                f"{len(call.inputs)}: use a layer of its own for each."
+            )
         results: list[Any] = []
         calls = []
         # Arguments such as `training` are for the layer itself.
@@ -62,6 +68,10 @@ class Parts:
             results.append(outputs)
             calls.append(Call(step.layer, args, kwargs, outputs, masked=call.masked))
         return calls
+
+
+def _numbers(reads: Any) -> list[int]:
+    return [] if reads is None else tf.nest.flatten(reads)
 
 
 def _holds_tensors(structure: Any) -> bool:
