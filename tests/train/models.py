@@ -199,16 +199,32 @@ def train(model, rng, steps=2):
     return model
 
 
-def fit_ranges(model, x):
+def fit_ranges(model, x, training=False):
     """Sets the ranges of all fake quantizations to what they see on `x`.
 
     They start at -6 to 6 and move by a thousandth a step: after a few steps the values of a small
     network are a few quantization steps apart, and layers that normalise amplify every rounding.
     """
-    for layer in model.layers:
-        if type(layer).__name__ != "StableQuantizeLayer" or not layer.quantizer_vars:
-            continue
-        # One after the other: what a layer sees depends on the ranges before it.
-        values = keras.Model(model.inputs, layer.get_input_at(0))(x).numpy()
-        layer.quantizer_vars["min_var"].assign(min(0.0, values.min()))
-        layer.quantizer_vars["max_var"].assign(max(0.0, values.max()))
+    quantizing = [
+        layer
+        for layer in model.layers
+        if type(layer).__name__ == "StableQuantizeLayer" and layer.quantizer_vars
+    ]
+
+    def fitted(layer):
+        call = layer.call
+
+        def fit_and_call(inputs, training=None):
+            layer.quantizer_vars["min_var"].assign(min(0.0, float(tf.reduce_min(inputs))))
+            layer.quantizer_vars["max_var"].assign(max(0.0, float(tf.reduce_max(inputs))))
+            return call(inputs, training=False)
+
+        return fit_and_call
+
+    try:
+        for layer in quantizing:
+            layer.call = fitted(layer)
+        model(x, training=training)  # what a layer sees depends on the ranges before it
+    finally:
+        for layer in quantizing:
+            del layer.call

@@ -46,6 +46,14 @@ def test_default_keeps_first_last_shortcut_and_depthwise(kind):
     assert any(quantized for _, quantized in rows)
 
 
+def test_shortcuts_of_a_sum_by_operator_stay_dense():
+    x = keras.layers.Conv2D(4, 3, padding="same", name="stem")(image := keras.Input((8, 8, 3)))
+    y = keras.layers.Conv2D(8, 3, padding="same", name="main")(x)
+    x = keras.layers.ReLU()(y + keras.layers.Conv2D(8, 1, name="short")(x))
+    x = keras.layers.Dense(2, name="out")(keras.layers.GlobalAveragePooling2D()(x))
+    assert tf_signbin.default_keep_dense(keras.Model(image, x)) == {"stem", "short", "out"}
+
+
 def test_keep_dense_by_name_predicate_and_quantizer_function():
     def chain():
         names = ("first", "a1", "a2", "b1", "last")

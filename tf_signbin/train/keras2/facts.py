@@ -22,12 +22,20 @@ def is_operation(layer: Any) -> bool:
     return type(layer).__name__ in ("TFOpLambda", "SlicingOpLambda")
 
 
+_SUMS = ("__operators__.add", "math.add")  # of `x + y`
+
+
+def _function(operation: Any) -> str | None:
+    """The name of the TensorFlow function that the layer calls; None for a slice."""
+    return operation.get_config().get("function")
+
+
 def facts_of(layer: Any, inputs: tuple[str, ...] = ()) -> LayerFacts:
     """Facts of one layer, perhaps inside an annotation; `inputs` are the names of its producers."""
     inner = annotated(layer)
     return LayerFacts(
         name=inner.name,
-        kind=type(inner).__name__,
+        kind="Add" if is_operation(inner) and _function(inner) in _SUMS else type(inner).__name__,
         inputs=inputs,
         kernel_size=tuple(getattr(inner, "kernel_size", ())),
         groups=getattr(inner, "groups", 1),
