@@ -307,11 +307,12 @@ def test_quantizer_excludes_its_own_arguments(arguments, message):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("activations", ["float32", "int8"])
-def test_mirrored_replicas_train_one_model(activations):
+@pytest.mark.parametrize(("activations", "bits"), [("float32", 8), ("int8", 8), ("int8", 4)])
+def test_mirrored_replicas_train_one_model(activations, bits):
     """Two replicas on logical CPUs; the devices must be set up before TensorFlow starts.
 
-    BatchNorm keeps its moving statistics per replica, tfmot its activation ranges; all else agrees.
+    BatchNorm keeps its moving statistics per replica, tfmot its activation ranges and inputs of few
+    bits theirs; all else agrees, their learned corrections, too.
     """
     code = textwrap.dedent(f"""
         import numpy as np, tf_signbin
@@ -322,7 +323,9 @@ def test_mirrored_replicas_train_one_model(activations):
         tf.config.set_logical_device_configuration(cpu, two)
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
         with strategy.scope():
-            model = tf_signbin.quantize_model(models.residual(), "{activations}", (3, 7))
+            model = tf_signbin.quantize_model(
+                models.residual(), "{activations}", (3, 7), input_bits={bits}
+            )
         models.train(model, np.random.default_rng(0))
         before = [v.numpy() for v in model.trainable_variables]
         model.fit(np.ones((16, 12, 12, 3)), np.ones((16, 5)), verbose=0,
@@ -330,6 +333,9 @@ def test_mirrored_replicas_train_one_model(activations):
         assert any((v.numpy() != b).any() for v, b in zip(model.trainable_variables, before))
         own = [v for k in tf_signbin.quantized_kernels(model) for v in k.variables.values()]
         assert len(own) == 2 * 4
+        low = tf_signbin.low_bit_inputs(model)
+        assert bool(low) == ({bits} < 8)
+        own += [each.variables["correction"] for each in low]
         for variable in [*model.trainable_variables, *own]:
             first, second = strategy.experimental_local_results(variable)
             np.testing.assert_array_equal(first.numpy(), second.numpy(), variable.name)
