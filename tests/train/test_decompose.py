@@ -100,6 +100,17 @@ def test_what_runs_in_float_is_told():
         tf_signbin.quantize_model(model, activations="int8", keep_dense=["out"])
 
 
+def test_names_of_parts_give_way_to_the_users():
+    x = layers.Conv2D(4, 1, activation="elu", name="b")(image := keras.Input((8, 8, 4)))
+    x = layers.Activation("selu", name="b_activation_relu")(x)
+    x = layers.Conv2D(4, 1, name="b_activation_sum")(layers.ReLU(name="b_activation")(x))
+    model = keras.Model(image, layers.Dense(2, name="out")(layers.Flatten()(x)))
+    quantized = tf_signbin.quantize_model(model, activations="int8", keep_dense=["out"])
+    names = [layer.name for layer in quantized.layers]
+    assert {"b_activation_relu", "b_activation"} <= set(names)
+    assert len(set(names)) == len(names)
+
+
 def test_a_norm_that_is_called_twice_is_folded_nowhere(rng):
     """Behind a convolution and alone: one layer, one set of statistics."""
     image = keras.Input((8, 8, 4))

@@ -42,6 +42,13 @@ class Parts:
     def layers(self) -> list[Any]:
         return [step.layer for step in self.steps]
 
+    def take_names(self, name: str, taken: set[str]) -> None:
+        """Makes the names of the new layers unique; `name` is the replaced one's."""
+        for layer in self.layers:
+            while layer.name != name and layer.name in taken:
+                layer._name = f"{layer.name}_"
+            taken.add(layer.name)
+
     def calls(self, call: Call, new: Callable[[], Ref]) -> list[Call]:
         """The steps in place of a call; `new` makes tensors."""
         wanted = -min((n for step in self.steps for n in _numbers(step.reads)), default=0)

@@ -16,6 +16,7 @@ from tf_signbin.train.keras2.facts import (
 )
 from tf_signbin.train.keras2.hints import check_what_stays
 from tf_signbin.train.keras2.legacy_keras import keras, tfmot_keras
+from tf_signbin.train.keras2.parts import Parts
 from tf_signbin.train.keras2.trace import (
     Call,
     Trace,
@@ -184,7 +185,8 @@ def _apply(
         if config is not None and not isinstance(config, SignedBinaryQuantizeConfig)
     }
     alone = expand.norms_alone(flat, configs.keys() - own_configs)
-    expanded: dict[int, expand.Parts] = {}
+    taken = set(flat.names.values())
+    expanded: dict[int, Parts] = {}
     wrapped: dict[int, Any] = {}  # by id of a part
     own: set[int] = set()
     quantized: set[int] = set()
@@ -206,6 +208,7 @@ def _apply(
             else:
                 to_int8 = int8 and (key in configs or is_operation(layer))
                 parts = expand.expand(layer, name, call, to_int8, key in alone)
+            parts.take_names(name, taken)
             expanded[key] = parts
             for part in parts.layers:
                 chosen = config if part is parts.main else None
