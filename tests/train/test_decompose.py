@@ -12,6 +12,7 @@ from tf_signbin.convert.stock import stock_model
 from tf_signbin.train.keras2.legacy_keras import keras, tf
 
 layers = keras.layers
+KEEP_ALL_BUT_B = {"keep_dense": lambda layer: layer.name != "b"}
 
 KINDS = {
     "norm": lambda x: layers.ReLU()(layers.BatchNormalization()(layers.MaxPooling2D()(x))),
@@ -47,9 +48,7 @@ def test_layers_of_several_operators_run_in_int8(rng, tmp_path):
     x = layers.Conv2D(4, 3, padding="same", name="a")(image)
     x = layers.Conv2D(4, 3, padding="same", name="b")(x)
     model = keras.Model(image, [layers.Flatten(name=f"{k}_")(f(x)) for k, f in KINDS.items()])
-    quantized = tf_signbin.quantize_model(
-        model, activations="int8", keep_dense=lambda layer: layer.name != "b"
-    )
+    quantized = tf_signbin.quantize_model(model, activations="int8", **KEEP_ALL_BUT_B)
     data = models.data(quantized, rng)
     before = model(data)
     quantized(data, training=True)
@@ -79,9 +78,7 @@ def test_parts_compute_what_the_layer_did(rng):
     for layer in model.layers:
         if type(layer).__name__ in ("BatchNormalization", "LayerNormalization"):
             layer.set_weights([rng.uniform(0.5, 2.0, w.shape) for w in layer.get_weights()])
-    quantized = tf_signbin.quantize_model(
-        model, activations="int8", keep_dense=lambda layer: layer.name != "b"
-    )
+    quantized = tf_signbin.quantize_model(model, activations="int8", **KEEP_ALL_BUT_B)
     data = models.data(quantized, rng, 64)
     models.fit_ranges(quantized, data)
     wanted, found = model(data), quantized(data)
@@ -98,6 +95,23 @@ def test_what_runs_in_float_is_told():
     expected = r"'b_activation' \(softplus\), 'groups' \(GroupNorm.*\), 'tf.math.erf' \(math.erf\)"
     with pytest.warns(UserWarning, match=f"no int8 operator for these layers: {expected}"):
         tf_signbin.quantize_model(model, activations="int8", keep_dense=["out"])
+
+
+@pytest.mark.slow
+def test_float_layers_between_int8_ones_convert(rng):
+    steps = keras.Input((8, 4))
+    x = layers.Conv1D(8, 3, padding="same", name="b")(layers.Conv1D(8, 3, name="a")(steps))
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 4, name="attention")(x, x)])
+    x = layers.GRU(6, name="gru")(layers.TimeDistributed(layers.Dense(5), name="each")(x))
+    model = keras.Model(steps, layers.Dense(3, name="out")(x))
+    expected = r"'attention' \(MultiHead.*'each' \(TimeDistributed\), 'gru' \(GRU\)"
+    with pytest.warns(UserWarning, match=expected):
+        quantized = tf_signbin.quantize_model(model, activations="int8", **KEEP_ALL_BUT_B)
+    data = models.data(quantized, rng)
+    models.fit_ranges(quantized, data)
+    reference = Reference(stock_model(quantized))
+    steps = np.abs(reference.predict(data) - quantized(data)) / reference.output_scale()
+    assert steps.max() <= 2.01
 
 
 def test_names_of_parts_give_way_to_the_users():
@@ -117,9 +131,7 @@ def test_a_norm_that_is_called_twice_is_folded_nowhere(rng):
     norm = layers.BatchNormalization(name="norm")
     x = norm(layers.Conv2D(4, 3, name="b")(norm(image), training=False))
     model = keras.Model(image, layers.Dense(5, name="out")(layers.GlobalAveragePooling2D()(x)))
-    quantized = tf_signbin.quantize_model(
-        model, activations="int8", keep_dense=lambda layer: layer.name != "b"
-    )
+    quantized = tf_signbin.quantize_model(model, activations="int8", **KEEP_ALL_BUT_B)
     data = models.data(quantized, rng)
     before = quantized.get_layer("norm").moving_mean.numpy()
     quantized(data, training=True)

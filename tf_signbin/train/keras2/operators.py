@@ -99,6 +99,10 @@ FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("math.reduce_mean", "reduce_mean"), "mean"),
 }
 
+# What a Lambda does nobody knows (nor what a layer of the user's does), and LiteRT's LSTM reads no
+# int8 tensor without ranges of its own inside, for which the converter ends with an error.
+_REFUSED = ("Lambda", "LSTM", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+
 # Layers whose mean or sum leaves masked steps out, which takes several operators.
 _READ_MASKS = ("GlobalAveragePooling1D", "Softmax")
 
@@ -132,12 +136,10 @@ def floats(flat: Trace, layers: set[int]) -> dict[str, str]:
     for call in flat.calls:
         computes = not flat.integers.issuperset(call.results)
         if id(call.layer) in layers and computes and _kind(call) == "float":
-            of_function = call.layer.get_config().get("function")
-            activation = activation_name(call.layer)
-            kind = of_function or (
-                type(call.layer).__name__ if activation == "linear" else activation
-            )
-            found[call.layer.name] = kind
+            layer, kind = call.layer, type(call.layer).__name__
+            if kind == "Activation":
+                kind = activation_name(layer)
+            found[layer.name] = layer.get_config().get("function", kind)
     return found
 
 
@@ -217,7 +219,8 @@ def _kind(call: Call) -> str:
         return {"nearest": "resize_nearest", "bilinear": "resize_bilinear"}.get(how, "float")
     if kind in _LAYERS:
         return _LAYERS[kind]
-    return kind
+    known = type(layer).__module__.startswith("tf_keras.") and kind not in _REFUSED
+    return "float" if known else kind
 
 
 def _relu(layer: Any) -> str:

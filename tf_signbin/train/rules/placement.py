@@ -162,8 +162,9 @@ def place(
     if unknown:
         listing = ", ".join(f"{o.name!r} ({o.kind})" for o in unknown)
         raise PlacementError(
-            f"no int8 operator for these layers: {listing}. Use layers that LiteRT runs in int8 "
-            f"({', '.join(KINDS)}), or train with activations='float32'.",
+            f"no int8 operator is known for these layers: {listing}. Use what LiteRT runs in "
+            "int8 (documentation, page Training), give these a QuantizeConfig of your own "
+            "(quantize_annotate_layer), or train with activations='float32'.",
             unknown,
         )
     return _Placer(operators, list(inputs), list(outputs)).plan()
