@@ -185,7 +185,7 @@ def _plot(group: str, rows: list[dict[str, Any]], path: Path) -> None:
     families = dict.fromkeys(row["family"] for row in rows)
     for family, color in zip(families, plots.COLORS * 2, strict=False):
         mine = [row for row in rows if row["family"] == family]
-        spread = [np.std(row["accuracies"]) for row in mine]
+        spread = [np.std(a, ddof=1) if len(a := row["accuracies"]) > 1 else 0.0 for row in mine]
         x, y = [row["us"] for row in mine], [row["accuracy"] for row in mine]
         axis.errorbar(x, y, yerr=spread, fmt="o", color=color, label=family)
         for row in mine:
