@@ -135,6 +135,7 @@ TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
     shapes.push_back(SameShape(2, width, 5, 70, 3));
     shapes.push_back(SameShape(1, width, 16, 16, 1));
     shapes.push_back(SameShape(1, 3, width, width, 1));  // every remainder of depth and filters
+    shapes.push_back(SameShape(1, 1, width, 2 * width, 1));
   }
   for (size_t i = 0; i < shapes.size(); ++i) {
     Rng rng(i);

@@ -32,13 +32,14 @@ const GemmOps* OpsFor(Isa isa) {
 // Cortex-A72 at 1.5 GHz, with dot products an A76 and with i8mm a Neoverse N2 at 2.4 GHz.
 double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   struct Costs {
-    double product, byte, output;  // a multiply-add, one byte copied, one output
-    double far_byte;               // of weights beyond the second-level cache, for every tile
+    double product, byte, output;    // a multiply-add, one byte copied, one output
+    double far_byte;                 // of weights beyond the second-level cache, for every tile
+    double row_product, row_output;  // where there is only one pixel, of GemmOps::row
   };
-  const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04}
-                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0095, 0.03, 0.5, 0.1}
-                      : ops.isa == Isa::kNeonDot  ? Costs{0.0145, 0.03, 0.5, 0.1}
-                                                  : Costs{0.09, 0.1, 1.0, 0.25};
+  const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
+                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0095, 0.03, 0.5, 0.1, 0.017, 3}
+                      : ops.isa == Isa::kNeonDot  ? Costs{0.0145, 0.03, 0.5, 0.1, 0.017, 3}
+                                                  : Costs{0.09, 0.1, 1.0, 0.25, 0.09, 8};
   // Half of the second-level cache that the costs were measured with, and all of a smaller one.
   constexpr size_t kMostNearBytes = 512 << 10;
   const double near_bytes =
@@ -51,6 +52,10 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   const double lanes = padded(pixels, kTilePixels);  // of which the output stage takes all
   const double weight_bytes = filters * depth * static_cast<double>(ops.element_bytes());
   const double far_bytes = weight_bytes > near_bytes ? weight_bytes : 0;
+  if (pixels == 1 && ops.row != nullptr) {
+    return filters * depth * costs.row_product + depth * costs.byte + s.out_c * costs.row_output +
+           far_bytes * costs.far_byte;
+  }
   return padded(pixels, ops.pixels) * filters * depth * costs.product +
          pixels * depth * costs.byte + lanes * s.out_c * costs.output +
          lanes / kTilePixels * far_bytes * costs.far_byte;

@@ -13,6 +13,7 @@
 #include "engine/ceil_div.h"
 #include "engine/kernels/output/folding.h"
 #include "engine/kernels/output/pixel_lanes.h"
+#include "engine/kernels/output/tflite_rules.h"
 #include "engine/stopwatch.h"
 #include "engine/unpack.h"
 
@@ -159,6 +160,7 @@ class GemmConv final : public ConvKernel {
     }
     watch.Lap(&w->times.tables_ns);
 
+    const bool row = pixels == 1 && ops_.row != nullptr;
     args.depth = depth_;
     args.pixels = pixels;
     const int end = panels_ * (part + 1) / parts_;
@@ -167,13 +169,17 @@ class GemmConv final : public ConvKernel {
       args.sums = w->sums.get();
       for (int panel = first; panel < std::min(first + step, end); ++panel) {
         args.weights = &weights_[panel * panel_bytes()];
-        ops_.panel(args);
-        args.sums += ops_.filters * kTilePixels;
+        (row ? ops_.row : ops_.panel)(args);
+        args.sums += ops_.filters * (row ? 1 : kTilePixels);
       }
       watch.Lap(&w->times.lookup_ns);
       const int first_filter = first * ops_.filters;
       const int filters = std::min(std::min(first + step, end) * ops_.filters, shape_.out_c);
-      WriteOutput(first_pixel, pixels, first_filter, filters - first_filter, output, w);
+      if (row) {
+        WriteRow(first_pixel, first_filter, filters - first_filter, output, *w);
+      } else {
+        WriteOutput(first_pixel, pixels, first_filter, filters - first_filter, output, w);
+      }
       watch.Lap(&w->times.output_ns);
     }
   }
@@ -267,6 +273,23 @@ class GemmConv final : public ConvKernel {
     args.lanes = kTilePixels;
     args.pixels = w->outputs.data();
     write_.i8(args);
+  }
+
+  // Of one pixel, whose filters are not in lanes.
+  void WriteRow(int pixel, int first_filter, int filters, int8_t* output,
+                const Workspace& w) const {
+    output += static_cast<size_t>(pixel) * shape_.out_c + first_filter;
+    for (int i = 0; i < filters; ++i) {
+      const int filter = first_filter + i;
+      const int32_t sum = AddZeroPoint(w.sums[i], params_[filter].bias);
+      const int32_t scaled = output_.real_multiplier.empty()
+                                 ? MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter],
+                                                                 output_.shift[filter])
+                                 : MultiplyByRealMultiplier(sum, output_.real_multiplier[filter]);
+      const int32_t y = AddZeroPoint(scaled, output_.output_zero_point);
+      output[i] =
+          static_cast<int8_t>(std::min(std::max(y, output_.clamp_min_i8), output_.clamp_max_i8));
+    }
   }
 
   const GemmOps& ops_;

@@ -85,7 +85,8 @@ void Panel(const PanelArgs& args) {
 
 const GemmOps kGemmOpsAvx2 = {Isa::kAvx2,           kPixels,         kFilters,
                               /*depth_unit=*/8,     /*run=*/16,
-                              /*takes_least=*/true, /*widen=*/Widen, Panel};
+                              /*takes_least=*/true, /*widen=*/Widen, Panel,
+                              /*row=*/nullptr};
 
 }  // namespace gemm
 }  // namespace tf_signbin

@@ -131,6 +131,30 @@ void Panel(const PanelArgs& args) {
   }
 }
 
+void Row(const PanelArgs& args) {
+  const auto* row = static_cast<const int8_t*>(args.rows);
+  const auto* weights = static_cast<const int8_t*>(args.weights);
+  int32x4_t sums[kFilters];
+  for (int32x4_t& sum : sums) sum = vdupq_n_s32(0);
+  int left = args.depth;
+  for (; left >= kDepthBlock; left -= kDepthBlock, row += kDepthBlock) {
+    const int8x16_t x = vld1q_s8(row);
+#pragma GCC unroll 4
+    for (int f = 0; f < kFilters; ++f, weights += kDepthBlock) {
+      const int8x16_t w = vld1q_s8(weights);
+      const int16x8_t products = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+      sums[f] = vpadalq_s16(sums[f], vmlal_s8(products, vget_high_s8(x), vget_high_s8(w)));
+    }
+  }
+  if (left > 0) {
+    const int8x8_t x = vld1_s8(row);
+    for (int f = 0; f < kFilters; ++f) {
+      sums[f] = vpadalq_s16(sums[f], vmull_s8(x, vld1_s8(weights + f * 8)));
+    }
+  }
+  vst1q_s32(args.sums, SumLanes(sums[0], sums[1], sums[2], sums[3]));
+}
+
 }  // namespace
 
 const GemmOps kGemmOpsNeon = {Isa::kNeon,
@@ -140,7 +164,8 @@ const GemmOps kGemmOpsNeon = {Isa::kNeon,
                               /*run=*/16,
                               /*takes_least=*/false,
                               /*widen=*/nullptr,
-                              Panel};
+                              Panel,
+                              Row};
 
 }  // namespace gemm
 }  // namespace tf_signbin

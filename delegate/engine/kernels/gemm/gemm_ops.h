@@ -39,6 +39,9 @@ struct GemmOps {
   // Null, or rows and weights are of 16 bits, and this widens `count` activations, a multiple of 8.
   void (*widen)(const int8_t* from, size_t count, int16_t* to);
   void (*panel)(const PanelArgs& args);
+  // Null, or the same for one pixel alone, of which a panel would waste the others:
+  // sums[filter].
+  void (*row)(const PanelArgs& args);
 
   size_t element_bytes() const { return widen == nullptr ? 1 : 2; }
   int PaddedDepth(int depth) const { return (depth + depth_unit - 1) / depth_unit * depth_unit; }
