@@ -53,8 +53,9 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   const double weight_bytes = filters * depth * static_cast<double>(ops.element_bytes());
   const double far_bytes = weight_bytes > near_bytes ? weight_bytes : 0;
   if (pixels == 1 && ops.row != nullptr) {
+    constexpr double kStreamedByte = 0.03;  // read once, in order, and so fetched ahead
     return filters * depth * costs.row_product + depth * costs.byte + s.out_c * costs.row_output +
-           far_bytes * costs.far_byte;
+           far_bytes * kStreamedByte;
   }
   return padded(pixels, ops.pixels) * filters * depth * costs.product +
          pixels * depth * costs.byte + lanes * s.out_c * costs.output +

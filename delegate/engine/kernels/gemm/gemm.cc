@@ -275,20 +275,31 @@ class GemmConv final : public ConvKernel {
     write_.i8(args);
   }
 
-  // Of one pixel, whose filters are not in lanes.
+  // Of one pixel, whose filters are not in lanes. Writing bytes may change any number that is not
+  // a local one, as far as compilers know.
   void WriteRow(int pixel, int first_filter, int filters, int8_t* output,
                 const Workspace& w) const {
     output += static_cast<size_t>(pixel) * shape_.out_c + first_filter;
-    for (int i = 0; i < filters; ++i) {
-      const int filter = first_filter + i;
-      const int32_t sum = AddZeroPoint(w.sums[i], params_[filter].bias);
-      const int32_t scaled = output_.real_multiplier.empty()
-                                 ? MultiplyByQuantizedMultiplier(sum, output_.multiplier[filter],
-                                                                 output_.shift[filter])
-                                 : MultiplyByRealMultiplier(sum, output_.real_multiplier[filter]);
-      const int32_t y = AddZeroPoint(scaled, output_.output_zero_point);
-      output[i] =
-          static_cast<int8_t>(std::min(std::max(y, output_.clamp_min_i8), output_.clamp_max_i8));
+    const int32_t* sums = w.sums.get();
+    const output::ParamsI8* params = &params_[first_filter];
+    const int32_t zero_point = output_.output_zero_point;
+    const int32_t least = output_.clamp_min_i8, most = output_.clamp_max_i8;
+    const auto write = [=](const auto& rescale) {
+      for (int i = 0; i < filters; ++i) {
+        const int32_t scaled = rescale(AddZeroPoint(sums[i], params[i].bias), i);
+        const int32_t y = AddZeroPoint(scaled, zero_point);
+        output[i] = static_cast<int8_t>(std::min(std::max(y, least), most));
+      }
+    };
+    if (output_.real_multiplier.empty()) {
+      const int32_t* multipliers = &output_.multiplier[first_filter];
+      const int32_t* shifts = &output_.shift[first_filter];
+      write([=](int32_t x, int i) {
+        return MultiplyByQuantizedMultiplier(x, multipliers[i], shifts[i]);
+      });
+    } else {
+      const double* multipliers = &output_.real_multiplier[first_filter];
+      write([=](int32_t x, int i) { return MultiplyByRealMultiplier(x, multipliers[i]); });
     }
   }
 
