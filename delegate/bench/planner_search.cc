@@ -172,6 +172,7 @@ std::vector<Contender> Contenders(const ConvProblem& problem, const Request& req
   }
   for (const Isa isa : HostTarget().Isas()) {
     if (isa == Isa::kAmx || isa == Isa::kAvx512Vnni) continue;  // have the tables of kAvx512
+    if (isa == Isa::kAvxVnni) continue;                         // has those of kAvx2
     if (request.isa == "auto" || request.isa == IsaName(isa)) {
       AddTableKernels(problem, isa, request.width, &contenders);
     }

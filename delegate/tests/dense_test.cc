@@ -1,5 +1,6 @@
-// The families that unpack filters to int8 weights, dense (AVX-512 VNNI) and gemm (AVX2, NEON),
-// against the reference family. A failure prints its seed; replay it with TF_SIGNBIN_SEED=<seed>.
+// The families that unpack filters to int8 weights, dense (AVX-512 VNNI) and gemm (AVX-VNNI, AVX2,
+// NEON), against the reference family. A failure prints its seed; replay it with
+// TF_SIGNBIN_SEED=<seed>.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -35,7 +36,8 @@ std::vector<PlanOptions> DenseKernels(const RandomLayer& layer) {
     PlanOptions options;
     options.isa = IsaName(isa);
     options.family = IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni}) ? "dense" : "gemm";
-    if (IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni, Isa::kAvx2, Isa::kNeonDot, Isa::kNeonI8mm}) ||
+    if (IsAny(isa, {Isa::kAmx, Isa::kAvx512Vnni, Isa::kAvxVnni, Isa::kAvx2, Isa::kNeonDot,
+                    Isa::kNeonI8mm}) ||
         (isa == Isa::kNeon && !least)) {
       kernels.push_back(options);
     }

@@ -27,7 +27,8 @@ TEST(Target, InstructionSetsAreNamedSetsOfFeaturesBestFirst) {
   using namespace feature;
   EXPECT_EQ(TargetOf(0).IsaNames(), Names({"portable"}));
   EXPECT_EQ(TargetOf(kAvx2).IsaNames(), Names({"avx2", "portable"}));
-  EXPECT_EQ(TargetOf(kAvx2 | kAvxVnni).IsaNames(), Names({"avx2", "portable"}));
+  EXPECT_EQ(TargetOf(kAvx2 | kAvxVnni).IsaNames(), Names({"avxvnni", "avx2", "portable"}));
+  EXPECT_EQ(TargetOf(kAvxVnni).IsaNames(), Names({"portable"}));
   EXPECT_EQ(TargetOf(kAvx2 | kAvx512).IsaNames(), Names({"avx512", "avx2", "portable"}));
   EXPECT_EQ(TargetOf(kAvx2 | kAvx512 | kAvx512Vnni | kAvx512Vbmi | kAmxInt8).IsaNames(),
             Names({"amx", "avx512vnni", "avx512", "avx2", "portable"}));

@@ -26,7 +26,9 @@ _PACKAGES = (
     "tensorflow", "tensorflow-cpu", "tf-keras", "tensorflow-model-optimization", "keras", "rich",
     "matplotlib",
 )  # fmt: skip
-_ISAS = ("amx", "avx512vnni", "avx512", "avx2", "neoni8mm", "neondot", "neon", "portable")
+_ISAS = (
+    "amx", "avx512vnni", "avx512", "avxvnni", "avx2", "neoni8mm", "neondot", "neon", "portable",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ REGISTRY = """ #"
 TF_SIGNBIN_ISA(kAmx, amx, feature::kAvx2 | feature::kAvx512 | feature::kAvx512Vnni | feature::kAmxInt8)
 TF_SIGNBIN_ISA(kAvx512Vnni, avx512vnni, feature::kAvx2 | feature::kAvx512 | feature::kAvx512Vnni)
 TF_SIGNBIN_ISA(kAvx512, avx512, feature::kAvx2 | feature::kAvx512)
+TF_SIGNBIN_ISA(kAvxVnni, avxvnni, feature::kAvx2 | feature::kAvxVnni)
 TF_SIGNBIN_ISA(kAvx2, avx2, feature::kAvx2)
 TF_SIGNBIN_ISA(kNeonI8mm, neoni8mm, feature::kNeon | feature::kDotProd | feature::kI8mm)
 TF_SIGNBIN_ISA(kNeonDot, neondot, feature::kNeon | feature::kDotProd)
@@ -27,6 +28,7 @@ TF_SIGNBIN_ISA(kPortable, portable, 0)
 // takes over, flags, flags for GCC alone (GCC 12 warns of its own _mm512_undefined_epi32()). A
 // feature of target.h stands for all that is enabled here.
 TF_SIGNBIN_FLAGS(x86, avx2, , -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mpopcnt -mmovbe -maes -mpclmul, )
+TF_SIGNBIN_FLAGS(x86, avxvnni, avx2, -mavxvnni, )
 TF_SIGNBIN_FLAGS(x86, avx512, avx2, -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl, -Wno-maybe-uninitialized -Wno-uninitialized)
 TF_SIGNBIN_FLAGS(x86, avx512vnni, avx512, -mavx512vnni, )
 TF_SIGNBIN_FLAGS(x86, amx, avx512vnni, -mamx-tile -mamx-int8, )

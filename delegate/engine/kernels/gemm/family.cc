@@ -13,6 +13,8 @@ const GemmOps* OpsFor(Isa isa) {
 #if defined(__x86_64__) || defined(__i386__)
     case Isa::kAvx2:
       return &kGemmOpsAvx2;
+    case Isa::kAvxVnni:
+      return &kGemmOpsAvxVnni;
 #elif defined(__aarch64__) || defined(__arm__)
     case Isa::kNeon:
       return &kGemmOpsNeon;
@@ -65,7 +67,11 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
 std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
   std::vector<Offer> offers;
   if (problem.type != DataType::kInt8) return offers;
-  for (const Isa isa : request.isas) {
+  const std::vector<Isa>& isas = request.isas;
+  // The dense family has the same dot products, twice as wide.
+  const bool wider = std::find(isas.begin(), isas.end(), Isa::kAvx512Vnni) != isas.end();
+  for (const Isa isa : isas) {
+    if (isa == Isa::kAvxVnni && wider) continue;
     const GemmOps* ops = OpsFor(isa);
     if (ops == nullptr || !Supports(problem, *ops)) continue;
     const auto make = [problem, ops](int threads, bool profile) {

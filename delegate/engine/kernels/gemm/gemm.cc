@@ -5,7 +5,9 @@
 #include "engine/kernels/gemm/gemm.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,7 @@ namespace gemm {
 namespace {
 
 constexpr int kFiltersAtATime = 64;  // whose sums wait for the output stage
+constexpr int64_t kLargestSum = std::numeric_limits<int32_t>::max();
 
 // Copies `count` runs of `bytes` >= kChunk that lie `step` apart, in chunks of which the last
 // overlaps the one before; two of them without `kMany`.
@@ -129,9 +132,13 @@ class GemmConv final : public ConvKernel {
       }
       const WeightTotals totals = TotalsOf(filters, filter);
       output::ParamsI8& p = params_[filter];
-      p.bias = static_cast<int32_t>(output::FoldedBias(output_, filter, totals));
+      const int64_t bias =
+          output::FoldedBias(output_, filter, totals) - ops_.offset() * totals.sum();
+      p.bias = static_cast<int32_t>(bias);
       output::SetMultiplier(output_, filter, &p);
       fast_ &= output::AllowsFast(output_, filter, totals.magnitude(), largest_input);
+      // The fast rule adds the bias in 64 bits, and so bears no sum that wrapped.
+      fast_ &= ops_.offset() == 0 || std::abs(bias) + 255 * totals.magnitude() <= kLargestSum;
     }
   }
 
@@ -157,6 +164,8 @@ class GemmConv final : public ConvKernel {
     if (ops_.widen != nullptr) {
       ops_.widen(w->rows.get(), static_cast<size_t>(pixels) * depth_, w->wide_rows.get());
       args.rows = w->wide_rows.get();
+    } else if (ops_.to_unsigned != nullptr) {
+      ops_.to_unsigned(w->rows.get(), static_cast<size_t>(pixels) * depth_);
     }
     watch.Lap(&w->times.tables_ns);
 

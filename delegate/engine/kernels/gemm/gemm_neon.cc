@@ -164,6 +164,7 @@ const GemmOps kGemmOpsNeon = {Isa::kNeon,
                               /*run=*/16,
                               /*takes_least=*/false,
                               /*widen=*/nullptr,
+                              /*to_unsigned=*/nullptr,
                               Panel,
                               Row};
 

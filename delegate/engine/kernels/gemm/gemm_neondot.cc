@@ -104,9 +104,9 @@ struct RowSums {
 }  // namespace
 
 const GemmOps kGemmOpsNeonDot = {
-    Isa::kNeonDot,        Sums::kPixels,        Sums::kFilters,   /*depth_unit=*/Sums::kGroup,
-    /*run=*/Sums::kGroup, /*takes_least=*/true,
-    /*widen=*/nullptr,    AddPanel<Sums>,       AddPanel<RowSums>};
+    Isa::kNeonDot,        Sums::kPixels,        Sums::kFilters,    /*depth_unit=*/Sums::kGroup,
+    /*run=*/Sums::kGroup, /*takes_least=*/true, /*widen=*/nullptr, /*to_unsigned=*/nullptr,
+    AddPanel<Sums>,       AddPanel<RowSums>};
 
 }  // namespace gemm
 }  // namespace tf_signbin

@@ -106,9 +106,9 @@ struct RowSums {
 }  // namespace
 
 const GemmOps kGemmOpsNeonI8mm = {
-    Isa::kNeonI8mm,       Sums::kPixels,        Sums::kFilters,   /*depth_unit=*/Sums::kGroup,
-    /*run=*/Sums::kGroup, /*takes_least=*/true,
-    /*widen=*/nullptr,    AddPanel<Sums>,       AddPanel<RowSums>};
+    Isa::kNeonI8mm,       Sums::kPixels,        Sums::kFilters,    /*depth_unit=*/Sums::kGroup,
+    /*run=*/Sums::kGroup, /*takes_least=*/true, /*widen=*/nullptr, /*to_unsigned=*/nullptr,
+    AddPanel<Sums>,       AddPanel<RowSums>};
 
 }  // namespace gemm
 }  // namespace tf_signbin

@@ -13,6 +13,7 @@ namespace gemm {
 
 constexpr int kTilePixels = 32;  // each microkernel's `pixels` divides it
 constexpr int kDepthBlock = 16;  // weights of a filter that a microkernel takes in one step
+constexpr int kOffset = 128;     // GemmOps::to_unsigned
 
 // One panel of filters over a tile of pixels: sums[filter * kTilePixels + pixel] = the dot product
 // of row `pixel` with the filter.
@@ -38,11 +39,15 @@ struct GemmOps {
   bool takes_least;  // whether a weight may be -128
   // Null, or rows and weights are of 16 bits, and this widens `count` activations, a multiple of 8.
   void (*widen)(const int8_t* from, size_t count, int16_t* to);
+  // Null, or the microkernel takes activations as x + kOffset, unsigned, and this adds that to
+  // `count` of them; a few bytes behind are written too.
+  void (*to_unsigned)(int8_t* activations, size_t count);
   void (*panel)(const PanelArgs& args);
   // Null, or the same for one pixel alone, of which a panel would waste the others:
   // sums[filter].
   void (*row)(const PanelArgs& args);
 
+  int offset() const { return to_unsigned == nullptr ? 0 : kOffset; }
   size_t element_bytes() const { return widen == nullptr ? 1 : 2; }
   int PaddedDepth(int depth) const { return (depth + depth_unit - 1) / depth_unit * depth_unit; }
   // Where weight k of filter f of a panel lies: steps, then runs, then filters.
@@ -57,6 +62,7 @@ struct GemmOps {
 };
 
 extern const GemmOps kGemmOpsAvx2;
+extern const GemmOps kGemmOpsAvxVnni;
 extern const GemmOps kGemmOpsNeon;
 extern const GemmOps kGemmOpsNeonDot;   // AArch64 only
 extern const GemmOps kGemmOpsNeonI8mm;  // AArch64 only

@@ -51,6 +51,7 @@ const PixelLanesOps& PixelLanesOpsFor(Isa isa) {
   switch (isa) {
 #if defined(__x86_64__) || defined(__i386__)
     case Isa::kAvx2:
+    case Isa::kAvxVnni:
       return kPixelLanesOpsAvx2;
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:

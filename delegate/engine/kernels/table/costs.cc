@@ -14,6 +14,7 @@ Measured MeasuredAs(Isa isa) {
     case Isa::kAvx512Vnni:
       return kAvx512;
     case Isa::kAvx2:
+    case Isa::kAvxVnni:
       return kAvx2;
     case Isa::kNeon:
       return kNeon;

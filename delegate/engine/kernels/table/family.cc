@@ -15,6 +15,7 @@ const TableOps* TableOpsFor(Isa isa) {
       return &kTableOpsPortable;
 #if defined(__x86_64__) || defined(__i386__)
     case Isa::kAvx2:
+    case Isa::kAvxVnni:
       return &kTableOpsAvx2;
     case Isa::kAmx:
     case Isa::kAvx512:
