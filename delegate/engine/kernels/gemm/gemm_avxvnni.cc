@@ -36,7 +36,8 @@ struct Sums {
         const __m256i x = _mm256_set1_epi32(four);
 #pragma GCC unroll 3
         for (int v = 0; v < kVectors; ++v) {
-          lanes[p][v] = _mm256_dpbusd_avx_epi32(lanes[p][v], x, w[v]);
+          // Assembly, as GCC keeps sums in memory around the loop.
+          asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(lanes[p][v]) : "x"(x), "x"(w[v]));
         }
       }
     }
