@@ -23,6 +23,7 @@ demo: setup  ## train, convert and measure a small network; table and PNG in out
 test: setup ctest pytest  ## all fast tests, C++ and Python
 
 test-all: PYTEST_MARK :=
+test-all: export TEST_SEED ?= random
 test-all: setup ctest pytest  ## the slow tests too
 
 PYTEST_MARK := -m "not slow"
