@@ -32,8 +32,8 @@ def test_int8_models_have_no_float_operator_and_agree(kind, rng):
     assert reference.float_operators() == []
     x = models.data(quantized, rng, 32)
     steps = np.abs(reference.predict(x) - quantized.predict(x, verbose=0))
-    # Averages, biases and fixed-point multipliers are rounded one step apart, which the layers behind
-    # them multiply (docs/guides/convert.md); another operator is tens of steps away.
+    # Averages, biases and fixed-point multipliers are rounded one step apart, which later layers
+    # multiply (docs/guides/convert.md); another operator is tens of steps away.
     assert steps.max() / reference.output_scale() <= 8.01
     assert steps.mean() / reference.output_scale() <= 1.5
 

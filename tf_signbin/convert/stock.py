@@ -149,7 +149,10 @@ def _keras_converter(tf: Any, model: Any) -> Any:
     the conversion; given what the model computes, it writes the same file
     (tests/convert/test_sources.py).
     """
-    function = keras3_function(model) if is_keras3(model) else keras2_function(model)
+    from tf_signbin.train.constant_weights import constant_weights
+
+    with constant_weights():
+        function = keras3_function(model) if is_keras3(model) else keras2_function(model)
     if function is None or _other_resources(tf, function):
         return tf.lite.TFLiteConverter.from_keras_model(model)
     return _function_converter(tf, function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tf_signbin.train.constant_weights import constant_or_traced
 from tf_signbin.train.keras2.legacy_keras import keras, tf, tfmot_keras
 from tf_signbin.train.rules.inputs import InputQuantizer
 from tf_signbin.train.rules.quantizers import VariableSpec, WeightQuantizer
@@ -75,8 +76,11 @@ class TfmotQuantizer(tfmot_keras.quantizers.Quantizer):
     def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
         """Quantized kernel, of the shape and dtype of `inputs`; training makes no difference."""
         del training, kwargs
-        kernel = OPS.convert_to_tensor(inputs)
-        return tf.cast(self.quantizer.quantize(OPS, kernel, weights), inputs.dtype)
+
+        def quantize() -> Any:
+            return self.quantizer.quantize(OPS, OPS.convert_to_tensor(inputs), weights)
+
+        return tf.cast(constant_or_traced(quantize), inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
         config = {

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tf_signbin.train.constant_weights import constant_or_traced
 from tf_signbin.train.rules.dense import on_channel_grid
 from tf_signbin.train.rules.inputs import InputQuantizer
 from tf_signbin.train.rules.quantizers import QUANTIZERS, VariableSpec, WeightQuantizer
@@ -90,14 +91,15 @@ class QuantizedWeights:
 
     def quantized_kernel(self: Any) -> Any:
         """The weights that the layer computes with, in its compute dtype."""
+        return ops.cast(constant_or_traced(self._quantize), self.compute_dtype)
+
+    def _quantize(self: Any) -> Any:
         kernel = ops.cast(ops.convert_to_tensor(self.latent_kernel), "float32")
         if self.weight_quantizer is None:
             axes = self.channel_axes or tuple(range(len(kernel.shape) - 1))
-            quantized = on_channel_grid(ops, kernel, axes)
-        else:
-            values = {n: ops.convert_to_tensor(v) for n, v in self.quantizer_variables.items()}
-            quantized = self.weight_quantizer.quantize(ops, kernel, values)
-        return ops.cast(quantized, self.compute_dtype)
+            return on_channel_grid(ops, kernel, axes)
+        values = {n: ops.convert_to_tensor(v) for n, v in self.quantizer_variables.items()}
+        return self.weight_quantizer.quantize(ops, kernel, values)
 
     # The layers' own versions would store the quantized kernel.
     def save_own_variables(self: Any, store: Any) -> None:
