@@ -47,7 +47,7 @@ class TestModels:
     def test_cifar_parameters(self, name, millions):
         model = resnet.build(name, (32, 32, 3), 10, resnet.Options())
         shortcuts = sum(w.shape.num_elements() for w in model.trainable_weights
-                        if "shortcut" in w.name)  # fmt: skip
+                        if "shortcut" in w.path)  # fmt: skip
         count = sum(w.shape.num_elements() for w in model.trainable_weights)
         assert abs((count - shortcuts) / 1e6 - millions) < 0.006
 
@@ -130,14 +130,14 @@ class TestMethods:
             method.apply(resnet.build("resnet8", (8, 8, 1), 10, TINY), "int8") for _ in range(2)
         )
         for v in source.variables:
-            if v.dtype.is_floating:
+            if "float" in v.dtype:
                 v.assign_add(tf.random.uniform(v.shape, 0.01, 0.1))
         methods.copy_weights(source, target)
         for before, after in zip(source.variables, target.variables, strict=True):
-            np.testing.assert_array_equal(before.numpy(), after.numpy(), err_msg=before.name)
+            np.testing.assert_array_equal(before.numpy(), after.numpy(), err_msg=before.path)
 
     def test_missing_counterpart(self):
-        with pytest.raises(ValueError, match=r"kernel_background"):
+        with pytest.raises(ValueError, match="background"):
             methods.copy_weights(_model(), _model(method=methods.Method(background="learned")))
 
 
@@ -244,7 +244,7 @@ def test_resumed_run_equals_uninterrupted_one(digits, tmp_path):
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[-1]["val_loss"] == pytest.approx(complete[-1]["val_loss"], rel=1e-4)
     for a, b in zip(whole.variables, resumed.variables, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=a.name)
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=a.path)
     assert len((tmp_path / "b" / "log.csv").read_text().splitlines()) == 4
 
 
@@ -261,7 +261,7 @@ def _environment(**extra):
 def _weights(folder):
     with tf_signbin.quantize_scope():
         model = keras.models.load_model(folder / "model.keras", compile=False)
-    return {v.name: v.numpy() for v in model.variables}
+    return {v.path: v.numpy() for v in model.variables}
 
 
 @pytest.mark.slow
@@ -322,7 +322,7 @@ with strategy.scope():
                              Recipe(2, 64, "adam", 4e-3, "cosine"), 0, run)
 np.savez(folder / f"worker{worker}.npz",
          loss=[row["loss"] for row in history],
-         **{v.name.replace("/", "|"): v.numpy() for v in model.trainable_variables})
+         **{v.path.replace("/", "|"): v.numpy() for v in model.trainable_variables})
 """
 
 

@@ -142,7 +142,7 @@ def _train_both(
         _deploy(method, model, "float32", seed, data, trained, out),
         _deploy(method, with_int8, "int8", seed, data, trained + _after(trained, tuned), out),
     ]
-    keras.backend.clear_session()
+    keras.utils.clear_session()
     return results
 
 

@@ -77,6 +77,7 @@ def train(
             epochs=recipe.epochs,
             initial_epoch=first,
             steps_per_epoch=steps,
+            shuffle=False,  # the data are shuffled
             validation_data=data.test_batches(500),
             callbacks=callbacks,
             verbose=0,

@@ -1,7 +1,8 @@
-"""`keras` and `tf` of the training runs: TensorFlow with Keras 2, chosen in one place."""
+"""`keras` and `tf` of the training runs: Keras 3 on TensorFlow, said in one place."""
 
 from __future__ import annotations
 
-from tf_signbin.train.keras2.legacy_keras import keras, tf
+import keras
+import tensorflow as tf
 
 __all__ = ["keras", "tf"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 import tf_signbin
 from tf_signbin.benchmark.weights import WeightSpec
 from tf_signbin.training.choices import WEIGHTS
-from tf_signbin.training.keras import keras, tf
+from tf_signbin.training.keras import keras
 
 _IN_LABEL = ("weights", "background", "pattern", "input_bits")
 
@@ -22,7 +22,7 @@ class Method:
 
     Those after `weights` are quantizer arguments, `background`, `pattern`, `delta` and
     `positive_share` signed-binary's; see tf_signbin.SignedBinaryQuantizer. With int8 activations
-    'full_precision' means tfmot's int8 quantization-aware training.
+    'full_precision' means dense int8 weights, one scale per filter.
 
     input_bits: of the int8 inputs of quantized layers; see quantize_model.
     target_density: share of effectual weights to which delta moves in the first half of the
@@ -122,43 +122,38 @@ class Method:
             )
         if activations == "float32":
             return model
-        import tensorflow_model_optimization as tfmot
-
-        return tfmot.quantization.keras.quantize_model(model)
+        return tf_signbin.quantize_model(
+            model, activations=activations, quantizer=lambda layer: None
+        )
 
 
 def copy_weights(source: Any, target: Any) -> None:
     """Copies trained weights between forms of one network: plain, quantized, float or int8.
 
-    Variables are matched by name without the prefix of quantized layers. What only the target has
+    Variables are matched by path: a quantized layer keeps its name. What only the target has
     (ranges of activations, learned or not) keeps its value.
 
     Raises:
       ValueError: a trained variable of the target has no counterpart.
     """
-    have = {_plain_name(v): v for v in source.variables}
+    have = {v.path: v for v in source.variables}
     for variable in target.variables:
-        counterpart = have.get(_plain_name(variable))
+        counterpart = have.get(variable.path)
         if counterpart is not None and counterpart.shape == variable.shape:
             variable.assign(counterpart)
-    trained = {_plain_name(v) for v in target.trainable_variables}
+    trained = {v.path for v in target.trainable_variables}
     inputs = tf_signbin.low_bit_inputs(target)
-    ranges = {_plain_name(v) for each in inputs for v in each.variables.values()}
+    ranges = {v.path for each in inputs for v in each.variables.values()}
     missing = sorted(trained - ranges - set(have))
     if missing:
         raise ValueError(f"{source.name} lacks {', '.join(missing)} of {target.name}.")
 
 
-def _plain_name(variable: Any) -> str:
-    # tfmot lets Keras number the layer that quantizes the input: a second network's has another
-    # name. There is one a network.
-    name = re.sub(r"\bquantize_layer_\d+", "quantize_layer", variable.name)
-    return name.removeprefix("quant_")
-
-
 def quantized_weights(model: Any) -> dict[str, np.ndarray]:
     """Layer name -> quantized kernel [KH, KW, Ci, Co]; layers that stay dense are not listed."""
-    return {k.name: k.quantized().numpy() for k in tf_signbin.quantized_kernels(model)}
+    return {
+        k.name: k.ops.convert_to_numpy(k.quantized()) for k in tf_signbin.quantized_kernels(model)
+    }
 
 
 def effectual(model: Any) -> tuple[int, int]:
@@ -169,13 +164,13 @@ def effectual(model: Any) -> tuple[int, int]:
     """
     kernels = tf_signbin.quantized_kernels(model)
     if not kernels:
-        layers = [getattr(layer, "layer", layer) for layer in model.layers]
-        total = sum(int(tf.size(layer.kernel)) for layer in layers if is_quantizable(layer))
+        layers = filter(is_quantizable, model.layers)
+        total = sum(math.prod(layer.kernel.shape) for layer in layers)
         return total, total
-    total = sum(int(tf.size(k.latent)) for k in kernels)
+    total = sum(math.prod(k.latent.shape) for k in kernels)
     if isinstance(kernels[0].quantizer, tf_signbin.BinaryQuantizer):
         return total, total
-    return sum(int(tf.reduce_sum(k.mask())) for k in kernels), total
+    return sum(int(k.ops.convert_to_numpy(k.mask()).sum()) for k in kernels), total
 
 
 def is_quantizable(layer: Any) -> bool:

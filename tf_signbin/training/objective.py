@@ -22,16 +22,16 @@ class Objective(keras.Model):
         self._weight_decay = weight_decay
         # Behind a function, which Keras does not look into: the teacher is no part of this model.
         self._teach = teacher and (lambda x: teacher(x, training=False))
-        self._tracker = keras.metrics.Mean("loss")
-
-    @property
-    def metrics(self) -> list[Any]:
-        return [self._tracker, *super().metrics]
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Any:
-        del sample_weight
+        del sample_weight, training
         logits = tf.cast(y_pred, tf.float32)
         if self._teach is None:
             each = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
@@ -45,7 +45,6 @@ class Objective(keras.Model):
         if self._weight_decay:
             squares = [tf.nn.l2_loss(tf.cast(w, tf.float32)) for w in self.trainable_variables]
             loss += self._weight_decay * tf.add_n(squares)
-        self._tracker.update_state(loss)
         # Keras sums losses over replicas; with the mean over each replica's equal share of the
         # batch this is the mean over the whole batch.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync

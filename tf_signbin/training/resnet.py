@@ -1,4 +1,4 @@
-"""Residual networks for small images (CIFAR) and for ImageNet, as functional models of tf_keras, or
+"""Residual networks for small images (CIFAR) and for ImageNet, as functional models of Keras 3, or
 of the Keras that `build` is given.
 
 The plain form is He et al. (CVPR 2016): 3x3 convolutions, BatchNorm, ReLU, a shortcut around two
@@ -48,22 +48,22 @@ class Options:
 
     @property
     def int8_ready(self) -> bool:
-        """Whether tfmot's 8-bit scheme knows every layer."""
+        """Whether every layer has an int8 form: those of this module have none."""
         return self.activation != "clamp" and not self.activation_biases
 
 
-@keras.utils.register_keras_serializable("tf_signbin_training")
+@keras.saving.register_keras_serializable("tf_signbin_training")
 class ChannelBias(keras.layers.Layer):
     """Adds a learned number per channel, 0 at first."""
 
     def build(self, shape: Any) -> None:
-        self.bias = self.add_weight("bias", (shape[-1],), initializer="zeros")
+        self.bias = self.add_weight(name="bias", shape=(shape[-1],), initializer="zeros")
 
     def call(self, x: Any) -> Any:
         return x + tf.cast(self.bias, x.dtype)
 
 
-@keras.utils.register_keras_serializable("tf_signbin_training")
+@keras.saving.register_keras_serializable("tf_signbin_training")
 class Clamp(keras.layers.Layer):
     """Clips to [-2, 2], the range in which the paper's ImageNet configuration keeps activations."""
 
@@ -83,7 +83,7 @@ def build(
     Args:
       input_shape: height, width, channels.
       classes: number of logits.
-      keras: the package that it is made of; with Keras 3 neither clamps nor activation biases.
+      keras: the package that it is made of; with Keras 2 neither clamps nor activation biases.
 
     Raises:
       ValueError: unknown name.

@@ -40,8 +40,8 @@ class Setup:
     def __post_init__(self) -> None:
         if self.activations == "int8" and not self.options.int8_ready:
             raise ValueError(
-                "int8 activations work with relu and prelu, without activation biases: tfmot's "
-                "8-bit scheme does not know the other layers."
+                "int8 activations work with relu and prelu, without activation biases: the other "
+                "layers have no int8 form."
             )
         if self.method.input_bits != 8 and self.activations != "int8":
             raise ValueError("input_bits needs int8 activations.")
@@ -68,7 +68,7 @@ def run(setup: Setup, data: ImageDataset, strategy: Any, deterministic: bool = F
     keras.utils.set_random_seed(setup.seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_global_policy(setup.precision)
+    keras.config.set_dtype_policy(setup.precision)
     with distribution.scope(strategy):
         model = setup.build(data)
         teacher = _load(setup.teacher) if setup.teacher else None
@@ -79,7 +79,7 @@ def run(setup: Setup, data: ImageDataset, strategy: Any, deterministic: bool = F
             run_state = fit.Run(setup.folder, setup.tensorboard, report, setup.callbacks())
             history = fit.train(model, data, setup.recipe, setup.seed, run_state, teacher)
         chief = fit.is_chief()
-    keras.mixed_precision.set_global_policy("float32")
+    keras.config.set_dtype_policy("float32")
     trained = setup.build(data)
     copy_weights(model, trained)
     if chief:
