@@ -5,7 +5,7 @@
     python examples/codesign.py --random_filters # the layers' time alone, without training
     python examples/codesign.py --input_bits     # the study of input bits; resumes, too
 
-Full precision, tfmot's int8 training, binary, ternary and signed-binary weights with and without
+Full precision, dense int8 training, binary, ternary and signed-binary weights with and without
 background and pattern, at several widths, over three seeds, on glyphs and digits. Writes a
 Markdown report with tables and plots to --out.
 """

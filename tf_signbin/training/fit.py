@@ -78,11 +78,22 @@ def train(
             initial_epoch=first,
             steps_per_epoch=steps,
             shuffle=False,  # the data are shuffled
-            validation_data=data.test_batches(500),
+            validation_data=data.test_batches(_validation_batch(data.test_size)),
             callbacks=callbacks,
             verbose=0,
         )
     return log.history
+
+
+def _validation_batch(images: int, largest: int = 500) -> int:
+    """Images of a batch: Keras adds up the replicas' shares of the first one, so they must be
+    equal; and the mean loss of no image, which a last batch may leave a replica with, is none."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if images < replicas:
+        raise ValueError(f"{images} test images are too few for {replicas} replicas.")
+    whole = min(largest, images) // replicas * replicas
+    fitting = range(max(whole, replicas), 0, -replicas)
+    return next((b for b in fitting if images % b == 0 or images % b >= replicas), replicas)
 
 
 def _accuracy() -> Any:
@@ -113,7 +124,9 @@ class EpochLog(keras.callbacks.Callback):
             self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        row = {"epoch": float(epoch + 1), **{k: float(v) for k, v in (logs or {}).items()}}
+        logs = logs or {}
+        names = sorted(logs, key=lambda name: not name.endswith("loss"))  # losses first
+        row = {"epoch": float(epoch + 1), **{name: float(logs[name]) for name in names}}
         self.history.append(row)
         self._write()
         if self._run.report:

@@ -86,7 +86,7 @@ def _train(
     stem_stride: int,
     progress: RunProgress,
 ) -> dict[str, Any]:
-    keras.backend.clear_session()
+    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     options = resnet.Options(width=case.width, stem_stride=stem_stride)
     plain = resnet.build(MODEL, data.image_shape, data.num_classes, options)

@@ -147,12 +147,12 @@ class _Group:
         keys = [self.key(v, seed) for v in variants for seed in SEEDS]
         if all(key in self.store.values for key in keys):
             return
-        keras.backend.clear_session()
+        keras.utils.clear_session()
         self.data, self.held_out = self.task.load()
         teacher = _Trainer(self._plain(0), self.task.teacher, None)
         self.teachers = {seed: self._teacher(teacher, seed) for seed in SEEDS}
         rate = self._rate(method, teacher.model)
-        # 8 bits are what tfmot's moving averages give; all others are one model.
+        # 8 bits are what moving averages give; all others are one model.
         for eight in (True, False):
             chosen = [v for v in variants if (v.input_bits == 8) == eight]
             if not chosen:

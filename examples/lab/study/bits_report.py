@@ -116,7 +116,7 @@ def rows_of(group: str, values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _family(method: Method) -> str:
-    return "int8 (tfmot)" if method == bits.INT8 else method.label.split(",")[0]
+    return "int8 (dense)" if method == bits.INT8 else method.label.split(",")[0]
 
 
 def write(out: Path, folder: Path) -> Path:

@@ -52,7 +52,7 @@ class Row:
     @property
     def name(self) -> str:
         dense = self.point.method.weights == "full_precision"
-        return "int8 (tfmot), XNNPACK" if dense else self.point.method.label
+        return "int8 (dense), XNNPACK" if dense else self.point.method.label
 
     def cells(self) -> tuple[str, ...]:
         binary = self.binary
@@ -154,7 +154,7 @@ def write(groups: dict[str, list[Row]], folder: Path) -> Path:
         "it: [codesign.md](../codesign.md).",
         "Accuracy: test set, mean ± standard deviation over seeds, of the float network that every "
         "method starts and learns from (teacher) and of the converted int8 network run by the "
-        "delegate (int8 from tfmot: by XNNPACK). Density: share "
+        "delegate (dense int8: by XNNPACK). Density: share "
         "of effectual weights. Energy: estimated per image (`tf_signbin.summary`). Latency: one "
         "thread, median, all networks of a table in turn; `layers` is the sum over the quantized "
         "3x3 convolutions, each measured alone; `4x image` is the same with images of four times "

@@ -112,7 +112,7 @@ def _teacher_folder(out: Path, point: Point, seed: int) -> Path:
 
 def _build(point: Point, seed: int, data: ImageDataset) -> Any:
     """The float network, fresh; what follows depends on the seed alone."""
-    keras.backend.clear_session()
+    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     options = resnet.Options(width=point.width, stem_stride=point.task.stem_stride)
     return resnet.build(point.task.model, data.image_shape, data.num_classes, options)
@@ -134,7 +134,7 @@ def layer_shapes(point: Point) -> Filters:
         if is_quantizable(layer):
             kh, kw, ci, co = layer.kernel.shape
             arrays[layer.name] = np.zeros((co, kh, kw, ci), np.int8)
-            arrays[f"{layer.name}/input"] = np.array([layer.input_shape[1], layer.strides[0]])
+            arrays[f"{layer.name}/input"] = np.array([layer.input.shape[1], layer.strides[0]])
     return arrays
 
 
@@ -142,15 +142,12 @@ def _save_layers(model: Any, path: Path) -> None:
     """The quantized layers as Filters; full precision keeps its shapes with rounded weights."""
     quantized = quantized_weights(model)
     arrays: Filters = {}
-    for layer in model.layers:
-        inner = getattr(layer, "layer", layer)
-        if not is_quantizable(inner):
-            continue
-        # tfmot replaces a wrapped layer's `kernel` by its quantized form while it traces.
-        dense = next(w for w in layer.weights if w.name.endswith("/kernel:0"))
-        values = quantized.get(inner.name, dense.numpy())
+    for layer in filter(is_quantizable, model.layers):
+        values = quantized.get(layer.name)
+        if values is None:
+            values = keras.ops.convert_to_numpy(layer.kernel)
         largest = np.abs(values).max(axis=(0, 1, 2))
         filters = np.round(127 * values / np.maximum(largest, 1e-12)).astype(np.int8)
-        arrays[inner.name] = filters.transpose(3, 0, 1, 2)
-        arrays[f"{inner.name}/input"] = np.array([layer.input_shape[1], inner.strides[0]])
+        arrays[layer.name] = filters.transpose(3, 0, 1, 2)
+        arrays[f"{layer.name}/input"] = np.array([layer.input.shape[1], layer.strides[0]])
     np.savez(path, **arrays)
