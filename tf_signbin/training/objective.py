@@ -23,6 +23,17 @@ class Objective(keras.Model):
         # Behind a function, which Keras does not look into: the teacher is no part of this model.
         self._teach = teacher and (lambda x: teacher(x, training=False))
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Nothing: model and metrics have their variables. Under a strategy Keras would add up the
+        replicas' shares of a first batch to build them, which fails for unequal shares and for
+        workers."""
+
+    def train_step(self, data: Any) -> Any:
+        return _for_workers(super().train_step(data))
+
+    def test_step(self, data: Any) -> Any:
+        return _for_workers(super().test_step(data))
+
     def compute_loss(
         self,
         x: Any = None,
@@ -48,3 +59,11 @@ class Objective(keras.Model):
         # Keras sums losses over replicas; with the mean over each replica's equal share of the
         # batch this is the mean over the whole batch.
         return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _for_workers(logs: dict[str, Any]) -> dict[str, Any]:
+    """Metrics as Keras can take their mean over workers: along the first axis."""
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return logs
+    return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
