@@ -15,6 +15,7 @@ from tests.litert_reference import BUILTIN, Reference
 from tf_signbin.convert.keras3 import with_layer_names
 from tf_signbin.convert.stock import stock_model
 from tf_signbin.format.model import read_model, write_model
+from tf_signbin.train.constant_weights import constant_weights
 
 layers = keras.layers
 
@@ -63,7 +64,8 @@ def test_models_convert_as_by_from_keras_model(kind):
     model = tf_signbin.quantize_model(getattr(models, kind)(), "int8")
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    stock = with_layer_names(converter.convert(), model)
+    with constant_weights():  # the converter's own folding may end a bit apart
+        stock = with_layer_names(converter.convert(), model)
     assert comparable(stock_model(model)) == comparable(stock)
 
 
