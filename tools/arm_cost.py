@@ -349,7 +349,8 @@ def _others_table(rows: dict[tuple[str, str, str], dict[str, Any]]) -> list[str]
         f"|---|{'---|' * len(columns)}",
     ]
     least: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    for model in dict.fromkeys(model for _, model, _ in rows):
+    counted = {model for _, model, _ in rows}
+    for model in (name for name in other_layers() if name in counted):
         cells = [model]
         for core, unit in columns:
             if (core, model, "stock_int8") not in rows:
