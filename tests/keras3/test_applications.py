@@ -14,9 +14,10 @@ from tf_signbin.convert.verify import verify
 from tools import applications
 
 # Input size, and quantized kernels: all but the first, the last, shortcuts and depthwise ones.
+# MobileNetV2 on 32 pixels ends in maps of one pixel, whose statistics over a batch say nothing.
 FAMILIES = {
     "MobileNet": (32, 13),
-    "MobileNetV2": (32, 34),
+    "MobileNetV2": (96, 34),
     "MobileNetV3Small": (32, 41),
     "MobileNetV3Large": (32, 47),
     "VGG16": (32, 14),
@@ -48,6 +49,11 @@ CASES = [
 def test_family_from_quantizing_to_the_delegate(name, activations, rng, tmp_path):
     size, kernels = FAMILIES[name]
     model = applications.build(name, size, classes=10)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # Statistics of the one step below, and no division by next to nothing: signals would
+            # grow from layer to layer until rounding errors decided the prediction.
+            layer.momentum, layer.epsilon = 0.0, 0.1
     model = tf_signbin.quantize_model(model, activations=activations)
     assert len(tf_signbin.quantized_kernels(model)) == kernels
 
