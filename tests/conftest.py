@@ -13,18 +13,23 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
-@pytest.fixture
-def rng(request):
-    """A generator whose seed is the test's own, the same in every run.
+@pytest.fixture(autouse=True)
+def seed(request):
+    """The test's own seed, the same in every run, also for initial weights and dropout of Keras.
 
-    TEST_SEED=<number> replays another seed, TEST_SEED=random takes a new one in every test. Initial
-    weights and dropout of both Keras come from the same seed.
+    TEST_SEED=<number> replays another seed, TEST_SEED=random takes a new one in every test.
     """
     given = os.environ.get("TEST_SEED", str(zlib.crc32(request.node.nodeid.encode())))
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if given == "random" else int(given)
-    print(f"replay with TEST_SEED={seed}")
-    random.seed(seed)
-    np.random.seed(seed)
+    number = int(np.random.SeedSequence().generate_state(1)[0]) if given == "random" else int(given)
+    print(f"replay with TEST_SEED={number}")
+    random.seed(number)
+    np.random.seed(number)
     if "tensorflow" in sys.modules:
-        sys.modules["tensorflow"].random.set_seed(seed)
+        sys.modules["tensorflow"].random.set_seed(number)
+    return number
+
+
+@pytest.fixture
+def rng(seed):
+    """A generator of the test's own seed."""
     return np.random.default_rng(seed)

@@ -38,9 +38,10 @@ KINDS = {
     "quotient": lambda x: x / (tf.abs(x) + 1.0),
     "constants": lambda x: (2.0 - x) / 3.0,
 }
-# A step may be many of the output's behind a small range, or where vectors are made longer.
-LARGEST = {"relu1": 10.01, "layer_norm": 25.5, "layer_norm_of_steps": 25.5, "unit_norm": 25.5,
-           "selu": 4.01}  # fmt: skip
+# A step may be many of the output's behind a small range.
+LARGEST = {"relu1": 10.01, "selu": 4.01}
+# These make short vectors longer, and a step of such a one with them: a few values are far apart.
+LENGTHENING = ("layer_norm", "layer_norm_of_steps", "unit_norm")
 
 
 def test_layers_of_several_operators_run_in_int8(rng, tmp_path):
@@ -60,7 +61,9 @@ def test_layers_of_several_operators_run_in_int8(rng, tmp_path):
     for name, of_float in zip(model.output_names, before, strict=True):
         steps = np.abs(found[name] - expected[name]) / reference.output_scale(name)
         assert steps.mean() <= 0.5, name
-        assert steps.max() <= LARGEST.get(name.rstrip("_"), 3.01), name
+        kind = name.rstrip("_")
+        largest = np.quantile(steps, 0.99) if kind in LENGTHENING else steps.max()
+        assert largest <= LARGEST.get(kind, 3.01), name
         # Signed-binary weights are others; the layers behind them compute the same.
         assert expected[name].shape == of_float.shape
     path = str(tmp_path / "model.keras")

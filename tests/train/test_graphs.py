@@ -250,18 +250,19 @@ def test_an_activity_regularizer_counts(activations):
     assert len(quantized.losses) == 1
 
 
-def test_integer_inputs_are_not_quantized():
+def test_integer_inputs_are_not_quantized(rng):
     words = keras.Input((6,), dtype="int32")
     x = layers.Embedding(11, 8)(words)
     x = layers.Conv1D(8, 3, activation="relu", name="b")(x)
     model = keras.Model(words, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
     quantized = tf_signbin.quantize_model(model, activations="int8", **KEEP_ALL_BUT_B)
-    x = np.arange(12, dtype=np.int32).reshape(2, 6) % 11
+    x = rng.integers(0, 11, (32, 6), dtype=np.int32)
     models.fit_ranges(quantized, x)
     reference = Reference(stock_model(quantized))
     assert reference.float_operators() == []
     steps = np.abs(reference.predict(x) - quantized(x)) / reference.output_scale()
-    assert steps.max() <= 2.01
+    assert steps.mean() <= 1.0
+    assert steps.max() <= 8.01
 
 
 def densenet(layer_norm=False):
