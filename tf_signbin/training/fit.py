@@ -86,14 +86,12 @@ def train(
 
 
 def _validation_batch(images: int, largest: int = 500) -> int:
-    """Images of a batch: Keras adds up the replicas' shares of the first one, so they must be
-    equal; and the mean loss of no image, which a last batch may leave a replica with, is none."""
+    """Images of a batch, such that the last one has some for every replica: the mean loss of no
+    image is none."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if images < replicas:
         raise ValueError(f"{images} test images are too few for {replicas} replicas.")
-    whole = min(largest, images) // replicas * replicas
-    fitting = range(max(whole, replicas), 0, -replicas)
-    return next((b for b in fitting if images % b == 0 or images % b >= replicas), replicas)
+    return next(b for b in range(largest, 0, -1) if images % b == 0 or images % b >= replicas)
 
 
 def _accuracy() -> Any:
