@@ -36,8 +36,8 @@ class RequestedLayer:
 
 def requested_layers(source: Any) -> list[RequestedLayer]:
     """The layers with one of our quantizers; empty for sources that do not tell."""
-    training = sys.modules.get(_TRAINING_PACKAGE)
-    if training is None or not hasattr(source, "layers") or not hasattr(source, "call"):
+    training = _training_of(source)
+    if training is None:
         return []
     found = []
     for kernel in training.quantized_kernels(source):
@@ -49,10 +49,14 @@ def requested_layers(source: Any) -> list[RequestedLayer]:
 
 def unreached_layers(source: Any) -> dict[str, str]:
     """Layers of the user's, with layers inside that quantize_model could not reach: {name: why}."""
-    training = sys.modules.get(_TRAINING_PACKAGE)
-    if training is None or not hasattr(source, "layers") or not hasattr(source, "call"):
-        return {}
-    return dict(training.api.unreached_layers(source))
+    training = _training_of(source)
+    return {} if training is None else dict(training.api.unreached_layers(source))
+
+
+def _training_of(source: Any) -> Any:
+    """The package that may have quantized a source; None when it has not."""
+    is_model = hasattr(source, "layers") and hasattr(source, "call")
+    return sys.modules.get(_TRAINING_PACKAGE) if is_model else None
 
 
 def unmatched(
