@@ -55,6 +55,10 @@ class Reference:
             results.append(self.interpreter.get_tensor(outputs)[0].copy())
         return np.array(results)
 
+    def steps(self, images: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """How many steps of its int8 output the file is away from the expected values."""
+        return np.abs(self.predict(images) - expected) / self.output_scale()
+
     def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """All outputs by the names that Keras gave them."""
         run = self.interpreter.get_signature_runner()

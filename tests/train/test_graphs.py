@@ -260,7 +260,7 @@ def test_integer_inputs_are_not_quantized(rng):
     models.fit_ranges(quantized, x)
     reference = Reference(stock_model(quantized))
     assert reference.float_operators() == []
-    steps = np.abs(reference.predict(x) - quantized(x)) / reference.output_scale()
+    steps = reference.steps(x, quantized(x))
     assert steps.mean() <= 1.0
     assert steps.max() <= 8.01
 
@@ -291,7 +291,7 @@ def test_a_pool_with_two_readers_converts(layer_norm, mean, largest, rng):
     x = models.data(quantized, rng)
     models.fit_ranges(quantized, x)
     reference = Reference(stock_model(quantized))
-    steps = np.abs(reference.predict(x) - quantized(x)) / reference.output_scale()
+    steps = reference.steps(x, quantized(x))
     assert steps.mean() <= mean
     assert steps.max() <= largest
     assert quantized.output_names == ["kinds"]
@@ -322,7 +322,7 @@ def test_moved_tensors_that_are_joined_convert(rng):
     x = models.data(quantized, rng)
     models.fit_ranges(quantized, x)
     reference = Reference(stock_model(quantized))
-    steps = np.abs(reference.predict(x) - quantized(x)) / reference.output_scale()
+    steps = reference.steps(x, quantized(x))
     assert steps.mean() <= 1.0
     assert steps.max() <= 4.01
 

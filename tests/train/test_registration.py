@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import tf_keras
 
 import tf_signbin
+from tests.fresh_process import run
 
 LOAD = (
     "model = {keras}.models.load_model({path!r}); print([type(l).__name__ for l in model.layers])"
@@ -39,12 +36,3 @@ def test_keras2_files_load_through_tensorflow(saved):
         f"import tf_signbin, tensorflow as tf\n{LOAD.format(keras='tf.keras', path=str(saved))}"
     )
     assert "StableQuantizeWrapper" in run(program, TF_USE_LEGACY_KERAS="1")
-
-
-def run(program, **environment):
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr[-2000:]
-    return result.stdout

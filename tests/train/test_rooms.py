@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
-
 import numpy as np
 import pytest
 
 import tf_signbin
+from tests.fresh_process import run
 from tests.train import models
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer, TernaryQuantizer, api
 from tf_signbin.train.keras2.weights import OPS
 from tf_signbin.train.rules.namespace import NUMPY
 
 FRAMEWORKS = ("tensorflow", "tensorflow_model_optimization", "keras", "tf_keras", "jax", "torch")
-
-
-def run(code):
-    """Output of a fresh process in which no variable chooses a Keras."""
-    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True, text=True, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 def test_rules_and_public_names_import_no_framework():
