@@ -154,3 +154,18 @@ def test_filters_without_effectual_weights_convert(rng):
     filters = [w for w, _ in Reference(stock_model(quantized, "int8")).filters()]
     shape = (values.shape[3], *values.shape[:3])
     assert any(w.shape == shape and not w[0].any() and not w[-1].any() for w in filters)
+
+
+def test_logits_without_spread_run(rng):
+    """As those of a deep network before training: softmax refuses scales that are too small."""
+    keras = models.keras
+    image = keras.Input((6,))
+    small = keras.initializers.Constant(1e-12)
+    hidden = keras.layers.Dense(16)(image)
+    logits = keras.layers.Dense(4, kernel_initializer=small)(hidden)
+    model = keras.Model(image, keras.layers.Softmax()(logits))
+    quantized = tf_signbin.quantize_model(model, activations="int8")
+    x = rng.uniform(-1, 1, (2, 6)).astype(np.float32)
+    models.fit_ranges(quantized, x)
+    found = Reference(stock_model(quantized)).predict(x)
+    np.testing.assert_allclose(found, 0.25, atol=1 / 256)

@@ -10,7 +10,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.default_8bit i
 
 from tf_signbin.train.keras2.facts import facts_of
 from tf_signbin.train.keras2.legacy_keras import keras, tfmot_keras
-from tf_signbin.train.keras2.weights import TfmotQuantizer
+from tf_signbin.train.keras2.weights import MovingRangeQuantizer, TfmotQuantizer
 from tf_signbin.train.rules.layers import KERNELS, check_activations, why_unsupported
 from tf_signbin.train.rules.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
 from tf_signbin.train.rules.selection import check_quantizer
@@ -38,7 +38,7 @@ class SignedBinaryQuantizeConfig(tfmot_keras.QuantizeConfig):
         self.activations = check_activations(activations)
         self.quantizer = check_quantizer(quantizer).with_options(int8_grid=activations == "int8")
         self.quantize_activation = quantize_activation
-        self._activation_quantizer = tfmot_keras.quantizers.MovingAverageQuantizer(
+        self._activation_quantizer = MovingRangeQuantizer(
             num_bits=8, per_axis=False, symmetric=False, narrow_range=False
         )
 

@@ -10,7 +10,11 @@ from tf_signbin.train.keras2.expand import activation_name
 from tf_signbin.train.keras2.layers import ReluAgain
 from tf_signbin.train.keras2.legacy_keras import tf, tfmot_keras
 from tf_signbin.train.keras2.trace import Call, Ref, Trace
-from tf_signbin.train.keras2.weights import TfmotInputQuantizer
+from tf_signbin.train.keras2.weights import (
+    MovingRangeQuantizer,
+    TfmotInputQuantizer,
+    WholeRangeQuantizer,
+)
 from tf_signbin.train.keras2.wrapper import StableQuantizeLayer
 from tf_signbin.train.rules import placement
 from tf_signbin.train.rules.input_placement import InputPlan, LowBitTensor, place_inputs
@@ -313,10 +317,11 @@ def _input_quantizer(low: LowBitTensor) -> TfmotInputQuantizer:
 
 
 def _quantizer(range_: placement.Range, is_input: bool) -> Any:
-    kinds = tfmot_keras.quantizers
     if range_.limits is not None:
         low, high = range_.limits
-        return kinds.FixedQuantizer(num_bits=8, init_min=low, init_max=high, narrow_range=False)
+        return tfmot_keras.quantizers.FixedQuantizer(
+            num_bits=8, init_min=low, init_max=high, narrow_range=False
+        )
     # As tfmot: the input's range is that of all values seen, others move.
-    kind = kinds.AllValuesQuantizer if is_input else kinds.MovingAverageQuantizer
+    kind = WholeRangeQuantizer if is_input else MovingRangeQuantizer
     return kind(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)

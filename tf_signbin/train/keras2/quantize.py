@@ -27,7 +27,11 @@ from tf_signbin.train.keras2.trace import (
     trace,
     trace_facts,
 )
-from tf_signbin.train.keras2.weights import TfmotInputQuantizer
+from tf_signbin.train.keras2.weights import (
+    MovingRangeQuantizer,
+    TfmotInputQuantizer,
+    WholeRangeQuantizer,
+)
 from tf_signbin.train.keras2.wrapper import StableQuantizeWrapper
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
@@ -45,6 +49,8 @@ def quantize_scope(*custom_objects: dict[str, Any]) -> Any:
         **layers.CLASSES,
         SignedBinaryQuantizeConfig.__name__: SignedBinaryQuantizeConfig,
         TfmotInputQuantizer.__name__: TfmotInputQuantizer,
+        MovingRangeQuantizer.__name__: MovingRangeQuantizer,
+        WholeRangeQuantizer.__name__: WholeRangeQuantizer,
     }
     return tfmot_keras.quantize_scope(ours, *custom_objects)
 

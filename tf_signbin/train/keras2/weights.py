@@ -7,6 +7,7 @@ from typing import Any
 from tf_signbin.train.constant_weights import constant_or_traced
 from tf_signbin.train.keras2.legacy_keras import keras, tf, tfmot_keras
 from tf_signbin.train.rules.inputs import InputQuantizer
+from tf_signbin.train.rules.placement import MIN_WIDTH
 from tf_signbin.train.rules.quantizers import VariableSpec, WeightQuantizer
 
 
@@ -125,6 +126,24 @@ class TfmotInputQuantizer(tfmot_keras.quantizers.Quantizer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TfmotInputQuantizer:
         return cls(InputQuantizer.from_config(config))
+
+
+class _WideEnough(tfmot_keras.quantizers.Quantizer):
+    """Mixin: a range that was observed has a width, though all values were equal."""
+
+    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+        if not training:
+            low, high = (tf.convert_to_tensor(weights[name]) for name in ("min_var", "max_var"))
+            weights = {**weights, "max_var": tf.maximum(high, low + MIN_WIDTH)}
+        return super().__call__(inputs, training, weights, **kwargs)
+
+
+class MovingRangeQuantizer(_WideEnough, tfmot_keras.quantizers.MovingAverageQuantizer):
+    """tfmot's, for tensors that a network computes."""
+
+
+class WholeRangeQuantizer(_WideEnough, tfmot_keras.quantizers.AllValuesQuantizer):
+    """tfmot's, for a network's inputs."""
 
 
 _PER_REPLICA = {

@@ -13,12 +13,11 @@ from keras import ops
 from tf_signbin.train.constant_weights import constant_or_traced
 from tf_signbin.train.rules.dense import on_channel_grid
 from tf_signbin.train.rules.inputs import InputQuantizer
+from tf_signbin.train.rules.placement import MIN_WIDTH
 from tf_signbin.train.rules.quantizers import QUANTIZERS, VariableSpec, WeightQuantizer
 
 PACKAGE = "tf_signbin"
 _register = keras.saving.register_keras_serializable(package=PACKAGE)
-# Narrowest range of a tensor: LiteRT's softmax ends the process for a scale below 2^-26.
-MIN_WIDTH = 1e-5
 
 
 def serialize_quantizer(quantizer: WeightQuantizer | None) -> dict[str, Any] | None:

@@ -146,8 +146,8 @@ def _all_facts(model: Any, request: selection.Request) -> list[LayerFacts]:
         if request.keep_dense is None:
             raise ValueError(
                 f"quantize_model: {error}. So the order of the layers is not known, nor which stay "
-                "dense by default: say it with keep_dense, for example keep_dense=['first', "
-                "'last'] or a function of the layer."
+                "dense by default: say it with keep_dense, for example keep_dense=['stem', "
+                "'classifier'] or a function of the layer."
             ) from error
     facts: dict[str, LayerFacts] = {}
     for _, layer in inside.paths(model):
