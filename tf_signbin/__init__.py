@@ -34,7 +34,7 @@ _PUBLIC = {
         "quantize_scope",
         "quantized_kernels",
     ),
-    "tf_signbin.convert": ("check_conversion", "convert", "inspect_model", "unpack"),
+    "tf_signbin.convert": ("check_conversion", "convert", "emulate", "inspect_model", "unpack"),
     "tf_signbin.runtime": ("CompiledModel", "Interpreter", "load_delegate"),
     "tf_signbin.summary": ("summary",),
 }

@@ -211,12 +211,17 @@ def fit_ranges(model, x, training=False):
         if type(layer).__name__ == "StableQuantizeLayer" and layer.quantizer_vars
     ]
 
+    fresh = {layer.name for layer in quantizing}
+
     def fitted(layer):
         call = layer.call
 
         def fit_and_call(inputs, training=None):
-            layer.quantizer_vars["min_var"].assign(min(0.0, float(tf.reduce_min(inputs))))
-            layer.quantizer_vars["max_var"].assign(max(0.0, float(tf.reduce_max(inputs))))
+            # The range is that of the first tensor: others that share it are not observed.
+            if layer.name in fresh:
+                fresh.remove(layer.name)
+                layer.quantizer_vars["min_var"].assign(min(0.0, float(tf.reduce_min(inputs))))
+                layer.quantizer_vars["max_var"].assign(max(0.0, float(tf.reduce_max(inputs))))
             return call(inputs, training=False)
 
         return fit_and_call

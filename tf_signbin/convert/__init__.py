@@ -1,6 +1,7 @@
 """Conversion of models to .tflite files with packed layers, and back."""
 
 from tf_signbin.convert.converter import UnpackedLayersError, check_conversion, convert
+from tf_signbin.convert.emulation import emulate
 from tf_signbin.convert.files import read_file, replacing, write_file
 from tf_signbin.convert.inspect import LayerInfo, ModelInfo, inspect_model
 from tf_signbin.convert.report import ConversionReport, LayerReport
@@ -19,6 +20,7 @@ __all__ = [
     "VerifyReport",
     "check_conversion",
     "convert",
+    "emulate",
     "inspect_model",
     "read_file",
     "replacing",

@@ -157,7 +157,7 @@ def _matched(
     last: dict[str, int] = {}
     for operator in graph.operators:
         for index in indices(operator.outputs):
-            layer = _layer_of(text(graph.tensors[index].name), outputs, model_name)
+            layer = layer_of(text(graph.tensors[index].name), outputs, model_name)
             if layer is not None and _fits(outputs[layer], graph.tensors[index]):
                 last.pop(layer, None)
                 last[layer] = index
@@ -167,14 +167,14 @@ def _matched(
     ]
 
 
-def _layer_of(name: str, outputs: dict[str, Any], model_name: str) -> str | None:
+def layer_of(name: str, layers: Iterable[str], model_name: str) -> str | None:
     """The layer of a tensor's first path; a layer's own name may hold slashes.
 
     The export of Keras 3 calls the model and its layers by their names and '_1'.
     """
     root, _, rest = f"{name.partition(';')[0]}/".partition("/")
     suffix = root[len(model_name) :] if root.startswith(f"{model_name}_") else ""
-    inside = [layer for layer in outputs if f"/{layer}{suffix}/" in f"/{rest}"]
+    inside = [layer for layer in layers if f"/{layer}{suffix}/" in f"/{rest}"]
     return max(inside, key=len) if inside else None
 
 

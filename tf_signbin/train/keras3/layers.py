@@ -262,16 +262,19 @@ class FakeQuantize(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None, observe: bool = True) -> Any:
         """`observe=False`: the tensor shares the range of another one and does not move it."""
-        if self.limits is not None:
-            low, high = self.limits
-        else:
-            if training and observe and self.trainable:
-                self._observe(ops.cast(inputs, "float32"))
-            low = ops.minimum(ops.convert_to_tensor(self.minimum), 0.0)
-            # A range of no width has no scale.
-            high = ops.maximum(ops.convert_to_tensor(self.maximum), low + MIN_WIDTH)
-            high = ops.maximum(high, 0.0)
+        if self.limits is None and training and observe and self.trainable:
+            self._observe(ops.cast(inputs, "float32"))
+        low, high = self.limits_now()
         return keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=8)
+
+    def limits_now(self) -> tuple[Any, Any]:
+        """(minimum, maximum) of the range."""
+        if self.limits is not None:
+            return self.limits
+        low = ops.minimum(ops.convert_to_tensor(self.minimum), 0.0)
+        # A range of no width has no scale.
+        high = ops.maximum(ops.convert_to_tensor(self.maximum), low + MIN_WIDTH)
+        return low, ops.maximum(high, 0.0)
 
     def _observe(self, values: Any) -> None:
         values = ops.stop_gradient(values)
@@ -346,9 +349,13 @@ class FakeQuantizeInput(keras.layers.Layer):
             for name, value in seen.items():
                 self.input_variables[name].assign(value)
         values = self._values()
-        low, high = quantizer.limits(ops, values)
+        low, high = self.limits_now()
         outputs = keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=8)
         return quantizer.with_gradient(ops, inputs, outputs, values) if training else outputs
+
+    def limits_now(self) -> tuple[Any, Any]:
+        """(minimum, maximum) of the range."""
+        return self.input_quantizer.limits(ops, self._values())
 
     def _values(self) -> dict[str, Any]:
         return {n: ops.convert_to_tensor(v) for n, v in self.input_variables.items()}
