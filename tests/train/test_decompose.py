@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tf_keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 import tf_signbin
 from tests.litert_reference import BUILTIN, Reference
@@ -32,6 +33,7 @@ KINDS = {
     ),
     "sum_of_three": lambda x: layers.Add()([x, layers.Conv2D(4, 1)(x), layers.ReLU()(x)]),
     "average": lambda x: layers.Average()([x, layers.Conv2D(4, 1)(x)]),
+    "custom_scale": lambda x: CustomScaleLayer(0.2)([x, layers.Conv2D(4, 1)(x)]),
     "silu": lambda x: tf.nn.silu(x),
     "square": lambda x: tf.square(x),
     "negative": lambda x: -x,

@@ -172,6 +172,14 @@ def _average(layer: Any, name: str, call: Call) -> Parts:
     return chain.parts()
 
 
+def _custom_scale_layer(layer: Any, name: str, call: Call) -> Parts:
+    """x + scale * y of tf_keras.applications.InceptionResNetV2."""
+    chain = Chain(name)
+    scaled = chain.add(ours.Factor(float(layer.scale), name=chain.part("scaled")), INPUT - 1)
+    chain.add(keras.layers.Add(name=name), [INPUT, scaled])
+    return chain.parts()
+
+
 def _unit_normalization(layer: Any, name: str, call: Call) -> Parts | None:
     rank = call.specs[0].shape.rank
     if [axis % rank for axis in np.atleast_1d(layer.axis)] != [rank - 1]:
@@ -243,6 +251,7 @@ _LAYERS: dict[str, Callable[[Any, str, Call], Parts | None]] = {
     "UnitNormalization": _unit_normalization,
     **dict.fromkeys(("Add", "Multiply", "Subtract"), _merge),
     "Average": _average,
+    "CustomScaleLayer": _custom_scale_layer,
     "ReLU": _relu,
     "ELU": _elu_layer,
     "Activation": _activation,
