@@ -106,9 +106,7 @@ def test_what_cannot_be_emulated_is_refused(rng):
     with pytest.raises(ValueError, match="has no int8 activations"):
         tf_signbin.emulate(tf_signbin.quantize_model(models.tiny()))
     model = tf_signbin.quantize_model(models.tiny(), activations="int8")
-    with pytest.raises(
-        ValueError, match=r"kernels='fast' must be one of \('reference', 'xnnpack'\)"
-    ):
+    with pytest.raises(ValueError, match=r"kernels='fast' must be one of \('reference', "):
         tf_signbin.emulate(model, "fast")
     other = tf_signbin.quantize_model(models.conv1d(), activations="int8")
     interpreter = tf_signbin.Interpreter(tf_signbin.convert(other))

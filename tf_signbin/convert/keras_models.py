@@ -64,9 +64,14 @@ def convertible(model: Any) -> Any:
     what a Reshape to -1 gives, the converter does not.
 
     Raises:
-      ValueError: a copy is needed, but the model is subclassed.
+      ValueError: a copy is needed, but the model is subclassed; or the model is an emulated one.
     """
     layers = list(model._flatten_layers())
+    if any(getattr(layer, "emulates_a_kernel", False) for layer in layers):
+        raise ValueError(
+            f"model {model.name!r} was made by emulate() and cannot be converted: convert the "
+            "model that it was made from, which has the same weights"
+        )
     mixed = any(getattr(layer, "compute_dtype", None) in _LOW_PRECISION for layer in layers)
     recurrent = [layer.name for layer in layers if hasattr(layer, "return_sequences")]
     inputs = getattr(model, "inputs", None) or []

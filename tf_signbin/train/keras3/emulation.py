@@ -185,7 +185,10 @@ class Requantize(keras.layers.Layer):
       quantize: the fake quantization.
       kernel: what is computed before it.
       twice: whether the kernel rounds twice.
+      name: of this layer.
     """
+
+    emulates_a_kernel = True
 
     def __init__(self, quantize: _Quantize, kernel: Kernel, twice: bool, name: str) -> None:
         super().__init__(name=name, dtype="float32")
