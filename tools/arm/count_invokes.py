@@ -26,9 +26,10 @@ def main():
             interpreter = find_runtime("auto").interpreter(model_path=path, num_threads=1)
             interpreter.allocate_tensors()
         random_inputs(interpreter)
-        interpreter.invoke()  # first touch, lazy preparation
+        invoke = interpreter.invoke  # Python's look-up of the name is not counted
+        invoke()  # first touch, lazy preparation
         os.getppid()
-        interpreter.invoke()
+        invoke()
         os.getppid()
         print(json.dumps({"kernels": kernels}), flush=True)
 

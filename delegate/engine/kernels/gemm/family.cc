@@ -38,12 +38,12 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   struct Costs {
     double product, byte, output;    // a multiply-add, one byte copied, one output
     double far_byte;                 // of weights beyond the second-level cache, for every tile
-    double row_product, row_output;  // where there is only one pixel, of GemmOps::row
+    double row_product, row_output;  // where there is only one pixel; 0: as of any
   };
   const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
                       : ops.isa == Isa::kAvxVnni  ? Costs{0.004, 0.08, 0.27, 0.04, 0, 0}
-                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0095, 0.03, 0.5, 0.1, 0.017, 3}
-                      : ops.isa == Isa::kNeonDot  ? Costs{0.0145, 0.03, 0.5, 0.1, 0.017, 3}
+                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0085, 0.03, 0.5, 0.1, 0, 0}
+                      : ops.isa == Isa::kNeonDot  ? Costs{0.013, 0.03, 0.45, 0.1, 0.0135, 0.8}
                                                   : Costs{0.09, 0.1, 1.0, 0.25, 0.09, 8};
   // Half of the second-level cache that the costs were measured with, and all of a smaller one.
   constexpr size_t kMostNearBytes = 512 << 10;
@@ -54,17 +54,19 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   const double depth = ops.PaddedDepth(static_cast<int>(problem.filters->weights_per_filter()));
   const double filters = padded(s.out_c, ops.filters);
   const int pixels = s.batch * s.out_h * s.out_w;
-  const double lanes = padded(pixels, kTilePixels);  // of which the output stage takes all
+  // The output stage takes all lanes, where pixels are in lanes.
+  const double outputs = padded(pixels, ops.write != nullptr ? ops.pixels : kTilePixels);
+  const double tiles = padded(pixels, kTilePixels) / kTilePixels;
+  const double copied = TakesInPlace(s, ops) ? 0 : pixels * depth;
   const double weight_bytes = filters * depth * static_cast<double>(ops.element_bytes());
   const double far_bytes = weight_bytes > near_bytes ? weight_bytes : 0;
-  if (pixels == 1 && ops.row != nullptr) {
+  if (pixels == 1 && costs.row_product > 0) {
     constexpr double kStreamedByte = 0.03;  // read once, in order, and so fetched ahead
-    return filters * depth * costs.row_product + depth * costs.byte + s.out_c * costs.row_output +
+    return filters * depth * costs.row_product + copied * costs.byte + s.out_c * costs.row_output +
            far_bytes * kStreamedByte;
   }
-  return padded(pixels, ops.pixels) * filters * depth * costs.product +
-         pixels * depth * costs.byte + lanes * s.out_c * costs.output +
-         lanes / kTilePixels * far_bytes * costs.far_byte;
+  return padded(pixels, ops.pixels) * filters * depth * costs.product + copied * costs.byte +
+         outputs * s.out_c * costs.output + tiles * far_bytes * costs.far_byte;
 }
 
 std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {

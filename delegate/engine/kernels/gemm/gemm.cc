@@ -1,18 +1,20 @@
-// A tile of output pixels at a time: their windows are copied side by side (im2col), so that depth
-// is padded once for a window instead of once for each of its taps; every panel of filters is
-// multiplied with them; the output stage of pixels in lanes writes the
-// results.
+// A tile of output pixels at a time: their windows are copied side by side, unless they lie so;
+// every panel of filters is multiplied with them; the microkernels that have filters in lanes write
+// the outputs, for the others the output stage of pixels in lanes does.
 #include "engine/kernels/gemm/gemm.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "engine/aligned.h"
 #include "engine/ceil_div.h"
+#include "engine/kernels/gemm/windows.h"
+#include "engine/kernels/output/filter_lanes.h"
 #include "engine/kernels/output/folding.h"
 #include "engine/kernels/output/pixel_lanes.h"
 #include "engine/kernels/output/tflite_rules.h"
@@ -26,29 +28,6 @@ namespace {
 constexpr int kFiltersAtATime = 64;  // whose sums wait for the output stage
 constexpr int64_t kLargestSum = std::numeric_limits<int32_t>::max();
 
-// Copies `count` runs of `bytes` >= kChunk that lie `step` apart, in chunks of which the last
-// overlaps the one before; two of them without `kMany`.
-template <int kChunk, bool kMany>
-void CopyRuns(const int8_t* from, size_t step, int count, int bytes, int8_t* to) {
-  const int last = bytes - kChunk;
-  for (int i = 0; i < count; ++i, from += step, to += bytes) {
-    std::memcpy(to, from, kChunk);
-    for (int k = kChunk; kMany && k < last; k += kChunk) std::memcpy(to + k, from + k, kChunk);
-    std::memcpy(to + last, from + last, kChunk);
-  }
-}
-
-using CopyRunsFn = void (*)(const int8_t* from, size_t step, int count, int bytes, int8_t* to);
-
-// The function for runs of that many bytes: none calls memcpy.
-CopyRunsFn FindCopyRuns(int bytes) {
-  if (bytes > 32) return CopyRuns<16, true>;
-  if (bytes > 16) return CopyRuns<16, false>;
-  if (bytes > 8) return CopyRuns<8, false>;
-  if (bytes > 4) return CopyRuns<4, false>;
-  return CopyRuns<1, true>;
-}
-
 class GemmConv final : public ConvKernel {
  public:
   GemmConv(const ConvProblem& problem, const GemmOps& ops, bool profile, int threads)
@@ -61,14 +40,10 @@ class GemmConv final : public ConvKernel {
         panels_(CeilDiv(shape_.out_c, ops.filters)),
         pixels_(shape_.batch * shape_.out_h * shape_.out_w),
         tiles_(CeilDiv(pixels_, kTilePixels)),
-        copy_runs_(FindCopyRuns(shape_.kernel_w * shape_.in_c)),
+        windows_(shape_, output_.input_zero_point, depth_),
+        in_place_(TakesInPlace(shape_, ops)),
         weights_(panels_ * panel_bytes()) {
     PackWeights(*problem.filters);
-    // The output columns whose windows have all their columns inside the image.
-    const int last = (shape_.kernel_w - 1) * shape_.dilation_w;
-    inside_begin_ = std::min(CeilDiv(shape_.pad_left, shape_.stride_w), shape_.out_w);
-    const int right = shape_.in_w - 1 - last + shape_.pad_left;  // of the last such window
-    inside_end_ = right < 0 ? 0 : std::min(right / shape_.stride_w + 1, shape_.out_w);
     // Too few tiles to divide well: the filters are divided, at the price of copying twice.
     parts_ = tiles_ >= 4 * threads ? 1 : std::min(threads, panels_);
     for (int t = 0; t < threads; ++t) workspaces_.push_back(MakeWorkspace());
@@ -88,7 +63,7 @@ class GemmConv final : public ConvKernel {
   }
 
   size_t prepared_weight_bytes() const override {
-    return weights_.bytes() + params_.size() * sizeof(params_[0]);
+    return weights_.bytes() + biases_.bytes() + params_.size() * sizeof(params_[0]);
   }
 
   size_t workspace_bytes(int threads) const override {
@@ -116,12 +91,20 @@ class GemmConv final : public ConvKernel {
   void PackWeights(const PackedFilters& filters) {
     const int count = static_cast<int>(filters.weights_per_filter());
     std::vector<int8_t> weights(count);
-    params_.resize(filters.out_c);
+    const bool writes = ops_.write != nullptr;
+    if (writes) {
+      std::vector<int> lanes(filters.out_c);
+      std::iota(lanes.begin(), lanes.end(), 0);
+      rescale_ = Rescale(output_, panels_ * ops_.filters, lanes, {});
+      biases_ = Aligned<int32_t>(static_cast<size_t>(panels_) * ops_.filters);
+    } else {
+      params_.resize(filters.out_c);
+    }
+    const int largest_input =
+        std::max(128 + output_.input_zero_point, 127 - output_.input_zero_point);
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
       int8_t* panel = &weights_[filter / ops_.filters * panel_bytes()];
-      const int largest_input =
-          std::max(128 + output_.input_zero_point, 127 - output_.input_zero_point);
       for (int k = 0; k < count; ++k) {
         const size_t at = ops_.PackedIndex(depth_, filter % ops_.filters, k);
         if (ops_.widen == nullptr) {
@@ -131,9 +114,13 @@ class GemmConv final : public ConvKernel {
         }
       }
       const WeightTotals totals = TotalsOf(filters, filter);
-      output::ParamsI8& p = params_[filter];
       const int64_t bias =
           output::FoldedBias(output_, filter, totals) - ops_.offset() * totals.sum();
+      if (writes) {
+        biases_[filter] = static_cast<int32_t>(bias);
+        continue;
+      }
+      output::ParamsI8& p = params_[filter];
       p.bias = static_cast<int32_t>(bias);
       output::SetMultiplier(output_, filter, &p);
       fast_ &= output::AllowsFast(output_, filter, totals.magnitude(), largest_input);
@@ -144,12 +131,14 @@ class GemmConv final : public ConvKernel {
 
   Workspace MakeWorkspace() const {
     Workspace w;
-    w.rows = Aligned<int8_t>(static_cast<size_t>(kTilePixels) * depth_);
+    if (!in_place_) w.rows = Aligned<int8_t>(static_cast<size_t>(kTilePixels) * depth_);
     if (ops_.widen != nullptr) {
       w.wide_rows = Aligned<int16_t>(static_cast<size_t>(kTilePixels) * depth_);
     }
-    w.sums = Aligned<int32_t>(static_cast<size_t>(kFiltersAtATime) * kTilePixels);
-    w.outputs.resize(kTilePixels);
+    if (ops_.write == nullptr) {
+      w.sums = Aligned<int32_t>(static_cast<size_t>(kFiltersAtATime) * kTilePixels);
+      w.outputs.resize(kTilePixels);
+    }
     return w;
   }
 
@@ -157,9 +146,18 @@ class GemmConv final : public ConvKernel {
     const int first_pixel = tile * kTilePixels;
     const int pixels = std::min(kTilePixels, pixels_ - first_pixel);
     Stopwatch watch(profile_);
-    CopyWindows(first_pixel, pixels, input, w->rows.get());
+    if (!in_place_) windows_.Copy(first_pixel, pixels, input, w->rows.get());
+    const int8_t* rows =
+        in_place_ ? input + static_cast<size_t>(first_pixel) * depth_ : w->rows.get();
+    const int end = panels_ * (part + 1) / parts_;
+    if (ops_.write != nullptr) {
+      watch.Lap(&w->times.tables_ns);
+      WritePanels(rows, first_pixel, pixels, panels_ * part / parts_, end, output);
+      watch.Lap(&w->times.lookup_ns);
+      return;
+    }
     PanelArgs args;
-    args.rows = w->rows.get();
+    args.rows = rows;
     args.row_bytes = depth_ * ops_.element_bytes();
     if (ops_.widen != nullptr) {
       ops_.widen(w->rows.get(), static_cast<size_t>(pixels) * depth_, w->wide_rows.get());
@@ -172,7 +170,6 @@ class GemmConv final : public ConvKernel {
     const bool row = pixels == 1 && ops_.row != nullptr;
     args.depth = depth_;
     args.pixels = pixels;
-    const int end = panels_ * (part + 1) / parts_;
     const int step = kFiltersAtATime / ops_.filters;
     for (int first = panels_ * part / parts_; first < end; first += step) {
       args.sums = w->sums.get();
@@ -193,73 +190,23 @@ class GemmConv final : public ConvKernel {
     }
   }
 
-  // The windows of consecutive output pixels, to rows of depth_.
-  void CopyWindows(int first_pixel, int pixels, const int8_t* input, int8_t* rows) const {
-    const ConvShape& s = shape_;
-    const size_t image_bytes = static_cast<size_t>(s.in_h) * s.in_w * s.in_c;
-    int x = first_pixel % s.out_w, y = first_pixel / s.out_w % s.out_h;
-    const int8_t* image = input + first_pixel / s.out_w / s.out_h * image_bytes;
-    while (pixels > 0) {
-      const int count = std::min(pixels, s.out_w - x);
-      CopyRowOfWindows(image, y, x, x + count, rows);
-      rows += static_cast<size_t>(count) * depth_;
-      pixels -= count;
-      x = 0;
-      if (++y < s.out_h) continue;
-      y = 0;
-      image += image_bytes;
-    }
-  }
-
-  // Those of the pixels [x, end) of output row y.
-  void CopyRowOfWindows(const int8_t* image, int y, int x, int end, int8_t* to) const {
-    const ConvShape& s = shape_;
-    const size_t in_row_bytes = static_cast<size_t>(s.in_w) * s.in_c;
-    const int first_y = y * s.stride_h - s.pad_top;
-    const bool inside =
-        s.dilation_w == 1 && first_y >= 0 && first_y + (s.kernel_h - 1) * s.dilation_h < s.in_h;
-    const int inside_end = inside ? std::min(inside_end_, end) : 0;
-    for (; x < (inside_end > inside_begin_ ? std::min(inside_begin_, end) : end); ++x) {
-      CopyWindow(image, first_y, x * s.stride_w - s.pad_left, to);
-      to += depth_;
-    }
-    const int8_t* from = image + static_cast<ptrdiff_t>(first_y * in_row_bytes) +
-                         static_cast<ptrdiff_t>(x * s.stride_w - s.pad_left) * s.in_c;
-    for (; x < inside_end; ++x, from += s.stride_w * s.in_c, to += depth_) {
-      copy_runs_(from, s.dilation_h * in_row_bytes, s.kernel_h, s.kernel_w * s.in_c, to);
-    }
-    for (; x < end; ++x, to += depth_) {
-      CopyWindow(image, first_y, x * s.stride_w - s.pad_left, to);
-    }
-  }
-
-  // One window, which may reach beyond the image.
-  void CopyWindow(const int8_t* image, int first_y, int first_x, int8_t* to) const {
-    const ConvShape& s = shape_;
-    const int8_t padding = static_cast<int8_t>(output_.input_zero_point);
-    const auto pad = [&](int columns) {
-      std::memset(to, padding, static_cast<size_t>(columns) * s.in_c);
-      to += columns * s.in_c;
-    };
-    // Columns that one copy takes.
-    const int width = s.dilation_w == 1 ? s.kernel_w : 1;
-    int in_y = first_y;
-    for (int dy = 0; dy < s.kernel_h; ++dy, in_y += s.dilation_h) {
-      int in_x = first_x;
-      for (int dx = 0; dx < s.kernel_w; dx += width, in_x += s.dilation_w) {
-        const int left = std::min(std::max(-in_x, 0), width);
-        const int right = std::max(std::min(s.in_w - in_x, width), left);
-        if (in_y < 0 || in_y >= s.in_h || left == right) {
-          pad(width);
-          continue;
-        }
-        pad(left);
-        const size_t pixel = static_cast<size_t>(in_y) * s.in_w + in_x + left;
-        std::memcpy(to, image + pixel * s.in_c, static_cast<size_t>(right - left) * s.in_c);
-        to += (right - left) * s.in_c;
-        pad(width - right);
-      }
-    }
+  // Panels [first, end) of the rows of pixels, by GemmOps::write.
+  void WritePanels(const int8_t* rows, int first_pixel, int pixels, int first, int end,
+                   int8_t* output) const {
+    OutputArgs args;
+    args.rows = rows;
+    args.row_bytes = args.depth = depth_;
+    args.weights = &weights_[first * panel_bytes()];
+    args.pixels = pixels;
+    args.first_lane = first * ops_.filters;
+    args.filters = std::min(end * ops_.filters, shape_.out_c) - args.first_lane;
+    args.biases = &biases_[args.first_lane];
+    args.rescale = rescale_.view();
+    args.least = static_cast<int8_t>(output_.clamp_min_i8);
+    args.most = static_cast<int8_t>(output_.clamp_max_i8);
+    args.out = output + static_cast<size_t>(first_pixel) * shape_.out_c + args.first_lane;
+    args.out_row_bytes = shape_.out_c;
+    ops_.write(args);
   }
 
   // The row whose sum is in that lane once the output stage has put the lanes in order.
@@ -320,10 +267,14 @@ class GemmConv final : public ConvKernel {
   const int depth_;  // weights of a filter, padded
   const int panels_, pixels_;
   const int tiles_;
-  const CopyRunsFn copy_runs_;
-  int inside_begin_ = 0, inside_end_ = 0;
+  const Windows windows_;
+  const bool in_place_;            // rows of windows are those of the input
   int parts_ = 1;                  // of the filters
   const Aligned<int8_t> weights_;  // [panels]
+  // For GemmOps::write:
+  Rescale rescale_;
+  Aligned<int32_t> biases_;  // [panels * GemmOps::filters]
+  // Else:
   std::vector<output::ParamsI8> params_;
   bool fast_ = true;  // output::ArgsI8
   std::vector<Workspace> workspaces_;
@@ -334,6 +285,12 @@ class GemmConv final : public ConvKernel {
 bool Supports(const ConvProblem& problem, const GemmOps& ops) {
   const std::vector<int8_t>& values = problem.filters->values_i8;
   return ops.takes_least || std::find(values.begin(), values.end(), -128) == values.end();
+}
+
+bool TakesInPlace(const ConvShape& s, const GemmOps& ops) {
+  return ops.write != nullptr && s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 &&
+         s.stride_w == 1 && s.out_h == s.in_h && s.out_w == s.in_w && s.pad_top == 0 &&
+         s.pad_left == 0 && s.in_c % kDepthBlock == 0;
 }
 
 std::unique_ptr<ConvKernel> MakeGemmConv(const ConvProblem& problem, const GemmOps& ops,

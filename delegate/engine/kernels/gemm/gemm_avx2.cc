@@ -83,11 +83,17 @@ void Panel(const PanelArgs& args) {
 
 }  // namespace
 
-const GemmOps kGemmOpsAvx2 = {Isa::kAvx2,      kPixels,
-                              kFilters,        /*depth_unit=*/8,
-                              /*run=*/16,      /*takes_least=*/true,
-                              /*widen=*/Widen, /*to_unsigned=*/nullptr,
-                              Panel,           /*row=*/nullptr};
+const GemmOps kGemmOpsAvx2 = {Isa::kAvx2,
+                              kPixels,
+                              kFilters,
+                              /*depth_unit=*/8,
+                              /*run=*/16,
+                              /*takes_least=*/true,
+                              /*widen=*/Widen,
+                              /*to_unsigned=*/nullptr,
+                              Panel,
+                              /*row=*/nullptr,
+                              /*write=*/nullptr};
 
 }  // namespace gemm
 }  // namespace tf_signbin

@@ -78,7 +78,7 @@ void ToUnsigned(int8_t* activations, size_t count) {
 const GemmOps kGemmOpsAvxVnni = {
     Isa::kAvxVnni,        Sums::kPixels,        Sums::kFilters,    /*depth_unit=*/Sums::kGroup,
     /*run=*/Sums::kGroup, /*takes_least=*/true, /*widen=*/nullptr, ToUnsigned,
-    AddPanel<Sums>,       /*row=*/nullptr};
+    AddPanel<Sums>,       /*row=*/nullptr,      /*write=*/nullptr};
 
 }  // namespace gemm
 }  // namespace tf_signbin

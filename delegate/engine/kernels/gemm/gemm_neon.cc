@@ -166,7 +166,8 @@ const GemmOps kGemmOpsNeon = {Isa::kNeon,
                               /*widen=*/nullptr,
                               /*to_unsigned=*/nullptr,
                               Panel,
-                              Row};
+                              Row,
+                              /*write=*/nullptr};
 
 }  // namespace gemm
 }  // namespace tf_signbin

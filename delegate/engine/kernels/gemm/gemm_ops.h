@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/output/filter_lanes_view.h"
 #include "engine/target.h"
 
 namespace tf_signbin {
@@ -28,6 +29,25 @@ struct PanelArgs {
   int32_t* sums;
 };
 
+// The outputs of filters of adjacent panels for some pixels, for microkernels that write them.
+struct OutputArgs {
+  // `pixels` rows of `depth` activations, `row_bytes` apart; kDepthBlock can be read of each row's
+  // last step.
+  const int8_t* rows;
+  size_t row_bytes;
+  const int8_t* weights;  // panels as PackedIndex orders them
+  int depth;              // a multiple of GemmOps::depth_unit
+  int pixels;
+  int filters;
+  // Of these filters, as of whole panels: what the sums start with, and what becomes of them.
+  const int32_t* biases;
+  RescaleView rescale;
+  int first_lane;  // of the first filter in `rescale`
+  int8_t least, most;
+  int8_t* out;  // the first pixel's first filter
+  size_t out_row_bytes;
+};
+
 struct GemmOps {
   Isa isa;
   int pixels, filters;  // that one step of the microkernel covers
@@ -46,6 +66,8 @@ struct GemmOps {
   // Null, or the same for one pixel alone, of which a panel would waste the others:
   // sums[filter].
   void (*row)(const PanelArgs& args);
+  // Null, or these microkernels write outputs, `panel` and `row` are null, and this is called.
+  void (*write)(const OutputArgs& args);
 
   int offset() const { return to_unsigned == nullptr ? 0 : kOffset; }
   size_t element_bytes() const { return widen == nullptr ? 1 : 2; }

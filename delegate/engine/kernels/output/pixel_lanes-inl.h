@@ -162,8 +162,9 @@ struct FastRule {
 
   HWY_INLINE int32x4_t Scale(int32x4_t x) const {
     x = vqrdmulhq_s32(vaddq_s32(x, bias), multiplier);
-    // A rounding shift rounds halves up; below zero they must go down.
-    if (kExactNegative) x = vqaddq_s32(x, vshrq_n_s32(vandq_s32(x, shift), 31));
+    // A rounding shift rounds halves up; below zero they must go down. (Products with a multiplier
+    // below 2^31 do not reach the least number, which would wrap.)
+    if (kExactNegative) x = vsraq_n_s32(x, x, 31);
     return vrshlq_s32(x, shift);
   }
 
