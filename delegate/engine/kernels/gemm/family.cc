@@ -44,7 +44,7 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
                       : ops.isa == Isa::kAvxVnni  ? Costs{0.004, 0.08, 0.27, 0.04, 0, 0}
                       : ops.isa == Isa::kNeonI8mm ? Costs{0.0085, 0.03, 0.5, 0.1, 0, 0}
                       : ops.isa == Isa::kNeonDot  ? Costs{0.013, 0.03, 0.45, 0.1, 0.0135, 0.8}
-                                                  : Costs{0.09, 0.1, 1.0, 0.25, 0.09, 8};
+                                                  : Costs{0.09, 0.1, 1.0, 0.25, 0.085, 3};
   // Half of the second-level cache that the costs were measured with, and all of a smaller one.
   constexpr size_t kMostNearBytes = 512 << 10;
   const double near_bytes =
@@ -55,7 +55,7 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   const double filters = padded(s.out_c, ops.filters);
   const int pixels = s.batch * s.out_h * s.out_w;
   // The output stage takes all lanes, where pixels are in lanes.
-  const double outputs = padded(pixels, ops.write != nullptr ? ops.pixels : kTilePixels);
+  const double outputs = padded(pixels, Writes(s, ops) ? ops.pixels : kTilePixels);
   const double tiles = padded(pixels, kTilePixels) / kTilePixels;
   const double copied = TakesInPlace(s, ops) ? 0 : pixels * depth;
   const double weight_bytes = filters * depth * static_cast<double>(ops.element_bytes());

@@ -41,6 +41,7 @@ class GemmConv final : public ConvKernel {
         pixels_(shape_.batch * shape_.out_h * shape_.out_w),
         tiles_(CeilDiv(pixels_, kTilePixels)),
         windows_(shape_, output_.input_zero_point, depth_),
+        writes_(Writes(shape_, ops)),
         in_place_(TakesInPlace(shape_, ops)),
         weights_(panels_ * panel_bytes()) {
     PackWeights(*problem.filters);
@@ -91,12 +92,12 @@ class GemmConv final : public ConvKernel {
   void PackWeights(const PackedFilters& filters) {
     const int count = static_cast<int>(filters.weights_per_filter());
     std::vector<int8_t> weights(count);
-    const bool writes = ops_.write != nullptr;
-    if (writes) {
+    if (writes_) {
       std::vector<int> lanes(filters.out_c);
       std::iota(lanes.begin(), lanes.end(), 0);
-      rescale_ = Rescale(output_, panels_ * ops_.filters, lanes, {});
-      biases_ = Aligned<int32_t>(static_cast<size_t>(panels_) * ops_.filters);
+      const int padded = (panels_ - 1) * ops_.filters + kWriteFilters;
+      rescale_ = Rescale(output_, padded, lanes, {});
+      biases_ = Aligned<int32_t>(padded);
     } else {
       params_.resize(filters.out_c);
     }
@@ -116,7 +117,7 @@ class GemmConv final : public ConvKernel {
       const WeightTotals totals = TotalsOf(filters, filter);
       const int64_t bias =
           output::FoldedBias(output_, filter, totals) - ops_.offset() * totals.sum();
-      if (writes) {
+      if (writes_) {
         biases_[filter] = static_cast<int32_t>(bias);
         continue;
       }
@@ -135,7 +136,7 @@ class GemmConv final : public ConvKernel {
     if (ops_.widen != nullptr) {
       w.wide_rows = Aligned<int16_t>(static_cast<size_t>(kTilePixels) * depth_);
     }
-    if (ops_.write == nullptr) {
+    if (!writes_) {
       w.sums = Aligned<int32_t>(static_cast<size_t>(kFiltersAtATime) * kTilePixels);
       w.outputs.resize(kTilePixels);
     }
@@ -150,7 +151,7 @@ class GemmConv final : public ConvKernel {
     const int8_t* rows =
         in_place_ ? input + static_cast<size_t>(first_pixel) * depth_ : w->rows.get();
     const int end = panels_ * (part + 1) / parts_;
-    if (ops_.write != nullptr) {
+    if (writes_) {
       watch.Lap(&w->times.tables_ns);
       WritePanels(rows, first_pixel, pixels, panels_ * part / parts_, end, output);
       watch.Lap(&w->times.lookup_ns);
@@ -268,12 +269,13 @@ class GemmConv final : public ConvKernel {
   const int panels_, pixels_;
   const int tiles_;
   const Windows windows_;
+  const bool writes_;              // the microkernels do
   const bool in_place_;            // rows of windows are those of the input
   int parts_ = 1;                  // of the filters
   const Aligned<int8_t> weights_;  // [panels]
   // For GemmOps::write:
   Rescale rescale_;
-  Aligned<int32_t> biases_;  // [panels * GemmOps::filters]
+  Aligned<int32_t> biases_;  // [filters, padded]
   // Else:
   std::vector<output::ParamsI8> params_;
   bool fast_ = true;  // output::ArgsI8
@@ -287,8 +289,12 @@ bool Supports(const ConvProblem& problem, const GemmOps& ops) {
   return ops.takes_least || std::find(values.begin(), values.end(), -128) == values.end();
 }
 
+bool Writes(const ConvShape& s, const GemmOps& ops) {
+  return ops.write != nullptr && (ops.panel == nullptr || s.batch * s.out_h * s.out_w == 1);
+}
+
 bool TakesInPlace(const ConvShape& s, const GemmOps& ops) {
-  return ops.write != nullptr && s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 &&
+  return Writes(s, ops) && s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 &&
          s.stride_w == 1 && s.out_h == s.in_h && s.out_w == s.in_w && s.pad_top == 0 &&
          s.pad_left == 0 && s.in_c % kDepthBlock == 0;
 }

@@ -14,6 +14,9 @@ namespace gemm {
 // Whether the microkernels are exact for the problem, which is of int8.
 bool Supports(const ConvProblem& problem, const GemmOps& ops);
 
+// Whether the microkernels write the layer's outputs.
+bool Writes(const ConvShape& shape, const GemmOps& ops);
+
 // Whether the layer's windows are multiplied where they lie, not copied.
 bool TakesInPlace(const ConvShape& shape, const GemmOps& ops);
 

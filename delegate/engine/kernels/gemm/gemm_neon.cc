@@ -3,6 +3,9 @@
 #include <arm_neon.h>
 
 #include "engine/kernels/gemm/gemm_ops.h"
+#if defined(__aarch64__)
+#include "engine/kernels/output/filter_lanes_neon-inl.h"
+#endif
 
 namespace tf_signbin {
 namespace gemm {
@@ -131,13 +134,11 @@ void Panel(const PanelArgs& args) {
   }
 }
 
-void Row(const PanelArgs& args) {
-  const auto* row = static_cast<const int8_t*>(args.rows);
-  const auto* weights = static_cast<const int8_t*>(args.weights);
+// The dot products of one row of `depth` activations with a panel.
+inline int32x4_t RowSums(const int8_t* row, const int8_t* weights, int depth) {
   int32x4_t sums[kFilters];
   for (int32x4_t& sum : sums) sum = vdupq_n_s32(0);
-  int left = args.depth;
-  for (; left >= kDepthBlock; left -= kDepthBlock, row += kDepthBlock) {
+  for (; depth >= kDepthBlock; depth -= kDepthBlock, row += kDepthBlock) {
     const int8x16_t x = vld1q_s8(row);
 #pragma GCC unroll 4
     for (int f = 0; f < kFilters; ++f, weights += kDepthBlock) {
@@ -146,14 +147,43 @@ void Row(const PanelArgs& args) {
       sums[f] = vpadalq_s16(sums[f], vmlal_s8(products, vget_high_s8(x), vget_high_s8(w)));
     }
   }
-  if (left > 0) {
+  if (depth > 0) {
     const int8x8_t x = vld1_s8(row);
     for (int f = 0; f < kFilters; ++f) {
       sums[f] = vpadalq_s16(sums[f], vmull_s8(x, vld1_s8(weights + f * 8)));
     }
   }
-  vst1q_s32(args.sums, SumLanes(sums[0], sums[1], sums[2], sums[3]));
+  return SumLanes(sums[0], sums[1], sums[2], sums[3]);
 }
+
+#if defined(__aarch64__)
+// Four panels at a time fill the lanes of the output stage. Of the arguments a copy, which no
+// output, a byte, can overwrite as far as compilers know.
+void WriteRow(const OutputArgs& arguments) {
+  WithScale(arguments.rescale, [&arguments](const auto& make) {
+    const OutputArgs args = arguments;
+    const int8x16_t least = vdupq_n_s8(args.least), most = vdupq_n_s8(args.most);
+    const int8_t* weights = args.weights;
+    for (int filter = 0; filter < args.filters; filter += kLaneFilters) {
+      int32x4_t x[kLaneVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kLaneVectors; ++v) {
+        x[v] = vld1q_s32(args.biases + filter + kFilters * v);
+        if (filter + kFilters * v >= args.filters) continue;
+        x[v] = vaddq_s32(x[v], RowSums(args.rows, weights, args.depth));
+        weights += kFilters * args.depth;
+      }
+      const auto scale = make(args.rescale, args.first_lane + filter);
+      StoreBytes(ToBytes(scale, x, least, most), args.filters - filter, args.out + filter);
+    }
+  });
+}
+#else
+void Row(const PanelArgs& args) {
+  vst1q_s32(args.sums, RowSums(static_cast<const int8_t*>(args.rows),
+                               static_cast<const int8_t*>(args.weights), args.depth));
+}
+#endif
 
 }  // namespace
 
@@ -166,8 +196,13 @@ const GemmOps kGemmOpsNeon = {Isa::kNeon,
                               /*widen=*/nullptr,
                               /*to_unsigned=*/nullptr,
                               Panel,
+#if defined(__aarch64__)
+                              /*row=*/nullptr,
+                              WriteRow};
+#else
                               Row,
                               /*write=*/nullptr};
+#endif
 
 }  // namespace gemm
 }  // namespace tf_signbin

@@ -12,9 +12,10 @@
 namespace tf_signbin {
 namespace gemm {
 
-constexpr int kTilePixels = 32;  // each microkernel's `pixels` divides it
-constexpr int kDepthBlock = 16;  // weights of a filter that a microkernel takes in one step
-constexpr int kOffset = 128;     // GemmOps::to_unsigned
+constexpr int kTilePixels = 32;    // each microkernel's `pixels` divides it
+constexpr int kDepthBlock = 16;    // weights of a filter that a microkernel takes in one step
+constexpr int kOffset = 128;       // GemmOps::to_unsigned
+constexpr int kWriteFilters = 16;  // GemmOps::write
 
 // One panel of filters over a tile of pixels: sums[filter * kTilePixels + pixel] = the dot product
 // of row `pixel` with the filter.
@@ -66,7 +67,8 @@ struct GemmOps {
   // Null, or the same for one pixel alone, of which a panel would waste the others:
   // sums[filter].
   void (*row)(const PanelArgs& args);
-  // Null, or these microkernels write outputs, `panel` and `row` are null, and this is called.
+  // Null, or writes outputs: of any number of pixels where `panel` is null, else of one alone.
+  // Parameters of up to kWriteFilters filters from the last panel's first one on are read.
   void (*write)(const OutputArgs& args);
 
   int offset() const { return to_unsigned == nullptr ? 0 : kOffset; }

@@ -15,14 +15,6 @@ namespace tf_signbin {
 namespace gemm {
 namespace {
 
-// The first `count` of 16 bytes.
-inline void StoreBytes(int8x16_t bytes, int count, int8_t* to) {
-  if (count >= kLaneFilters) return vst1q_s8(to, bytes);
-  int8_t all[kLaneFilters];
-  vst1q_s8(all, bytes);
-  for (int i = 0; i < count; ++i) to[i] = all[i];
-}
-
 // Sums holds the sums of kPixels rows by kPanels panels of 16 filters: Start(biases),
 // AddBlock(rows, weights, panel_bytes, groups) for the next `groups` of kGroup weights, at most
 // kDepthBlock of them, and Take(pixel, panel, sums). Writes the outputs of panels from `filter` on.

@@ -110,6 +110,14 @@ inline int8x16_t ToBytes(const Scale& scale, const int32x4_t (&x)[kLaneVectors],
   return vminq_s8(vmaxq_s8(bytes, least), most);
 }
 
+// The first `count` of 16 bytes.
+inline void StoreBytes(int8x16_t bytes, int count, int8_t* to) {
+  if (count >= kLaneFilters) return vst1q_s8(to, bytes);
+  int8_t all[kLaneFilters];
+  vst1q_s8(all, bytes);
+  for (int i = 0; i < count; ++i) to[i] = all[i];
+}
+
 // Calls `write` with an object of the layer's rule as its template argument, as WithScale of
 // filter_lanes_avx512-inl.h does.
 template <typename T>
