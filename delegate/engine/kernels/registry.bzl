@@ -25,9 +25,9 @@ TF_SIGNBIN_ISA(kNeon, neon, feature::kNeon)
 TF_SIGNBIN_ISA(kPortable, portable, 0)
 
 // The compiler's flags for the files of an instruction set: processor, name, the set whose flags it
-// takes over, flags, flags for GCC alone (GCC 12 warns of its own _mm512_undefined_epi32(), and moves sums of dot products
-// between registers in every step if it may order them before it has chosen the registers). A feature
-// of target.h stands for all that is enabled here.
+// takes over, flags, flags for GCC alone: GCC 12 warns of its own _mm512_undefined_epi32(), and where
+// it orders dot products before it chooses registers, sums move between registers in every step. A
+// feature of target.h stands for all that is enabled here.
 TF_SIGNBIN_FLAGS(x86, avx2, , -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mpopcnt -mmovbe -maes -mpclmul, )
 TF_SIGNBIN_FLAGS(x86, avxvnni, avx2, -mavxvnni, )
 TF_SIGNBIN_FLAGS(x86, avx512, avx2, -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl, -Wno-maybe-uninitialized -Wno-uninitialized)

@@ -42,7 +42,7 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   };
   const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
                       : ops.isa == Isa::kAvxVnni  ? Costs{0.004, 0.08, 0.27, 0.04, 0, 0}
-                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0085, 0.03, 0.5, 0.1, 0, 0}
+                      : ops.isa == Isa::kNeonI8mm ? Costs{0.0092, 0.03, 0.5, 0.1, 0, 0}
                       : ops.isa == Isa::kNeonDot  ? Costs{0.013, 0.03, 0.45, 0.1, 0.0135, 0.8}
                                                   : Costs{0.09, 0.1, 1.0, 0.25, 0.085, 3};
   // Half of the second-level cache that the costs were measured with, and all of a smaller one.
