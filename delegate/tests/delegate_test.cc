@@ -203,6 +203,10 @@ TEST(Delegate, ErrorsNameTheLayerAndTheValue) {
   EXPECT_NE(error("out_channels", 3).find("masks tensor has shape [1, 2, 2]"), std::string::npos);
   EXPECT_NE(error("in_channels", 5).find("call for [1, 2, 3]"), std::string::npos);
   EXPECT_NE(error("kernel_h", 0x7fffffff).find("too large"), std::string::npos);
+  // What is no UTF-8 is replaced: a good letter, half of one, an overlong one, a surrogate.
+  EXPECT_NE(error("padding", "\xc3\xb6 \xc3 \xe0\x80\x80 \xed\xa0\x80 \xf0\x9f\x98\x80")
+                .find("\xc3\xb6 ? ??? ??? \xf0\x9f\x98\x80"),
+            std::string::npos);
 }
 
 TEST(Delegate, LeavesOtherOperatorsAlone) {

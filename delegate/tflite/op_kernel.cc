@@ -46,6 +46,31 @@ Status ResizeOutput(abi::TfLiteContext* context, abi::TfLiteTensor* output,
   return Status::Ok();
 }
 
+// Bytes of a well-formed UTF-8 sequence (Unicode 15, table 3-7), 0 where none begins.
+int Utf8Length(const unsigned char* text) noexcept {
+  const unsigned char first = text[0], second = first < 0x80 ? 0 : text[1];
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  const unsigned char least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  const unsigned char most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  if (second < least || second > most) return 0;
+  const int length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  for (int i = 2; i < length; ++i) {
+    if ((text[i] & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
+// Damaged files have names of any bytes, and some versions of Python drop a message that is not
+// UTF-8.
+void ReplaceInvalidUtf8(char* text) noexcept {
+  while (*text != '\0') {
+    const int length = Utf8Length(reinterpret_cast<unsigned char*>(text));
+    if (length == 0) *text = '?';
+    text += length == 0 ? 1 : length;
+  }
+}
+
 }  // namespace
 
 void ReportFailure(abi::TfLiteContext* context, const char* layer, const char* message) noexcept {
@@ -55,6 +80,7 @@ void ReportFailure(abi::TfLiteContext* context, const char* layer, const char* m
   } else {
     std::snprintf(text, sizeof(text), "tf_signbin: %s", message);
   }
+  ReplaceInvalidUtf8(text);
   RecordError(text);
   context->ReportError(context, "%s\n", text);
 }
