@@ -53,7 +53,7 @@ def emulate(model: Any, kernels: Any = "reference") -> Any:
 
 def _rounds_twice(model: Any, kernels: Any) -> Callable[[str], bool]:
     """Whether the kernel that writes a layer's output rounds twice."""
-    if isinstance(kernels, str) or not hasattr(kernels, "claimed_layers"):
+    if not hasattr(kernels, "claimed_layers"):
         if kernels not in KERNELS:
             raise ValueError(f"kernels={kernels!r} must be one of {KERNELS} or an Interpreter.")
         return lambda name: kernels == "reference"

@@ -24,6 +24,7 @@ import keras
 from keras import ops
 
 from tf_signbin.train.keras3 import graph
+from tf_signbin.train.keras3.facts import has_fake_quantized_activations
 from tf_signbin.train.keras3.graph import Call, Ref
 from tf_signbin.train.keras3.layers import (
     ChannelScale,
@@ -51,6 +52,11 @@ def emulate(model: Any, rounds_twice: Callable[[str], bool]) -> Any:
     Raises:
       ValueError: nothing in the model is fake-quantized.
     """
+    if not has_fake_quantized_activations(model):
+        raise ValueError(
+            f"emulate: {model.name!r} has no int8 activations; only these are rounded by integer "
+            "kernels. Make it by quantize_model(..., activations='int8')."
+        )
     flat = graph.trace(model)
     writers = {ref: call for call in flat.calls for ref in call.outputs}
     calls = []
@@ -65,15 +71,10 @@ def emulate(model: Any, rounds_twice: Callable[[str], bool]) -> Any:
                 layer = Requantize(call.operation, kernel, twice, name)
                 call = dataclasses.replace(call, operation=layer)
         calls.append(call)
-    if not any(isinstance(call.operation, _Quantize | Requantize) for call in calls):
-        raise ValueError(
-            f"emulate: {model.name!r} has no int8 activations; only these are rounded by integer "
-            "kernels. Make it by quantize_model(..., activations='int8')."
-        )
     return graph.build(flat, calls, model.name)
 
 
-def range_of(quantize: _Quantize) -> tuple[Any, Any]:
+def _range_of(quantize: _Quantize) -> tuple[Any, Any]:
     """The scale of a fake quantization, and the value of its zero point, 0 to 255."""
     low, high = quantize.limits_now()
     scale = (high - low) / 255.0
@@ -107,7 +108,7 @@ class _Product(Kernel):
         largest = _largest_weights(self.layer) * ops.abs(factor)
         # A filter of zeros has no scale; its output is the bias.
         largest = ops.where(largest > 0, largest, 127.0 * scale)
-        step = range_of(self.source)[0] * largest / 127.0
+        step = _range_of(self.source)[0] * largest / 127.0
         total = ops.round((x - bias) / step) + ops.round(bias / step)
         factor = step / scale
         # XNNPACK leaves transposed convolutions to LiteRT's own kernels.
@@ -154,7 +155,7 @@ class _Mean(Kernel):
     source: _Quantize
 
     def requantized(self, x: Any, scale: Any, twice: bool) -> Any:
-        step = range_of(self.source)[0]
+        step = _range_of(self.source)[0]
         total = ops.round(x * (self.count / step))
         factor = step / scale
         # The kernel shifts the factor to the left by floor(log2(count)) before it divides it.
@@ -173,7 +174,7 @@ class _Pool(Kernel):
     def requantized(self, x: Any, scale: Any, twice: bool) -> Any:
         del twice
         total = ops.round(x * (self.count / scale))
-        from_zero = self.count * (range_of(self.source)[1] - 128.0)
+        from_zero = self.count * (_range_of(self.source)[1] - 128.0)
         mean = _away_from_zero((total + from_zero) / self.count)
         return mean - from_zero / self.count
 
@@ -199,7 +200,7 @@ class Requantize(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None, observe: bool = True) -> Any:
         if training:
             return self.quantize(inputs, training=True, observe=observe)
-        scale, zero = range_of(self.quantize)
+        scale, zero = _range_of(self.quantize)
         steps = self.kernel.requantized(ops.cast(inputs, "float32"), scale, self.twice)
         return scale * ops.clip(steps, -zero, 255.0 - zero)
 

@@ -348,10 +348,11 @@ class FakeQuantizeInput(keras.layers.Layer):
             seen = quantizer.observed(ops, inputs, self._values())
             for name, value in seen.items():
                 self.input_variables[name].assign(value)
-        values = self._values()
         low, high = self.limits_now()
         outputs = keras.quantizers.fake_quant_with_min_max_vars(inputs, low, high, num_bits=8)
-        return quantizer.with_gradient(ops, inputs, outputs, values) if training else outputs
+        if not training:
+            return outputs
+        return quantizer.with_gradient(ops, inputs, outputs, self._values())
 
     def limits_now(self) -> tuple[Any, Any]:
         """(minimum, maximum) of the range."""
