@@ -8,6 +8,7 @@ Environment:
 """
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -23,7 +24,19 @@ ROOT = Path(__file__).resolve().parent
 LIBRARIES = {
     "tf_signbin.runtime.libtf_signbin_delegate": "tf_signbin_delegate",
     "tf_signbin.runtime.libLiteRtGpuAccelerator": "tf_signbin_accelerator",
+    "tf_signbin.runtime.libtf_signbin_view": "tf_signbin_view",
 }
+# What CMake has no target for on some platforms.
+NOT_EVERYWHERE = {"tf_signbin_view"}
+
+
+def run_cmake(command, **options):
+    try:
+        return subprocess.run(command, check=True, cwd=ROOT, text=True, **options)
+    except FileNotFoundError:
+        sys.exit("building the delegate needs cmake: apt install cmake (or pip install cmake)")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"building the delegate failed ({error}); its messages are above")
 
 
 class BuildDelegate(build_ext):
@@ -42,16 +55,15 @@ class BuildDelegate(build_ext):
                 configure += ["-G", "Ninja"]
         configure += shlex.split(os.environ.get("TF_SIGNBIN_CMAKE_ARGS", ""))
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(min(os.cpu_count() or 1, 8))
-        build = ["cmake", "--build", str(build_dir), "--target", LIBRARIES[ext.name], "-j", jobs]
-        for command in (configure, build):
-            try:
-                subprocess.run(command, check=True, cwd=ROOT)
-            except FileNotFoundError:
-                sys.exit(
-                    "building the delegate needs cmake: apt install cmake (or pip install cmake)"
-                )
-            except subprocess.CalledProcessError as error:
-                sys.exit(f"building the delegate failed ({error}); its messages are above")
+        name = LIBRARIES[ext.name]
+        run_cmake(configure)
+        if name in NOT_EVERYWHERE:
+            targets = run_cmake(
+                ["cmake", "--build", str(build_dir), "--target", "help"], stdout=subprocess.PIPE
+            )
+            if not re.search(rf"\b{name}\b", targets.stdout):
+                return
+        run_cmake(["cmake", "--build", str(build_dir), "--target", name, "-j", jobs])
         target.parent.mkdir(parents=True, exist_ok=True)
         # A rename, so that a process that has the old library loaded keeps it.
         partial = target.with_suffix(".partial")
@@ -76,7 +88,10 @@ def build_tools():
 
 
 setup(
-    ext_modules=[Extension(name, sources=[]) for name in LIBRARIES],
+    ext_modules=[
+        Extension(name, sources=[], optional=target in NOT_EVERYWHERE)
+        for name, target in LIBRARIES.items()
+    ],
     cmdclass={
         "build_ext": BuildDelegate,
         "bdist_wheel": AnyPythonWheel,

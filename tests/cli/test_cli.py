@@ -132,6 +132,8 @@ def test_doctor_finds_a_working_installation():
     assert result.returncode == 0, findings
     assert findings["ok"]
     assert findings["delegate"]["isas"][-1] == "portable"
+    # Named as instruction sets, of which a view is the best.
+    assert set(findings["views"]) <= set(findings["delegate"]["isas"])
     assert set(findings["self_test"].values()) == {"passed"}
 
 

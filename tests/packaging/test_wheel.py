@@ -52,6 +52,7 @@ def test_wheel_serves_every_python_of_this_platform(wheel):
 def test_wheel_holds_the_delegate_and_training_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {LIBRARY, ACCELERATOR} <= set(names)
+    assert ("tf_signbin/runtime/libtf_signbin_view.so" in names) == (platform.machine() == "x86_64")
     assert "tf_signbin/training/run.py" in names
     assert "tf_signbin/py.typed" in names
     assert not any(name.startswith(("tests/", "delegate/")) for name in names)

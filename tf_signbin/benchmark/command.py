@@ -12,6 +12,7 @@ from tf_signbin.benchmark.contenders import BenchmarkError, Settings
 from tf_signbin.benchmark.graph import FLOAT32, INT8
 from tf_signbin.benchmark.layers import LAYER_GROUPS, select_layers
 from tf_signbin.benchmark.networks import NETWORKS
+from tf_signbin.benchmark.views import VIEWS, ViewError, enter
 from tf_signbin.benchmark.weights import WeightSpec
 from tf_signbin.runtime import RUNTIMES, DelegateError, RuntimeNotFoundError
 
@@ -21,6 +22,7 @@ EXAMPLES = """examples:
   tf-signbin benchmark model --network resnet18 --pattern 2:10 --threads 2
   tf-signbin benchmark kinds --plot kinds.png
   tf-signbin benchmark density --isa avx2
+  tf-signbin benchmark layers --as avx2                  both sides as on a PC without AVX-512
 """
 
 
@@ -65,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, default=1, metavar="N")
     parser.add_argument("--isa", help="instruction set for the delegate (XNNPACK keeps its own)")
     parser.add_argument(
+        "--as",
+        dest="view",
+        choices=VIEWS,
+        help="hide processor features from both sides: "
+        + "; ".join(f"{name}: {machine}" for name, machine in VIEWS.items()),
+    )
+    parser.add_argument(
         "--option",
         action="append",
         default=[],
@@ -92,10 +101,10 @@ def run(args: argparse.Namespace) -> int:
     options = dict(args.option)
     if args.isa:
         options["isa"] = args.isa
-    settings = Settings(args.threads, args.runtime, options)
     try:
-        result = _measure(args, settings)
-    except (BenchmarkError, DelegateError, RuntimeNotFoundError, ValueError) as error:
+        view = enter(args.view, args.runtime) if args.view else None
+        result = _measure(args, Settings(args.threads, args.runtime, options, view))
+    except (BenchmarkError, DelegateError, RuntimeNotFoundError, ValueError, ViewError) as error:
         raise console.CommandError(str(error)) from error
     if args.json:
         console.write_json(args.json, result)
@@ -144,12 +153,25 @@ def _print(result: dict[str, Any]) -> None:
     }[result["command"]](result)
 
 
-def _footer(result: dict[str, Any]) -> list[str]:
+def _machine(result: dict[str, Any]) -> list[str]:
     machine = result["machine"]
     features = " ".join(machine["cpu_features"])
     lines = [
         f"{machine['cpu']} ({features}), {machine['cores']} cores, {machine['runtime']}, "
-        f"threads {result['threads']}",
+        f"threads {result['threads']}"
+    ]
+    if "view" in result:
+        view = result["view"]
+        lines.append(
+            f"as {view['machine']}: CPUID answered {sum(view['cpuid_answers'].values())} times, no "
+            "hidden instruction in XNNPACK's code"
+        )
+    return lines
+
+
+def _footer(result: dict[str, Any]) -> list[str]:
+    lines = [
+        *_machine(result),
         "median ms of interleaved invokes (+- half of the 10th to 90th percentile range); "
         "a ratio above 1 means the delegate is faster",
     ]
@@ -162,6 +184,8 @@ def _title(result: dict[str, Any], what: str) -> str:
     title = f"{what}, {result['activations']} activations"
     if result.get("input_bits", 8) < 8:
         title += f", inputs of {result['input_bits']} bits"
+    if "view" in result:
+        title += f", view {result['view']['name']}"
     weights = result.get("weights")
     if weights:
         title += f", density {weights['density']:.2f}"
@@ -218,7 +242,7 @@ def _print_kinds(result: dict[str, Any]) -> None:
         for kind in result["kinds"]
     ]
     header = ["weights", "density", *layers, "sum", "vs binary"]
-    console.table(_title(result, "kinds"), header, rows, _footer(result)[:1])
+    console.table(_title(result, "kinds"), header, rows, _machine(result))
 
 
 def _print_density(result: dict[str, Any]) -> None:
@@ -235,7 +259,7 @@ def _print_density(result: dict[str, Any]) -> None:
         ]
         header = ["weights, density", "ours", "vs int8", "vs fp32", "kernel"]
         console.table(_title(result, layer["name"]), header, rows)
-    for line in _footer(result)[:1]:
+    for line in _machine(result):
         print(line)
 
 

@@ -224,6 +224,8 @@ def _header(
         "delegate_options": settings.delegate_options,
         "machine": describe_machine(settings.find_runtime()),
     }
+    if settings.view is not None:
+        header["view"] = settings.view
     if spec is not None:
         header["weights"] = replace(spec, density=spec.effective_density).__dict__
     return header

@@ -18,11 +18,12 @@ class BenchmarkError(RuntimeError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What both sides share (threads, runtime), and the delegate's options."""
+    """What both sides share (threads, runtime, view), and the delegate's options."""
 
     threads: int = 1
     runtime: str = "ai_edge_litert"
     delegate_options: dict[str, Any] = field(default_factory=dict)
+    view: dict[str, Any] | None = None  # what `views.enter` gave; None: the machine as it is
 
     def find_runtime(self) -> TfliteRuntime:
         return find_runtime(self.runtime)

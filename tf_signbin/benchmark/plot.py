@@ -17,11 +17,10 @@ def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> list[Path]:
     pyplot = figures.pyplot()
     draw = {"layers": _layers, "model": _model, "kinds": _kinds, "density": _density}
     figure = draw[result["command"]](pyplot, result)
-    machine = result["machine"]
-    figure.text(
-        0.01, 0.005, f"{machine['cpu']}, {machine['runtime']}, {result['threads']} thread(s)",
-        fontsize=7, color="#555",
-    )  # fmt: skip
+    machine, view = result["machine"], result.get("view")
+    note = f"{machine['cpu']}, {machine['runtime']}, {result['threads']} thread(s)"
+    note += f", view {view['name']}" if view else ""
+    figure.text(0.01, 0.005, note, fontsize=7, color="#555")
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     return figures.save(figure, path, (".png",))
 

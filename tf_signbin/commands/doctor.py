@@ -26,9 +26,6 @@ _PACKAGES = (
     "tensorflow", "tensorflow-cpu", "tf-keras", "tensorflow-model-optimization", "keras", "rich",
     "matplotlib",
 )  # fmt: skip
-_ISAS = (
-    "amx", "avx512vnni", "avx512", "avxvnni", "avx2", "neoni8mm", "neondot", "neon", "portable",
-)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
 def examine(tick: Callable[[str, float], None] = lambda label, share: None) -> dict[str, Any]:
     """Everything `doctor` finds out; `ok` says whether models can be run here."""
     from tf_signbin.benchmark.machine import describe_machine
+    from tf_signbin.benchmark.views import available_views
     from tf_signbin.runtime import DelegateError, delegate_path, installed_runtimes
+    from tf_signbin.runtime.delegate import supported_isas
 
     findings: dict[str, Any] = {
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -59,9 +58,10 @@ def examine(tick: Callable[[str, float], None] = lambda label, share: None) -> d
         "runtimes": installed_runtimes(),
     }
     try:
-        findings["delegate"] = {"path": str(delegate_path()), "isas": _isas()}
+        findings["delegate"] = {"path": str(delegate_path()), "isas": supported_isas()}
     except (DelegateError, ImportError) as error:
         findings["delegate"] = {"error": str(error)}
+    findings["views"] = available_views()
     findings["self_test"] = {}
     if "error" not in findings["delegate"]:
         tests = list(itertools.product(findings["runtimes"], ("float32", "int8")))
@@ -83,20 +83,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _isas() -> list[str]:
-    """The instruction sets that the delegate accepts here, best first."""
-    from tf_signbin.runtime import DelegateError, load_delegate
-
-    accepted = []
-    for isa in _ISAS:
-        try:
-            load_delegate(isa=isa, log_level="error")
-        except DelegateError:
-            continue
-        accepted.append(isa)
-    return accepted
 
 
 def _self_test(runtime: str, activations: str) -> str:
@@ -133,6 +119,7 @@ def _print(findings: dict[str, Any]) -> None:
         ["runtimes", ", ".join(findings["runtimes"]) or "none: pip install ai-edge-litert"],
         ["delegate", delegate.get("path") or delegate["error"]],
         ["instruction sets", ", ".join(delegate.get("isas", []))],
+        ["views (benchmark --as)", ", ".join(findings["views"]) or "none"],
         *([f"self-test, {name}", result] for name, result in findings["self_test"].items()),
         ["training", findings["training"]],
     ]

@@ -12,6 +12,9 @@ from tf_signbin.runtime.runtimes import TfliteRuntime, find_runtime
 
 ENVIRONMENT = "TF_SIGNBIN_DELEGATE"
 LIBRARY = "libtf_signbin_delegate.so"
+_ISAS = (
+    "amx", "avx512vnni", "avx512", "avxvnni", "avx2", "neoni8mm", "neondot", "neon", "portable",
+)  # fmt: skip
 
 
 def delegate_path() -> Path:
@@ -70,3 +73,20 @@ def load_delegate(*, runtime: str | TfliteRuntime = "auto", **options: Any) -> A
         raise DelegateError(str(error).partition("\n")[2] or f"{path}: {error}") from error
     except OSError as error:  # dlopen
         raise DelegateError(f"{path} cannot be loaded: {error}") from error
+
+
+def supported_isas(runtime: str | TfliteRuntime = "auto") -> list[str]:
+    """The instruction sets that the delegate runs on this processor, best first.
+
+    Raises:
+      DelegateError, RuntimeNotFoundError: as `load_delegate`.
+    """
+    load_delegate(runtime=runtime)
+    accepted = []
+    for isa in _ISAS:
+        try:
+            load_delegate(runtime=runtime, isa=isa, log_level="error")
+        except DelegateError:
+            continue
+        accepted.append(isa)
+    return accepted
