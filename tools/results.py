@@ -3,7 +3,9 @@
     make results        measures (several minutes on an otherwise idle machine), then writes
     tools/results.py    only writes tables and pictures from docs/results/*.json
 
-A test compares the tables with the JSON files, so that neither is edited by hand.
+A test compares the tables with the JSON files, so that neither is edited by hand. All figures are of
+one machine and one session: new ones replace all the old ones or none, and what differs in its
+machine or its date is not written. Views (`benchmark --as`) that the machine can give have a row.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,7 @@ from tf_signbin.analyze.synthetic import analyze_layer
 from tf_signbin.benchmark import plot as benchmark_plot
 from tf_signbin.benchmark.contenders import Settings
 from tf_signbin.benchmark.layers import LayerShape
+from tf_signbin.benchmark.views import VIEWS, available_views
 from tf_signbin.figures import COLOURS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,24 +50,67 @@ COMMANDS = {
     "kinds_int8": ["benchmark", "kinds"],
     "density_int8": ["benchmark", "density"],
 }  # fmt: skip
+# The same of each view; the file's name starts with the view's.
+VIEW_COMMANDS = {
+    "layers_int8": ["benchmark", "layers"],
+    "layers_int8_2of10": ["benchmark", "layers", "--pattern", "2:10"],
+    "layers_int8_4bits": ["benchmark", "layers", "--input-bits", "4"],
+    "layers_float32": ["benchmark", "layers", "--activations", "float32"],
+    "resnet18_int8": ["benchmark", "model", "--seconds", "6"],
+    "resnet50_int8": ["benchmark", "model", "--network", "resnet50", "--seconds", "6"],
+}
 _MARKS = re.compile(r"(<!-- results:begin -->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 
+def commands(views: Iterable[str]) -> dict[str, list[str]]:
+    """JSON file to command, for a machine that can give those views."""
+    return COMMANDS | {
+        f"view_{view}_{name}": [*command, "--as", view]
+        for view in views
+        for name, command in VIEW_COMMANDS.items()
+    }
+
+
 def measure() -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for name, command in COMMANDS.items():
-        print(f"tf-signbin {' '.join(command)}", file=sys.stderr)
-        path = RESULTS / f"{name}.json"
-        tool = [sys.executable, "-m", "tf_signbin", *command, "--json", str(path)]
-        subprocess.run(tool, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    session = datetime.now(timezone.utc).isoformat(timespec="minutes")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, command in commands(available_views()).items():
+            print(f"tf-signbin {' '.join(command)}", file=sys.stderr)
+            path = Path(folder) / f"{name}.json"
+            tool = [sys.executable, "-m", "tf_signbin", *command, "--json", str(path)]
+            subprocess.run(tool, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+            result = {**json.loads(path.read_text()), "session": session}
+            path.write_text(json.dumps(result, indent=2) + "\n")
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        for path in RESULTS.glob("view_*.json"):
+            path.unlink()
+        for path in Path(folder).glob("*.json"):
+            (RESULTS / path.name).write_text(path.read_text())
 
 
 def load(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def measured_views() -> list[str]:
+    return [view for view in VIEWS if list(RESULTS.glob(f"view_{view}_*.json"))]
+
+
+def check_origin() -> None:
+    """All figures are of one machine and one session, or this is a SystemExit that names one."""
+    names = list(commands(measured_views()))
+    origins = [(load(name)["machine"], load(name).get("session")) for name in names]
+    for name, origin in zip(names, origins, strict=True):
+        if origin != origins[0]:
+            raise SystemExit(
+                f"{name}.json was not measured with {names[0]}.json ({origin} and {origins[0]}): "
+                "run `make results`, which measures all of them"
+            )
+
+
 def readme_table() -> str:
-    """The headline table: layers and ResNet-18 against XNNPACK with the same activations."""
+    """The headline table: layers and ResNet-18 against XNNPACK with the same activations; views."""
+    check_origin()
     lines = [
         "| one thread | int8: XNNPACK | ours | 2 of 10 | float32: XNNPACK | ours | 2 of 7 |",
         "|---|---|---|---|---|---|---|",
@@ -98,7 +147,30 @@ def readme_table() -> str:
         f"weights of density {columns[0]['weights']['density']:.2f} (2 of 10: "
         f"{columns[1]['weights']['density']:.2f}, 2 of 7: {columns[3]['weights']['density']:.2f}).",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + view_rows()) + "\n"
+
+
+def view_rows() -> list[str]:
+    """A row for each view that was measured, in the order of `VIEWS`."""
+    views = measured_views()
+    if not views:
+        return []
+    date = load(f"view_{views[0]}_layers_int8")["session"].partition("T")[0]
+    lines = [
+        "",
+        f"The same machine as others ([views](docs/performance.md#views)), {date}: how many times "
+        "as fast as XNNPACK with the same activations; 3x3 layers: geometric mean.",
+        "",
+        "| `benchmark --as` | 3x3, int8 | 2 of 10 | inputs of 4 bits | 3x3, float32 "
+        "| ResNet-18, int8 | ResNet-50, int8 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for view in views:
+        results = [load(f"view_{view}_{name}") for name in VIEW_COMMANDS]
+        ratios = [result.get("geomean_ratio") or result["ratio"] for result in results]
+        cells = [f"`{view}`: {VIEWS[view]}", *(f"{ratio:.2f}x" for ratio in ratios)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def headline(path: Path) -> None:
