@@ -3,8 +3,8 @@
     make results        measures (several minutes on an otherwise idle machine), then writes
     tools/results.py    only writes tables and pictures from docs/results/*.json
 
-A test compares the tables with the JSON files, so that neither is edited by hand. All figures are of
-one machine and one session: new ones replace all the old ones or none, and what differs in its
+A test compares the tables with the JSON files, so that neither is edited by hand. All figures are
+of one machine and one session: new ones replace all the old ones or none, and what differs in its
 machine or its date is not written. Views (`benchmark --as`) that the machine can give have a row.
 """
 
