@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -170,7 +171,6 @@ RandomLayer LookedUpLayer(const ConvShape& shape, int bits, uint64_t seed) {
 // width, strides, dilations, strips, panels, threads.
 TEST(Dense, LookedUpSumsEqualReference) {
   Target target = HostTarget();
-  target.core = Core::kIntel;  // which is offered them
   if (!target.Has(IsaFeatures(Isa::kAvx512Vnni) | feature::kAvx512Vbmi)) {
     GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
   }
@@ -203,19 +203,28 @@ TEST(Dense, LookedUpSumsEqualReference) {
   tables.family = "dense";
   tables.isa = IsaName(Isa::kAvx512Vnni);
   ThreadPool one(1), three(3);
-  int looked_up = 0;
-  for (size_t i = 0; i < shapes.size(); ++i) {
+  std::map<std::string, int> looked_up;  // by the microkernels' form
+  for (size_t i = 0; i < 2 * shapes.size(); ++i) {
     const int bits = 1 + static_cast<int>(i % 6);
-    const RandomLayer layer = LookedUpLayer(shapes[i], bits, i);
+    target.core = i < shapes.size() ? Core::kIntel : Core::kGeneric;  // which are offered them
+    const RandomLayer layer = LookedUpLayer(shapes[i % shapes.size()], bits, i);
     SCOPED_TRACE(layer.Describe() + ", " + std::to_string(bits) + " bits");
     std::string name;
     const auto expected = RunKernel<int8_t>(layer, reference, &one);
     EXPECT_EQ(RunKernel<int8_t>(layer, tables, &one, &name, target), expected) << name;
     EXPECT_EQ(RunKernel<int8_t>(layer, tables, &three, nullptr, target), expected) << name;
-    looked_up += name.find("_i8b_") != std::string::npos;
+    for (const char* form : {"_i8b_", "_i8b2_", "_i8b4_"}) {
+      if (name.find(form) != std::string::npos) {
+        ++looked_up[form];
+        if (name.find("_m4_") == std::string::npos) ++looked_up["more than four channels"];
+      }
+    }
     if (HasFailure()) return;
   }
-  EXPECT_GT(looked_up, static_cast<int>(shapes.size()) / 2);
+  EXPECT_GT(looked_up["_i8b_"], static_cast<int>(shapes.size()) / 2);
+  EXPECT_GT(looked_up["_i8b2_"], 5);
+  EXPECT_GT(looked_up["_i8b4_"], 15);
+  EXPECT_GT(looked_up["more than four channels"], 5);
 }
 
 // The NEON kernel adds two products of 8 bits in 16: the largest ones, everywhere, of either sign.

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/conv.h"
-#include "engine/kernels/permute/dictionary.h"
+#include "engine/dictionary.h"
 #include "tests/targets.h"
 
 namespace tf_signbin {

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "engine/aligned.h"
+#include "engine/channel_groups.h"
+#include "engine/dictionary.h"
 #include "engine/kernels/dense/dense_filters.h"
 #include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
@@ -28,15 +30,47 @@ namespace {
 
 constexpr int kNoRow = std::numeric_limits<int>::min();
 
-DenseKernelFn FindDenseKernel(bool tables, int pixels, int vectors) {
-#define TF_SIGNBIN_CASE(width, count)                       \
-  if (pixels == width && vectors == count) {                \
-    return tables ? tf_signbin_dense_i8b_p##width##f##count \
-                  : tf_signbin_dense_i8_p##width##f##count; \
+// What microkernels are called that look sums up; others: "i8".
+std::string FormName(const DensePlan& plan) {
+  if (!plan.tables) return "i8";
+  return plan.added_groups() == 1 ? "i8b" : "i8b" + std::to_string(plan.added_groups());
+}
+
+DenseKernelFn FindDenseKernel(const DensePlan& plan, int pixels, int vectors) {
+  const std::string form = FormName(plan);
+#define TF_SIGNBIN_CASE(type, width, count)                   \
+  if (form == #type && pixels == width && vectors == count) { \
+    return tf_signbin_dense_##type##_p##width##f##count;      \
   }
-  TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_CASE)
+#define TF_SIGNBIN_CASES(width, count) \
+  TF_SIGNBIN_CASE(i8, width, count) TF_SIGNBIN_CASE(i8b, width, count)
+  TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_CASES)
+  TF_SIGNBIN_WIDE_DENSE_KERNELS(TF_SIGNBIN_CASES)
+#undef TF_SIGNBIN_CASES
+#define TF_SIGNBIN_CASES(width, count) \
+  TF_SIGNBIN_CASE(i8b2, width, count) TF_SIGNBIN_CASE(i8b4, width, count)
+  TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_CASES)
+#undef TF_SIGNBIN_CASES
 #undef TF_SIGNBIN_CASE
   return nullptr;
+}
+
+DenseTableRecipe MakeTableRecipe(const Dictionary& dictionary) {
+  DenseTableRecipe recipe;
+  recipe.channels = kTables * dictionary.channels;
+  recipe.terms = dictionary.terms;
+  for (int table = 0; table < kTables; ++table) {
+    for (size_t entry = 0; entry < dictionary.entries.size(); ++entry) {
+      const size_t place = table * kEntries + entry;
+      int term = 0;
+      for (int c = 0; c < dictionary.channels; ++c) {
+        if (!(dictionary.entries[entry].plus >> c & 1)) continue;
+        recipe.channel[term][place] = static_cast<uint8_t>(table * dictionary.channels + c);
+        recipe.used[term++] |= uint64_t{1} << place;
+      }
+    }
+  }
+  return recipe;
 }
 
 class DenseConv final : public ConvKernel {
@@ -46,14 +80,14 @@ class DenseConv final : public ConvKernel {
         output_(*problem.output),
         profile_(profile),
         weights_(plan_.weight_bytes),
-        filters_(plan_.tables ? PackIndices(problem) : PackWeights(*problem.filters)) {
+        filters_(plan_.tables ? PackIndices(problem) : PackWeights(*problem.filters)),
+        recipe_(plan_.tables ? MakeTableRecipe(plan_.tables->dictionary) : DenseTableRecipe()) {
     for (const DenseBlock& block : plan_.blocks) {
       BlockCalls calls;
       for (const bool last : {false, true}) {
         const int width = plan_.StripWidth(last ? plan_.strips() - 1 : 0);
-        for (const DenseRun& run : SplitDensePixels(block.vectors, width)) {
-          calls.runs[last].push_back(
-              {run, FindDenseKernel(plan_.tables, run.pixels, block.vectors)});
+        for (const DenseRun& run : SplitDensePixels(block.vectors, plan_.added_groups(), width)) {
+          calls.runs[last].push_back({run, FindDenseKernel(plan_, run.pixels, block.vectors)});
         }
       }
       calls_.push_back(std::move(calls));
@@ -77,12 +111,14 @@ class DenseConv final : public ConvKernel {
   }
 
   std::string name() const override {
-    return std::string("dense_avx512vnni_i8") + (plan_.tables ? "b_p" : "_p") +
+    const std::string channels =
+        plan_.tables ? "m" + std::to_string(plan_.tables->dictionary.channels) + "_" : "";
+    return "dense_avx512vnni_" + FormName(plan_) + "_" + channels + "p" +
            std::to_string(calls_[0].runs[0][0].run.pixels) + "f" +
            std::to_string(plan_.blocks[0].vectors);
   }
 
-  bool needs_nonnegative() const override { return plan_.tables; }
+  bool needs_nonnegative() const override { return plan_.tables.has_value(); }
 
   size_t prepared_weight_bytes() const override { return weights_.bytes(); }
 
@@ -150,15 +186,19 @@ class DenseConv final : public ConvKernel {
   // For each block, tap, group, vector: 16 filters x 4 tables, the place of the filter's subset.
   DenseFilters PackIndices(const ConvProblem& problem) const {
     const PackedFilters& filters = *problem.filters;
+    const Dictionary& dictionary = plan_.tables->dictionary;
+    const std::vector<ChannelGroup> subsets = MakeChannelGroups(filters, dictionary.channels);
     const std::vector<int> lanes = Lanes();
     for (int filter = 0; filter < filters.out_c; ++filter) {
       const FilterWeights groups = WeightsOf(lanes[filter]);
-      for (size_t k = 0; k < filters.weights_per_filter(); ++k) {
-        const size_t channel = k % filters.in_c % kTableChannels, table = channel / kSubsetChannels;
-        int8_t* index = groups.Of(GroupOf(k)) + table;
-        *index |= static_cast<int8_t>(table * kSubsets);
-        if (filters.bit(0, filter, k))
-          *index |= static_cast<int8_t>(1 << channel % kSubsetChannels);
+      for (int tap = 0; tap < filters.kernel_h * filters.kernel_w; ++tap) {
+        for (size_t i = 0; i < subsets.size(); ++i) {
+          const int entry = dictionary.Find(SubsetOf(filters, filter, tap, subsets[i]));
+          const size_t group =
+              GroupOf(static_cast<size_t>(tap) * filters.in_c + subsets[i].first_channel);
+          const size_t table = i % kTables;
+          groups.Of(group)[table] = static_cast<int8_t>(table * kEntries + entry);
+        }
       }
     }
     return PrepareTableFilters(problem, lanes, Filters());
@@ -244,6 +284,7 @@ class DenseConv final : public ConvKernel {
     row.right = columns_before(s.in_w);
     row.inside_x = first_x + row.inside * row.step;
     row.padding = static_cast<int8_t>(output_.input_zero_point);
+    row.recipe = &recipe_;
     return row;
   }
 
@@ -341,6 +382,7 @@ class DenseConv final : public ConvKernel {
   const bool profile_;
   const Aligned<int8_t> weights_;
   const DenseFilters filters_;
+  const DenseTableRecipe recipe_;
   std::vector<BlockCalls> calls_;  // [block]
   std::vector<StripTask> tasks_;
   std::vector<Workspace> workspaces_;

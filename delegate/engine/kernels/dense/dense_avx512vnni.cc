@@ -38,66 +38,6 @@ void CopyThreeChannels(const int8_t* in, ptrdiff_t pixels, int8_t* out) {
   }
 }
 
-// ---------------------------------------------------------------- tables
-
-// Four tables of the sums of 4 channels' subsets: entry e of table t is at 16 t + e.
-inline __m512i Tables(__m128i channels) {
-  const __m512i x = _mm512_broadcast_i32x4(channels);
-  // Channel 0 of each table's four.
-  const __m512i first = _mm512_set_epi32(0x0c0c0c0c, 0x0c0c0c0c, 0x0c0c0c0c, 0x0c0c0c0c, 0x08080808,
-                                         0x08080808, 0x08080808, 0x08080808, 0x04040404, 0x04040404,
-                                         0x04040404, 0x04040404, 0, 0, 0, 0);
-  const auto member = [&](int channel, __mmask64 entries) {
-    return _mm512_maskz_shuffle_epi8(
-        entries, x, _mm512_add_epi8(first, _mm512_set1_epi8(static_cast<char>(channel))));
-  };
-  return _mm512_add_epi8(
-      _mm512_add_epi8(member(0, 0xaaaaaaaaaaaaaaaa), member(1, 0xcccccccccccccccc)),
-      _mm512_add_epi8(member(2, 0xf0f0f0f0f0f0f0f0), member(3, 0xff00ff00ff00ff00)));
-}
-
-// Tables of one pixel; the sum of its channels.
-template <bool kSum>
-inline int32_t PixelTables(const int8_t* in, int channels, __m128i zero_point, int8_t* out) {
-  // The entries of all four channels.
-  const __m512i whole = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 1 << 24));
-  __m512i sum = _mm512_setzero_si512();
-  const auto store = [&](__m128i x, int8_t* to) {
-    const __m512i tables = Tables(_mm_sub_epi8(x, zero_point));
-    _mm512_store_si512(to, tables);
-    if (kSum) sum = _mm512_dpbusd_epi32(sum, tables, whole);
-  };
-  int c = 0;
-  for (; c + kTableChannels <= channels; c += kTableChannels, out += kTableBytes) {
-    store(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in + c)), out);
-  }
-  if (c < channels) {
-    store(_mm_mask_loadu_epi8(zero_point, static_cast<__mmask16>(FirstBytes(channels - c)), in + c),
-          out);
-  }
-  return kSum ? _mm512_reduce_add_epi32(sum) : 0;
-}
-
-template <bool kSum>
-void TableRow(const DenseRow& r) {
-  const int columns = r.row == nullptr ? 0 : r.right;
-  const int inside = r.row == nullptr ? 0 : r.inside;
-  const ptrdiff_t column_bytes = ptrdiff_t{r.padded_c} / kTableChannels * kTableBytes;
-  const __m128i zero_point = _mm_set1_epi8(r.padding);
-  Fill(r.out, inside * column_bytes, 0);
-  Fill(r.out + columns * column_bytes, (r.columns - columns) * column_bytes, 0);
-  if (kSum) {
-    for (int column = 0; column < r.columns; ++column) r.sums[column] = 0;
-  }
-  const int8_t* in = columns == 0 ? nullptr : r.row + static_cast<ptrdiff_t>(r.inside_x) * r.in_c;
-  int8_t* out = r.out + inside * column_bytes;
-  for (int column = inside; column < columns; ++column, out += column_bytes) {
-    const int32_t sum = PixelTables<kSum>(in, r.in_c, zero_point, out);
-    if (kSum) r.sums[column] = sum;
-    in += static_cast<ptrdiff_t>(r.step) * r.in_c;
-  }
-}
-
 // ---------------------------------------------------------------- accumulators to outputs
 
 // What microkernels left, as accumulators (or sums, where they are rescaled).
@@ -188,10 +128,6 @@ void DenseCopyRow(const DenseRow& r) {
   }
   Fill(r.out + static_cast<ptrdiff_t>(r.right) * r.padded_c,
        static_cast<ptrdiff_t>(r.columns - r.right) * r.padded_c, r.padding);
-}
-
-void DenseTableRow(const DenseRow& r) {
-  return r.sums == nullptr ? TableRow<false>(r) : TableRow<true>(r);
 }
 
 void DenseFlushSums(const DenseFlush& f) {

@@ -1,5 +1,5 @@
 // The microkernels of dense_kernels_avx512vnni.S: those that multiply channels (i8), and those that
-// look sums of channels up (i8b).
+// look sums of channels up and widen them at once (i8b) or after 2 or 4 groups (i8b2, i8b4).
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
 
@@ -26,14 +26,14 @@ inline constexpr int kDenseBlockGroups = 4;
 
 using DenseKernelFn = void (*)(const DenseTask* task);
 
-// Shapes (P pixels, F vectors of filters).
+// Shapes (P pixels, F vectors of filters): those of all, and those of i8 and i8b alone.
 // clang-format off
 #define TF_SIGNBIN_DENSE_KERNELS(X)                                                     \
   X(1, 4) X(2, 4) X(3, 4)                                                               \
-  X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2) X(9, 2) X(10, 2)      \
-  X(11, 2) X(12, 2)                                                                     \
+  X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) X(7, 2) X(8, 2)                       \
   X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(7, 1) X(8, 1) X(9, 1) X(10, 1)      \
   X(11, 1) X(12, 1) X(13, 1) X(14, 1) X(15, 1) X(16, 1)
+#define TF_SIGNBIN_WIDE_DENSE_KERNELS(X) X(9, 2) X(10, 2) X(11, 2) X(12, 2)
 // clang-format on
 
 inline constexpr int kMaxDenseSums = 24;  // largest P * F
@@ -41,6 +41,12 @@ inline constexpr int kMaxDenseSums = 24;  // largest P * F
 #define TF_SIGNBIN_DECLARE(pixels, vectors)                                         \
   extern "C" void tf_signbin_dense_i8_p##pixels##f##vectors(const DenseTask* task); \
   extern "C" void tf_signbin_dense_i8b_p##pixels##f##vectors(const DenseTask* task);
+TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_DECLARE)
+TF_SIGNBIN_WIDE_DENSE_KERNELS(TF_SIGNBIN_DECLARE)
+#undef TF_SIGNBIN_DECLARE
+#define TF_SIGNBIN_DECLARE(pixels, vectors)                                           \
+  extern "C" void tf_signbin_dense_i8b2_p##pixels##f##vectors(const DenseTask* task); \
+  extern "C" void tf_signbin_dense_i8b4_p##pixels##f##vectors(const DenseTask* task);
 TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_DECLARE)
 #undef TF_SIGNBIN_DECLARE
 

@@ -6,13 +6,14 @@
 // activations are broadcast to a register once, made unsigned (x + 128) by the exclusive or that
 // loads them, and used F times: on Zen 5 free beside the dot products, two of them a cycle.
 //
-// With tables (i8b, VBMI) a group is 16 channels, and a pixel has 64 bytes of it: for each 4 of the
-// channels the 16 sums of their subsets. One VPERMB looks up the sums of 16 filters' subsets of all
-// four, one VPDPBUSD adds them, multiplied by the filter's factor: 256 products.
+// With tables (VBMI) a pixel has 64 bytes of a group: four tables of 16 sums of channels. One VPERMB
+// looks up the sums of 16 filters' subsets in all four, one VPDPBUSD adds them, multiplied by the
+// filter's factor: 256 products with four channels a table. Where a byte has room for the sums of 2 or
+// 4 groups these are added first (i8b2, i8b4), for cores that look up and widen on one port.
 //
 //   void name(const DenseTask* task);            see dense_kernels.h
 //
-// Names: tf_signbin_dense_i8_p<P>f<F>, tf_signbin_dense_i8b_p<P>f<F>.
+// Names: tf_signbin_dense_<form>_p<P>f<F>, forms i8, i8b, i8b2, i8b4.
 
         .intel_syntax noprefix
         .altmacro
@@ -34,6 +35,8 @@
 // Bytes that a pixel has of a group.
         .set i8_BYTES, 4
         .set i8b_BYTES, 64
+        .set i8b2_BYTES, 64
+        .set i8b4_BYTES, 64
 
 // zmm<reg> = pixel p's part of a group; r8, r9, ... r13 point at pixels 0, 3, ... 15, rax is the step.
         .macro PIXEL form, reg, p, disp
@@ -80,6 +83,10 @@
         vpermb zmm\reg, zmm\index, zmm\table
         .endm
 
+        .macro ADD_SUMS sum, value
+        vpaddb zmm\sum, zmm\sum, zmm\value
+        .endm
+
         .macro WEIGHTS pixels, vectors, index
         .set f, 0
         .rept \vectors
@@ -104,36 +111,98 @@
         .endr
         .endm
 
-// Indices are in the place of weights; behind them the factors.
-        .macro i8b_GROUP pixels, vectors, index
-        .set first_temporary, \pixels*\vectors + 2*\vectors
-        .set temporaries, 32 - first_temporary
-        WEIGHTS \pixels, \vectors, \index
+// Sums `groups` groups looked up, from `index` on, for `count` vectors from `first` on, and widens
+// them. Indices are in the place of weights; registers: sums, factors, indices, table, looked up.
+        .macro LOOK_UP_GROUPS pixels, vectors, first, count, index, groups
+        .set indices, \pixels*\vectors + \vectors
+        .set table, indices + \groups*\count
+        .set found, table + 1
+        .set next, found + \count
+        .set g, 0
+        .rept \groups
+        .set f, 0
+        .rept \count
+        LOAD %(indices + g*\count + f), rdx, %(((\index + g)*\vectors + \first + f)*64)
+        .set f, f + 1
+        .endr
+        .set g, g + 1
+        .endr
         .set p, 0
-        .set t, 0
         .rept \pixels
-        PIXEL i8b, %(first_temporary + t % temporaries), %p, %(\index*i8b_BYTES)
+        PIXEL i8b, %table, %p, %(\index*i8b_BYTES)
         .set f, 0
-        .rept \vectors
-        LOOK_UP %(first_temporary + (t + 1 + f) % temporaries), %(\pixels*\vectors + f), %(first_temporary + t % temporaries)
+        .rept \count
+        LOOK_UP %(found + f), %(indices + f), %table
+        .set f, f + 1
+        .endr
+        .set g, 1
+        .rept \groups - 1
+        PIXEL i8b, %table, %p, %((\index + g)*i8b_BYTES)
+        .set f, 0
+        .rept \count
+        LOOK_UP %(next + f), %(indices + g*\count + f), %table
         .set f, f + 1
         .endr
         .set f, 0
-        .rept \vectors
-        DOT %(p*\vectors + f), %(first_temporary + (t + 1 + f) % temporaries), %(\pixels*\vectors + \vectors + f)
+        .rept \count
+        ADD_SUMS %(found + f), %(next + f)
         .set f, f + 1
         .endr
-        .set t, t + 1 + \vectors
+        .set g, g + 1
+        .endr
+        .set f, 0
+        .rept \count
+        DOT %(p*\vectors + \first + f), %(found + f), %(\pixels*\vectors + \first + f)
+        .set f, f + 1
+        .endr
         .set p, p + 1
         .endr
         .endm
 
-        .macro GROUPS form, pixels, vectors, groups
+// Of four vectors two at a time, for want of registers.
+        .macro ADDED_GROUPS pixels, vectors, index, groups
+        .if \vectors == 4
+        LOOK_UP_GROUPS \pixels, \vectors, 0, 2, \index, \groups
+        LOOK_UP_GROUPS \pixels, \vectors, 2, 2, \index, \groups
+        .else
+        LOOK_UP_GROUPS \pixels, \vectors, 0, \vectors, \index, \groups
+        .endif
+        .endm
+
+        .macro i8_GROUPS pixels, vectors, groups
         .set group, 0
         .rept \groups
-        \form\()_GROUP \pixels, \vectors, %group
+        i8_GROUP \pixels, \vectors, %group
         .set group, group + 1
         .endr
+        .endm
+
+        .macro i8b_GROUPS pixels, vectors, groups
+        .set group, 0
+        .rept \groups
+        ADDED_GROUPS \pixels, \vectors, %group, 1
+        .set group, group + 1
+        .endr
+        .endm
+
+        .macro i8b2_GROUPS pixels, vectors, groups
+        .if \groups == 1
+        ADDED_GROUPS \pixels, \vectors, 0, 1
+        .else
+        .set group, 0
+        .rept \groups / 2
+        ADDED_GROUPS \pixels, \vectors, %group, 2
+        .set group, group + 2
+        .endr
+        .endif
+        .endm
+
+        .macro i8b4_GROUPS pixels, vectors, groups
+        ADDED_GROUPS \pixels, \vectors, 0, \groups
+        .endm
+
+        .macro GROUPS form, pixels, vectors, groups
+        \form\()_GROUPS \pixels, \vectors, \groups
         add rdx, \groups*\vectors*64
         .set i, 0
         .rept (\pixels + 2) / 3
@@ -155,13 +224,25 @@
         vpbroadcastd zmm31, ecx
         .endm
 
-        .macro i8b_CONSTANTS pixels, vectors
+        .macro FACTORS pixels, vectors
         mov rcx, [rdi + TASK_FACTORS]
         .set i, 0
         .rept \vectors
-        LOAD %(\pixels*\vectors + \vectors + i), rcx, %(i*64)
+        LOAD %(\pixels*\vectors + i), rcx, %(i*64)
         .set i, i + 1
         .endr
+        .endm
+
+        .macro i8b_CONSTANTS pixels, vectors
+        FACTORS \pixels, \vectors
+        .endm
+
+        .macro i8b2_CONSTANTS pixels, vectors
+        FACTORS \pixels, \vectors
+        .endm
+
+        .macro i8b4_CONSTANTS pixels, vectors
+        FACTORS \pixels, \vectors
         .endm
 
         .macro KERNEL form, pixels, vectors
@@ -225,15 +306,20 @@ tf_signbin_dense_\form\()_p\pixels\()f\vectors:
         .endm
 
 // Every shape the planner may ask for (dense_kernels.h lists the same).
-        .irp form, i8, i8b
+        .irp form, i8, i8b, i8b2, i8b4
         .irp pixels, 1, 2, 3
         KERNEL \form, \pixels, 4
         .endr
-        .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+        .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8
         KERNEL \form, \pixels, 2
         .endr
         .irp pixels, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
         KERNEL \form, \pixels, 1
+        .endr
+        .endr
+        .irp form, i8, i8b
+        .irp pixels, 9, 10, 11, 12
+        KERNEL \form, \pixels, 2
         .endr
         .endr
 

@@ -14,13 +14,22 @@ namespace tf_signbin {
 inline constexpr int kDenseLanes = 16;      // filters in a vector
 inline constexpr int kDenseGroupBytes = 4;  // that a filter has of a group: weights, or indices
 inline constexpr int kDenseChannels = 4;    // input channels in a group
-// Of a group with tables: four tables of the 16 subsets of 4 channels.
-inline constexpr int kSubsetChannels = 4, kSubsets = 16;
-inline constexpr int kTableChannels = 4 * kSubsetChannels;
-inline constexpr int kTableBytes = 4 * kSubsets;
+// Of a group with tables: four tables of 16 entries, each of as many channels.
+inline constexpr int kTables = 4, kEntries = 16;
+inline constexpr int kTableBytes = kTables * kEntries;
+inline constexpr int kMostTerms = 4;  // channels in an entry
 
 // The microkernels take activations as x + 128, unsigned.
 inline constexpr int kDenseOffset = 128;
+
+// How the tables of a group are made of its channels: entry e of table t, at 16 t + e, is the sum
+// of `terms` of them.
+struct DenseTableRecipe {
+  int channels = 0;  // of a group
+  int terms = 0;
+  alignas(64) uint8_t channel[kMostTerms][kTableBytes] = {};
+  uint64_t used[kMostTerms] = {};  // the entries that have so many terms
+};
 
 // One row of the copy: `columns` pixels of `padded_c` bytes. Columns [inside, right) are input
 // pixels from x = inside_x on, every step-th; the others are padding.
@@ -31,7 +40,9 @@ struct DenseRow {
   int inside_x, step;
   int8_t padding;  // the zero point
   int8_t* out;
-  int32_t* sums;  // of tables: the sum of each column's channels; may be null
+  // Of tables:
+  const DenseTableRecipe* recipe;
+  int32_t* sums;  // of each column's channels; may be null
 };
 
 // Empties the registers of one microkernel call. Pixel p, vector f of filters is at
@@ -57,7 +68,7 @@ inline int DenseLaneFilter(int vectors, int vector, int lane) {
 }
 
 void DenseCopyRow(const DenseRow& row);
-// Tables in the place of channels: kTableBytes for each kTableChannels of a column.
+// Tables in the place of channels: kTableBytes for each group of a column. Needs VBMI.
 void DenseTableRow(const DenseRow& row);
 void DenseFlushSums(const DenseFlush& flush);
 

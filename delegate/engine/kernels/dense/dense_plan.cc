@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "engine/ceil_div.h"
 #include "engine/flatten.h"
+#include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
 
 namespace tf_signbin {
@@ -14,12 +16,14 @@ namespace {
 constexpr size_t kMostStripBytes = 24 << 10;
 constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
 
-int MaxPixels(int vectors) { return vectors == 4 ? 3 : vectors == 2 ? 12 : 16; }
+int MaxPixels(int vectors, int added_groups) {
+  return vectors == 4 ? 3 : vectors == 1 ? 16 : added_groups == 1 ? 12 : 8;
+}
 
 }  // namespace
 
-std::vector<DenseRun> SplitDensePixels(int vectors, int width) {
-  const int count = CeilDiv(width, MaxPixels(vectors));
+std::vector<DenseRun> SplitDensePixels(int vectors, int added_groups, int width) {
+  const int count = CeilDiv(width, MaxPixels(vectors, added_groups));
   std::vector<DenseRun> runs;
   for (int i = 0, first = 0; i < count; ++i) {
     const int pixels = width / count + (i < width % count);
@@ -29,31 +33,46 @@ std::vector<DenseRun> SplitDensePixels(int vectors, int width) {
   return runs;
 }
 
-int DensePlan::group_channels() const { return tables ? kTableChannels : kDenseChannels; }
+int DensePlan::group_channels() const {
+  return tables ? kTables * tables->dictionary.channels : kDenseChannels;
+}
 
 size_t DensePlan::pixel_bytes() const {
-  return static_cast<size_t>(padded_c) * (tables ? kTableBytes / kTableChannels : 1);
+  return static_cast<size_t>(padded_c / group_channels()) *
+         (tables ? kTableBytes : kDenseGroupBytes);
 }
 
-bool TablesTake(const ConvProblem& problem) {
-  constexpr int kMostInput = 255 / kSubsetChannels;
+std::optional<DenseTables> ChooseDenseTables(const ConvProblem& problem) {
   const PackedFilters& filters = *problem.filters;
-  return problem.nonnegative && problem.most_input() <= kMostInput &&
-         filters.kind == WeightKind::kTwoValued && filters.regions == 1 &&
-         problem.target.core == Core::kIntel && problem.target.Has(feature::kAvx512Vbmi);
+  const Core core = problem.target.core;
+  if (!problem.nonnegative || problem.most_input() * kMostTerms > 255 ||
+      filters.kind != WeightKind::kTwoValued || filters.regions != 1 ||
+      core == Core::kZen5 || !problem.target.Has(feature::kAvx512Vbmi)) {
+    return {};
+  }
+  DenseTables tables{ChooseDictionary(filters, kEntries, 0)};
+  // Intel's cores look up and widen on two ports; an addition would take the time of either.
+  if (core == Core::kGeneric) {
+    const int most = std::max(problem.most_input() * tables.dictionary.terms, 1);
+    while (tables.added_groups < kDenseBlockGroups && 2 * tables.added_groups * most <= 255) {
+      tables.added_groups *= 2;
+    }
+  }
+  return tables;
 }
 
-DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches, bool tables) {
+DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
+                        std::optional<DenseTables> tables) {
   DensePlan plan;
   plan.shape = FlattenPointwise(shape);
-  plan.tables = tables;
+  plan.tables = std::move(tables);
   const ConvShape& s = plan.shape;
   const int group = plan.group_channels();
   plan.padded_c = CeilDiv(s.in_c, group) * group;
   const auto last = [](int out, int stride, int kernel, int dilation) {
     return int64_t{out - 1} * stride + int64_t{kernel - 1} * dilation;
   };
-  plan.direct = !tables && plan.padded_c == s.in_c && s.pad_top == 0 && s.pad_left == 0 &&
+  plan.direct = !plan.tables && plan.padded_c == s.in_c && s.pad_top == 0 && s.pad_left == 0 &&
                 last(s.out_h, s.stride_h, s.kernel_h, s.dilation_h) < s.in_h &&
                 last(s.out_w, s.stride_w, s.kernel_w, s.dilation_w) < s.in_w;
   if (s.kernel_w == 1 && !plan.direct) plan.column_step = s.stride_w;
@@ -107,10 +126,18 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   };
   static constexpr Costs kZen5 = {0.114, 0.128, 0.9, 0, 0.0037},
                          kZen4 = {0.268, 0.300, 3.2, 0, 0.0037},
-                         kIntel = {0.330, 0.340, 2.0, 0.045, 0.0037},
-                         kIntelTables = {0.405, 0.405, 2.0, 0.045, 0.2};
+                         kIntel = {0.330, 0.340, 2.0, 0.045, 0.0037};
+  static constexpr Costs kIntelTables = {0.405, 0.405, 2.0, 0.045, 0.2},
+                         kZen4Tables = {0.361, 0.361, 3.2, 0, 0.05},
+                         kZen4TwoAdded = {0.340, 0.320, 3.2, 0, 0.05},
+                         kZen4FourAdded = {0.306, 0.350, 3.2, 0, 0.05};
   const Core core = problem.target.core;
-  const Costs& costs = plan.tables            ? kIntelTables
+  const auto of_tables = [&]() -> const Costs& {
+    if (core == Core::kIntel) return kIntelTables;
+    const int added = plan.added_groups();
+    return added == 4 ? kZen4FourAdded : added == 2 ? kZen4TwoAdded : kZen4Tables;
+  };
+  const Costs& costs = plan.tables            ? of_tables()
                        : core == Core::kZen5  ? kZen5
                        : core == Core::kIntel ? kIntel
                                               : kZen4;
@@ -122,7 +149,8 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   double row_ns = kRowNs;
   for (const DenseBlock& block : plan.blocks) {
     const double dot_ns = block.vectors == 1 ? costs.single_dot : costs.dot;
-    for (const DenseRun& run : SplitDensePixels(block.vectors, plan.StripWidth(0))) {
+    for (const DenseRun& run :
+         SplitDensePixels(block.vectors, plan.added_groups(), plan.StripWidth(0))) {
       row_ns += std::max(run.pixels * block.vectors, kLeastDots) * groups * dot_ns;
     }
     row_ns += plan.StripWidth(0) * block.vectors * costs.output;

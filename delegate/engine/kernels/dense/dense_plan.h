@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "engine/dictionary.h"
 #include "engine/kernel.h"
 
 namespace tf_signbin {
@@ -24,12 +26,20 @@ struct DenseRun {
   int pixels = 0;
 };
 
+// What is looked up instead of multiplied: the sums of four channels' subsets, or of more channels
+// where few of them are effectual.
+struct DenseTables {
+  Dictionary dictionary;  // of one table
+  // Groups whose sums a byte has room for, so that they are added before they are widened: 1, 2, 4.
+  int added_groups = 1;
+};
+
 struct DensePlan {
   ConvShape shape;  // 1x1 unstrided convolutions are flattened to one row
   // No padding and whole groups of channels: taps point into the input itself.
   bool direct = false;
-  // Sums of 4 channels' subsets are looked up: instead of a copy there are tables.
-  bool tables = false;
+  // Instead of a copy there are tables.
+  std::optional<DenseTables> tables;
   int padded_c = 0;     // channels of the copy, whole groups
   int column_step = 1;  // input pixels a column of the copy: 1-wide strided kernels skip the rest
   int taps = 0;  // contiguous runs of channels in a window: kernel rows, or pixels if dilated
@@ -54,21 +64,23 @@ struct DensePlan {
     return (pixels - 1) * pixel_step() + (shape.kernel_w - 1) * tap_step() + 1;
   }
   int group_channels() const;
+  int added_groups() const { return tables ? tables->added_groups : 1; }
   size_t pixel_bytes() const;  // of a column of the copy
   size_t row_bytes() const { return ColumnsFor(strip) * pixel_bytes(); }
 };
 
-// Whether sums can be looked up: two values a filter, inputs of at most 6 bits, and a processor for
-// which that has been measured to pay.
-bool TablesTake(const ConvProblem& problem);
+// The tables of a layer whose sums can be looked up: two values a filter, inputs of at most 6 bits,
+// and a processor for which that has been measured to pay.
+std::optional<DenseTables> ChooseDenseTables(const ConvProblem& problem);
 
-DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches, bool tables = false);
+DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
+                        std::optional<DenseTables> tables = {});
 
 // Predicted nanoseconds of one Run on one thread.
 double DenseCostNs(const ConvProblem& problem, const DensePlan& plan);
 
 // Even runs of at most the microkernels' P.
-std::vector<DenseRun> SplitDensePixels(int vectors, int width);
+std::vector<DenseRun> SplitDensePixels(int vectors, int added_groups, int width);
 
 }  // namespace tf_signbin
 

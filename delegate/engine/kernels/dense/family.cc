@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -26,12 +27,12 @@ std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& reques
     } else if (isa == Isa::kAvx512Vnni) {
       auto plan = std::make_shared<const DensePlan>(MakeDensePlan(problem.shape, caches));
       double cost_ns = DenseCostNs(problem, *plan);
-      if (TablesTake(problem)) {
-        auto tables = std::make_shared<const DensePlan>(
-            MakeDensePlan(problem.shape, caches, /*tables=*/true));
-        const double tables_ns = DenseCostNs(problem, *tables);
+      if (std::optional<DenseTables> tables = ChooseDenseTables(problem)) {
+        auto looked_up = std::make_shared<const DensePlan>(
+            MakeDensePlan(problem.shape, caches, std::move(tables)));
+        const double tables_ns = DenseCostNs(problem, *looked_up);
         if (tables_ns < cost_ns) {
-          plan = std::move(tables);
+          plan = std::move(looked_up);
           cost_ns = tables_ns;
         }
       }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/kernel.h"
-#include "engine/kernels/permute/dictionary.h"
+#include "engine/dictionary.h"
 
 namespace tf_signbin {
 

@@ -1,4 +1,4 @@
-#include "engine/kernels/permute/dictionary.h"
+#include "engine/dictionary.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // Which channel subsets a table holds: the dictionary of a layer.
-#ifndef TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_DICTIONARY_H_
-#define TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_DICTIONARY_H_
+#ifndef TF_SIGNBIN_ENGINE_DICTIONARY_H_
+#define TF_SIGNBIN_ENGINE_DICTIONARY_H_
 
 #include <cstdint>
 #include <vector>
@@ -46,4 +46,4 @@ Dictionary ChooseDictionary(const PackedFilters& filters, int limit, int group);
 
 }  // namespace tf_signbin
 
-#endif  // TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_DICTIONARY_H_
+#endif  // TF_SIGNBIN_ENGINE_DICTIONARY_H_
