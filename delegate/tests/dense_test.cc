@@ -150,7 +150,7 @@ TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
 }
 
 // A layer of two values a filter with inputs of few bits.
-RandomLayer LookedUpLayer(const ConvShape& shape, int bits, uint64_t seed) {
+RandomLayer LookedUpLayer(const ConvShape& shape, int bits, uint64_t seed, bool pattern = false) {
   Rng rng(seed);
   RandomLayer layer;
   layer.type = DataType::kInt8;
@@ -159,7 +159,8 @@ RandomLayer LookedUpLayer(const ConvShape& shape, int bits, uint64_t seed) {
   do {
     layer.filters.values_i8.clear();
     FillFilters(rng, &layer);
-  } while (layer.filters.kind != WeightKind::kTwoValued);
+  } while (layer.filters.kind != WeightKind::kTwoValued ||
+           (pattern && layer.filters.pattern_m == 0));
   FillOutputStage(rng, &layer);
   layer.output.input_zero_point = 128 - (1 << bits);
   layer.input_i8.resize(static_cast<size_t>(shape.batch) * shape.in_h * shape.in_w * shape.in_c);
@@ -167,13 +168,13 @@ RandomLayer LookedUpLayer(const ConvShape& shape, int bits, uint64_t seed) {
   return layer;
 }
 
+bool HasLookUps() { return HostTarget().Has(IsaFeatures(Isa::kAvx512Vnni) | feature::kAvx512Vbmi); }
+
 // Sums of subsets that are looked up in the place of dot products: groups that are not whole, every
 // width, strides, dilations, strips, panels, threads.
 TEST(Dense, LookedUpSumsEqualReference) {
+  if (!HasLookUps()) GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
   Target target = HostTarget();
-  if (!target.Has(IsaFeatures(Isa::kAvx512Vnni) | feature::kAvx512Vbmi)) {
-    GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
-  }
   std::vector<ConvShape> shapes = {
       SameShape(30, 31, 128, 32, 1), SameShape(2, 300, 260, 16, 3), SameShape(3, 5, 320, 720, 3),
       SameShape(7, 7, 70, 130, 3),   SameShape(9, 8, 48, 33, 5),
@@ -225,6 +226,95 @@ TEST(Dense, LookedUpSumsEqualReference) {
   EXPECT_GT(looked_up["_i8b2_"], 5);
   EXPECT_GT(looked_up["_i8b4_"], 15);
   EXPECT_GT(looked_up["more than four channels"], 5);
+}
+
+// One look-up for 64 filters, where few subsets of a group of channels occur: every width, groups
+// that are not whole, filters that do not fill a vector, both numbers of groups that are added.
+TEST(Dense, LookUpsOf64FiltersEqualReference) {
+  if (!HasLookUps()) GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
+  Target target = HostTarget();
+  target.core = Core::kGeneric;
+  std::vector<ConvShape> shapes;
+  for (int width = 1; width <= 20; ++width) shapes.push_back(SameShape(3, width, 61, 64, 3));
+  for (const int channels : {33, 49, 70, 128, 200}) {
+    shapes.push_back(SameShape(2, 9, channels, channels, 1));
+    shapes.push_back(SameShape(4, 6, channels, channels + 7, 3));
+    shapes.push_back(SameShape(3, 5, channels, 64, 5));
+  }
+  for (const int step : {2, 3}) {
+    ConvShape strided = SameShape(9, 11, 40, 64, 3), dilated = SameShape(9, 11, 40, 64, 3);
+    strided.stride_h = strided.stride_w = step;
+    strided.out_h = (strided.in_h - 1) / step + 1;
+    strided.out_w = (strided.in_w - 1) / step + 1;
+    dilated.dilation_h = dilated.dilation_w = step;
+    dilated.pad_top = dilated.pad_left = step;
+    dilated.batch = 2;
+    shapes.insert(shapes.end(), {strided, dilated});
+  }
+  PlanOptions reference, tables;
+  reference.family = "reference";
+  tables.family = "dense";
+  tables.isa = IsaName(Isa::kAvx512Vnni);
+  ThreadPool one(1), three(3);
+  std::map<std::string, int> looked_up;
+  for (size_t i = 0; i < 3 * shapes.size(); ++i) {
+    const int bits = 4 + static_cast<int>(i % 3);
+    const RandomLayer layer = LookedUpLayer(shapes[i % shapes.size()], bits, i, /*pattern=*/true);
+    SCOPED_TRACE(layer.Describe() + ", " + std::to_string(bits) + " bits");
+    std::string name;
+    const auto expected = RunKernel<int8_t>(layer, reference, &one);
+    EXPECT_EQ(RunKernel<int8_t>(layer, tables, &one, &name, target), expected) << name;
+    EXPECT_EQ(RunKernel<int8_t>(layer, tables, &three, nullptr, target), expected) << name;
+    for (const char* form : {"_i8w2_", "_i8w4_"}) looked_up[form] += name.find(form) != name.npos;
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(looked_up["_i8w2_"], 5);
+  EXPECT_GT(looked_up["_i8w4_"], 30);
+}
+
+// Sums of 16 bits, unsigned: up to the largest that they hold, and beyond, where no such kernel is
+// offered.
+TEST(Dense, LookUpsOf64FiltersHoldTheLargestSums) {
+  if (!HasLookUps()) GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
+  Target target = HostTarget();
+  target.core = Core::kGeneric;
+  PlanOptions reference, tables;
+  reference.family = "reference";
+  tables.family = "dense";
+  tables.isa = IsaName(Isa::kAvx512Vnni);
+  ThreadPool one(1);
+  for (const int channels : {1050, 1170, 1180}) {  // sums of 58590, 65286, 65844
+    const int bits = 5;
+    Rng rng(channels);
+    RandomLayer layer = LookedUpLayer(SameShape(1, 4, channels, 64, 3), bits, 1, /*pattern=*/true);
+    PackedFilters& f = layer.filters;
+    f.pattern_n = 2;
+    f.pattern_m = 10;
+    std::fill(f.masks.begin(), f.masks.end(), 0);
+    for (int filter = 0; filter < f.out_c; ++filter) {
+      for (int tap = 0; tap < 9; ++tap) {
+        for (int c = 0; c < channels; c += 10) {  // two of ten
+          const int first = rng.Int(0, 8), second = rng.Int(first + 1, 9);
+          for (const int channel : {c + first, c + second}) {
+            const size_t k = static_cast<size_t>(tap) * channels + channel;
+            f.masks[filter * f.mask_row_bytes() + k / 8] |= static_cast<uint8_t>(1 << k % 8);
+          }
+        }
+      }
+    }
+    // All rows of the window within the image, all of its pixels at the largest value.
+    layer.shape.in_h = 3;
+    layer.shape.pad_top = 0;
+    layer.input_i8.assign(size_t{3} * 4 * channels, 127);
+    OutputStage& o = layer.output;
+    o.multiplier.assign(f.out_c, 1 << 30);
+    o.shift.assign(f.out_c, -17);
+    o.real_multiplier.clear();
+    std::string name;
+    const auto expected = RunKernel<int8_t>(layer, reference, &one);
+    EXPECT_EQ(RunKernel<int8_t>(layer, tables, &one, &name, target), expected) << name;
+    EXPECT_EQ(name.find("_i8w4_") != name.npos, channels < 1180) << name;
+  }
 }
 
 // The NEON kernel adds two products of 8 bits in 16: the largest ones, everywhere, of either sign.

@@ -30,10 +30,11 @@ namespace {
 
 constexpr int kNoRow = std::numeric_limits<int>::min();
 
-// What microkernels are called that look sums up; others: "i8".
+// What the plan's microkernels are called (dense_kernels.h).
 std::string FormName(const DensePlan& plan) {
   if (!plan.tables) return "i8";
-  return plan.added_groups() == 1 ? "i8b" : "i8b" + std::to_string(plan.added_groups());
+  const int added = plan.added_groups();
+  return (plan.wide() ? "i8w" : "i8b") + (added == 1 ? "" : std::to_string(added));
 }
 
 DenseKernelFn FindDenseKernel(const DensePlan& plan, int pixels, int vectors) {
@@ -51,17 +52,22 @@ DenseKernelFn FindDenseKernel(const DensePlan& plan, int pixels, int vectors) {
   TF_SIGNBIN_CASE(i8b2, width, count) TF_SIGNBIN_CASE(i8b4, width, count)
   TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_CASES)
 #undef TF_SIGNBIN_CASES
+#define TF_SIGNBIN_CASES(width, count) \
+  TF_SIGNBIN_CASE(i8w2, width, count) TF_SIGNBIN_CASE(i8w4, width, count)
+  TF_SIGNBIN_DENSE_64_FILTER_KERNELS(TF_SIGNBIN_CASES)
+#undef TF_SIGNBIN_CASES
 #undef TF_SIGNBIN_CASE
   return nullptr;
 }
 
-DenseTableRecipe MakeTableRecipe(const Dictionary& dictionary) {
+DenseTableRecipe MakeTableRecipe(const DenseTables& tables) {
+  const Dictionary& dictionary = tables.dictionary;
   DenseTableRecipe recipe;
-  recipe.channels = kTables * dictionary.channels;
+  recipe.channels = tables.count * dictionary.channels;
   recipe.terms = dictionary.terms;
-  for (int table = 0; table < kTables; ++table) {
+  for (int table = 0; table < tables.count; ++table) {
     for (size_t entry = 0; entry < dictionary.entries.size(); ++entry) {
-      const size_t place = table * kEntries + entry;
+      const size_t place = table * tables.entries() + entry;
       int term = 0;
       for (int c = 0; c < dictionary.channels; ++c) {
         if (!(dictionary.entries[entry].plus >> c & 1)) continue;
@@ -81,12 +87,12 @@ class DenseConv final : public ConvKernel {
         profile_(profile),
         weights_(plan_.weight_bytes),
         filters_(plan_.tables ? PackIndices(problem) : PackWeights(*problem.filters)),
-        recipe_(plan_.tables ? MakeTableRecipe(plan_.tables->dictionary) : DenseTableRecipe()) {
+        recipe_(plan_.tables ? MakeTableRecipe(*plan_.tables) : DenseTableRecipe()) {
     for (const DenseBlock& block : plan_.blocks) {
       BlockCalls calls;
       for (const bool last : {false, true}) {
         const int width = plan_.StripWidth(last ? plan_.strips() - 1 : 0);
-        for (const DenseRun& run : SplitDensePixels(block.vectors, plan_.added_groups(), width)) {
+        for (const DenseRun& run : SplitDensePixels(plan_, block.vectors, width)) {
           calls.runs[last].push_back({run, FindDenseKernel(plan_, run.pixels, block.vectors)});
         }
       }
@@ -186,7 +192,8 @@ class DenseConv final : public ConvKernel {
   // For each block, tap, group, vector: 16 filters x 4 tables, the place of the filter's subset.
   DenseFilters PackIndices(const ConvProblem& problem) const {
     const PackedFilters& filters = *problem.filters;
-    const Dictionary& dictionary = plan_.tables->dictionary;
+    const DenseTables& tables = *plan_.tables;
+    const Dictionary& dictionary = tables.dictionary;
     const std::vector<ChannelGroup> subsets = MakeChannelGroups(filters, dictionary.channels);
     const std::vector<int> lanes = Lanes();
     for (int filter = 0; filter < filters.out_c; ++filter) {
@@ -196,12 +203,12 @@ class DenseConv final : public ConvKernel {
           const int entry = dictionary.Find(SubsetOf(filters, filter, tap, subsets[i]));
           const size_t group =
               GroupOf(static_cast<size_t>(tap) * filters.in_c + subsets[i].first_channel);
-          const size_t table = i % kTables;
-          groups.Of(group)[table] = static_cast<int8_t>(table * kEntries + entry);
+          const int table = static_cast<int>(i) % tables.count;
+          groups.Of(group)[table] = static_cast<int8_t>(table * tables.entries() + entry);
         }
       }
     }
-    return PrepareTableFilters(problem, lanes, Filters());
+    return PrepareTableFilters(problem, lanes, Filters(), plan_.wide());
   }
 
   // Where a filter's bytes of each group are.
@@ -216,9 +223,12 @@ class DenseConv final : public ConvKernel {
     const DenseBlock& block = *std::find_if(
         plan_.blocks.begin(), plan_.blocks.end(),
         [lane](const DenseBlock& b) { return lane < b.first_filter + b.vectors * kDenseLanes; });
-    const size_t in_group = static_cast<size_t>(lane - block.first_filter) * kDenseGroupBytes;
+    const int within = lane - block.first_filter, vector = within / kDenseLanes;
+    // The sums of a look-up for 64 filters are widened to the vectors of every fourth.
+    const size_t in_group = plan_.wide() ? within % kDenseLanes * block.vectors + vector
+                                         : within * plan_.filter_bytes();
     return {&weights_[block.weights_offset + in_group],
-            static_cast<size_t>(block.vectors) * kDenseLanes * kDenseGroupBytes};
+            block.vectors * kDenseLanes * plan_.filter_bytes()};
   }
 
   // The group of weight `k` of a filter.

@@ -32,7 +32,7 @@ inline int CommonMagnitude(const std::vector<int8_t>& weights) {
 struct DenseFilters {
   Rescale rescale;
   Aligned<int32_t> start;  // of the accumulators
-  // With tables: what a looked-up sum counts, a byte four times.
+  // With tables: what a looked-up sum counts, a byte four times; for 64 filters a look-up a word.
   Aligned<int32_t> factors = {};
   // Where filters have a background (DenseFlush).
   bool has_background = false;
@@ -72,7 +72,7 @@ DenseFilters PrepareFilters(const PackedFilters& filters, const OutputStage& sta
 
 // The same of filters of two values whose sums are looked up, zero point removed.
 inline DenseFilters PrepareTableFilters(const ConvProblem& problem, const std::vector<int>& lanes,
-                                        int padded) {
+                                        int padded, bool wide) {
   const PackedFilters& filters = *problem.filters;
   const OutputStage& stage = *problem.output;
   const auto value = [&](int filter, int which) { return filters.values_i8[2 * filter + which]; };
@@ -108,7 +108,10 @@ inline DenseFilters PrepareTableFilters(const ConvProblem& problem, const std::v
     } else if (!takes_sums) {
       prepared.start[lane] = biases[filter];
     }
-    prepared.factors[lane] = static_cast<int32_t>((factor & 0xffu) * 0x01010101u);
+    // Words are multiplied as signed ones, 32768 less.
+    if (wide) prepared.start[lane] += factor * 32768;
+    prepared.factors[lane] =
+        static_cast<int32_t>(wide ? factor & 0xffffu : (factor & 0xffu) * 0x01010101u);
   }
   return prepared;
 }

@@ -1,5 +1,7 @@
 // The microkernels of dense_kernels_avx512vnni.S: those that multiply channels (i8), and those that
-// look sums of channels up and widen them at once (i8b) or after 2 or 4 groups (i8b2, i8b4).
+// look sums of channels up in four tables a group and widen them at once (i8b) or after 2 or 4
+// groups (i8b2, i8b4). Of dense_wide_kernels_avx512vnni.S: those with one table a group (i8w2,
+// i8w4).
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_KERNELS_H_
 
@@ -18,7 +20,7 @@ struct DenseTask {
   const int8_t* weights;   // for each tap, group: F vectors of 16 filters x 4 bytes
   const int32_t* bias;     // F vectors
   int32_t* sums;           // P * F vectors
-  const int32_t* factors;  // i8b: F vectors
+  const int32_t* factors;  // of look-ups: F vectors
 };
 static_assert(sizeof(DenseTask) == 72, "dense_kernels_avx512vnni.S relies on this layout");
 
@@ -36,7 +38,10 @@ using DenseKernelFn = void (*)(const DenseTask* task);
 #define TF_SIGNBIN_WIDE_DENSE_KERNELS(X) X(9, 2) X(10, 2) X(11, 2) X(12, 2)
 // clang-format on
 
-inline constexpr int kMaxDenseSums = 24;  // largest P * F
+#define TF_SIGNBIN_DENSE_64_FILTER_KERNELS(X) \
+  X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(7, 4) X(8, 4)
+
+inline constexpr int kMaxDenseSums = 32;  // largest P * F
 
 #define TF_SIGNBIN_DECLARE(pixels, vectors)                                         \
   extern "C" void tf_signbin_dense_i8_p##pixels##f##vectors(const DenseTask* task); \
@@ -48,6 +53,11 @@ TF_SIGNBIN_WIDE_DENSE_KERNELS(TF_SIGNBIN_DECLARE)
   extern "C" void tf_signbin_dense_i8b2_p##pixels##f##vectors(const DenseTask* task); \
   extern "C" void tf_signbin_dense_i8b4_p##pixels##f##vectors(const DenseTask* task);
 TF_SIGNBIN_DENSE_KERNELS(TF_SIGNBIN_DECLARE)
+#undef TF_SIGNBIN_DECLARE
+#define TF_SIGNBIN_DECLARE(pixels, vectors)                                           \
+  extern "C" void tf_signbin_dense_i8w2_p##pixels##f##vectors(const DenseTask* task); \
+  extern "C" void tf_signbin_dense_i8w4_p##pixels##f##vectors(const DenseTask* task);
+TF_SIGNBIN_DENSE_64_FILTER_KERNELS(TF_SIGNBIN_DECLARE)
 #undef TF_SIGNBIN_DECLARE
 
 }  // namespace tf_signbin

@@ -11,19 +11,17 @@
 
 namespace tf_signbin {
 
-inline constexpr int kDenseLanes = 16;      // filters in a vector
-inline constexpr int kDenseGroupBytes = 4;  // that a filter has of a group: weights, or indices
-inline constexpr int kDenseChannels = 4;    // input channels in a group
-// Of a group with tables: four tables of 16 entries, each of as many channels.
-inline constexpr int kTables = 4, kEntries = 16;
-inline constexpr int kTableBytes = kTables * kEntries;
-inline constexpr int kMostTerms = 4;  // channels in an entry
+inline constexpr int kDenseLanes = 16;    // filters in a vector
+inline constexpr int kDenseChannels = 4;  // input channels in a group
+// Of a group with tables: four of 16 entries, each of as many channels, or one of 64.
+inline constexpr int kTableBytes = 64;
+inline constexpr int kMostTerms = 4;  // channels that an entry is summed from
 
 // The microkernels take activations as x + 128, unsigned.
 inline constexpr int kDenseOffset = 128;
 
-// How the tables of a group are made of its channels: entry e of table t, at 16 t + e, is the sum
-// of `terms` of them.
+// How the tables of a group are made of its channels: each entry is the sum of up to `terms` of
+// them.
 struct DenseTableRecipe {
   int channels = 0;  // of a group
   int terms = 0;

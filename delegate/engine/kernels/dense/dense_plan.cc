@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <utility>
 
 #include "engine/ceil_div.h"
+#include "engine/channel_groups.h"
 #include "engine/flatten.h"
 #include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
@@ -16,17 +18,40 @@ namespace {
 constexpr size_t kMostStripBytes = 24 << 10;
 constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
 
-int MaxPixels(int vectors, int added_groups) {
-  return vectors == 4 ? 3 : vectors == 1 ? 16 : added_groups == 1 ? 12 : 8;
+int MaxPixels(const DensePlan& plan, int vectors) {
+  if (plan.wide()) return 8;
+  return vectors == 4 ? 3 : vectors == 1 ? 16 : plan.added_groups() == 1 ? 12 : 8;
+}
+
+// Whether 16 bits hold what a filter's look-ups add up to.
+bool SumsFitWords(const PackedFilters& filters, int most_input) {
+  const int weights = static_cast<int>(filters.weights_per_filter());
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    const MaskRow row(filters, 0, filter);
+    int64_t effectual = 0;
+    for (int k = 0; k < weights; k += 32) {
+      effectual += PopCount(row.Bits(k, std::min(32, weights - k)));
+    }
+    if (effectual * most_input > 0xffff) return false;
+  }
+  return true;
+}
+
+// As many groups as a byte has room for, of 1, 2 and 4.
+int AddedGroups(const Dictionary& dictionary, int most_input) {
+  const int most = std::max(most_input * dictionary.terms, 1);
+  return 4 * most <= 255 ? 4 : 2 * most <= 255 ? 2 : 1;
 }
 
 }  // namespace
 
-std::vector<DenseRun> SplitDensePixels(int vectors, int added_groups, int width) {
-  const int count = CeilDiv(width, MaxPixels(vectors, added_groups));
+std::vector<DenseRun> SplitDensePixels(const DensePlan& plan, int vectors, int width) {
+  // Wide microkernels take pixels in pairs.
+  const int unit = plan.wide() ? 2 : 1, units = CeilDiv(width, unit);
+  const int count = CeilDiv(units, MaxPixels(plan, vectors) / unit);
   std::vector<DenseRun> runs;
   for (int i = 0, first = 0; i < count; ++i) {
-    const int pixels = width / count + (i < width % count);
+    const int pixels = std::min((units / count + (i < units % count)) * unit, width - first);
     runs.push_back({first, pixels});
     first += pixels;
   }
@@ -34,31 +59,38 @@ std::vector<DenseRun> SplitDensePixels(int vectors, int added_groups, int width)
 }
 
 int DensePlan::group_channels() const {
-  return tables ? kTables * tables->dictionary.channels : kDenseChannels;
+  return tables ? tables->count * tables->dictionary.channels : kDenseChannels;
 }
 
 size_t DensePlan::pixel_bytes() const {
-  return static_cast<size_t>(padded_c / group_channels()) *
-         (tables ? kTableBytes : kDenseGroupBytes);
+  return static_cast<size_t>(padded_c / group_channels()) * (tables ? kTableBytes : kDenseChannels);
 }
 
-std::optional<DenseTables> ChooseDenseTables(const ConvProblem& problem) {
+std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   const PackedFilters& filters = *problem.filters;
   const Core core = problem.target.core;
   if (!problem.nonnegative || problem.most_input() * kMostTerms > 255 ||
-      filters.kind != WeightKind::kTwoValued || filters.regions != 1 ||
-      core == Core::kZen5 || !problem.target.Has(feature::kAvx512Vbmi)) {
+      filters.kind != WeightKind::kTwoValued || filters.regions != 1 || core == Core::kZen5 ||
+      !problem.target.Has(feature::kAvx512Vbmi)) {
     return {};
   }
-  DenseTables tables{ChooseDictionary(filters, kEntries, 0)};
+  std::vector<DenseTables> found;
+  const int most = problem.most_input();
+  DenseTables four;
+  four.dictionary = ChooseDictionary(filters, four.entries(), 0);
   // Intel's cores look up and widen on two ports; an addition would take the time of either.
-  if (core == Core::kGeneric) {
-    const int most = std::max(problem.most_input() * tables.dictionary.terms, 1);
-    while (tables.added_groups < kDenseBlockGroups && 2 * tables.added_groups * most <= 255) {
-      tables.added_groups *= 2;
-    }
+  if (core != Core::kIntel) four.added_groups = AddedGroups(four.dictionary, most);
+  found.push_back(std::move(four));
+  // Tables of all subsets have not been measured to pay here: they take longer to build, and each
+  // sum is looked up twice as often as it is added.
+  DenseTables one;
+  one.count = 1;
+  one.dictionary = ChooseDictionary(filters, one.entries(), 0);
+  one.added_groups = AddedGroups(one.dictionary, most);
+  if (!one.dictionary.full && one.added_groups > 1 && SumsFitWords(filters, most)) {
+    found.push_back(std::move(one));
   }
-  return tables;
+  return found;
 }
 
 DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
@@ -81,7 +113,8 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
   plan.taps = s.kernel_h * plan.taps_per_row;
   plan.tap_groups = plan.padded_c / group * (contiguous ? s.kernel_w : 1);
 
-  const size_t filter_bytes = static_cast<size_t>(plan.taps) * plan.tap_groups * kDenseGroupBytes;
+  const size_t filter_bytes =
+      static_cast<size_t>(plan.taps) * plan.tap_groups * plan.filter_bytes();
   const size_t vector_bytes = filter_bytes * kDenseLanes;
   const int vectors = CeilDiv(s.out_c, kDenseLanes);
   size_t panel_bytes = 0;
@@ -91,7 +124,7 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
     block.first_filter = v * kDenseLanes;
     // Two vectors allow the longest runs of pixels, and so the fewest passes over the weights; runs
     // shorter than four pixels need more for enough independent sums.
-    block.vectors = s.out_w < 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    block.vectors = plan.wide() || (s.out_w < 4 && left >= 4) ? 4 : left >= 2 ? 2 : 1;
     block.weights_offset = plan.weight_bytes;
     const size_t bytes = block.vectors * vector_bytes;
     if (panel_bytes == 0 || panel_bytes + bytes > caches.level2_kept()) {
@@ -128,13 +161,16 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
                          kZen4 = {0.268, 0.300, 3.2, 0, 0.0037},
                          kIntel = {0.330, 0.340, 2.0, 0.045, 0.0037};
   static constexpr Costs kIntelTables = {0.405, 0.405, 2.0, 0.045, 0.2},
-                         kZen4Tables = {0.361, 0.361, 3.2, 0, 0.05},
-                         kZen4TwoAdded = {0.340, 0.320, 3.2, 0, 0.05},
-                         kZen4FourAdded = {0.306, 0.350, 3.2, 0, 0.05};
+                         kZen4Tables = {0.410, 0.410, 3.2, 0, 0.1},
+                         kZen4TwoAdded = {0.375, 0.375, 3.2, 0, 0.1},
+                         kZen4FourAdded = {0.347, 0.400, 3.2, 0, 0.1},
+                         kZen4WideTwoAdded = {0.140, 0.140, 2.5, 0, 0.1},
+                         kZen4WideFourAdded = {0.119, 0.119, 2.5, 0, 0.1};
   const Core core = problem.target.core;
   const auto of_tables = [&]() -> const Costs& {
     if (core == Core::kIntel) return kIntelTables;
     const int added = plan.added_groups();
+    if (plan.wide()) return added == 4 ? kZen4WideFourAdded : kZen4WideTwoAdded;
     return added == 4 ? kZen4FourAdded : added == 2 ? kZen4TwoAdded : kZen4Tables;
   };
   const Costs& costs = plan.tables            ? of_tables()
@@ -149,8 +185,7 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   double row_ns = kRowNs;
   for (const DenseBlock& block : plan.blocks) {
     const double dot_ns = block.vectors == 1 ? costs.single_dot : costs.dot;
-    for (const DenseRun& run :
-         SplitDensePixels(block.vectors, plan.added_groups(), plan.StripWidth(0))) {
+    for (const DenseRun& run : SplitDensePixels(plan, block.vectors, plan.StripWidth(0))) {
       row_ns += std::max(run.pixels * block.vectors, kLeastDots) * groups * dot_ns;
     }
     row_ns += plan.StripWidth(0) * block.vectors * costs.output;

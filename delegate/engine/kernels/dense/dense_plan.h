@@ -10,6 +10,7 @@
 
 #include "engine/dictionary.h"
 #include "engine/kernel.h"
+#include "engine/kernels/dense/dense_ops.h"
 
 namespace tf_signbin {
 
@@ -29,9 +30,14 @@ struct DenseRun {
 // What is looked up instead of multiplied: the sums of four channels' subsets, or of more channels
 // where few of them are effectual.
 struct DenseTables {
+  // A group has four tables, and a look-up four sums for each of 16 filters; or it has one, and a
+  // look-up a sum for each of 64 filters.
+  int count = 4;
   Dictionary dictionary;  // of one table
   // Groups whose sums a byte has room for, so that they are added before they are widened: 1, 2, 4.
   int added_groups = 1;
+
+  int entries() const { return 64 / count; }
 };
 
 struct DensePlan {
@@ -65,13 +71,16 @@ struct DensePlan {
   }
   int group_channels() const;
   int added_groups() const { return tables ? tables->added_groups : 1; }
+  bool wide() const { return tables && tables->count == 1; }  // 64 filters a look-up
+  // That a filter has of a group: weights, or indices.
+  size_t filter_bytes() const { return tables ? tables->count : kDenseChannels; }
   size_t pixel_bytes() const;  // of a column of the copy
   size_t row_bytes() const { return ColumnsFor(strip) * pixel_bytes(); }
 };
 
-// The tables of a layer whose sums can be looked up: two values a filter, inputs of at most 6 bits,
-// and a processor for which that has been measured to pay.
-std::optional<DenseTables> ChooseDenseTables(const ConvProblem& problem);
+// The tables, if any, that a layer's sums can be looked up in: two values a filter, inputs of at
+// most 6 bits, and a processor for which that has been measured to pay.
+std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem);
 
 DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
                         std::optional<DenseTables> tables = {});
@@ -80,7 +89,7 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
 double DenseCostNs(const ConvProblem& problem, const DensePlan& plan);
 
 // Even runs of at most the microkernels' P.
-std::vector<DenseRun> SplitDensePixels(int vectors, int added_groups, int width);
+std::vector<DenseRun> SplitDensePixels(const DensePlan& plan, int vectors, int width);
 
 }  // namespace tf_signbin
 

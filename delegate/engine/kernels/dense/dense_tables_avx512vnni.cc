@@ -13,6 +13,13 @@ namespace {
 struct Recipe {
   __m512i channel[kMostTerms];
   __mmask64 used[kMostTerms];
+
+  Recipe(const DenseTableRecipe& r, int terms) {
+    for (int term = 0; term < terms; ++term) {
+      channel[term] = _mm512_load_si512(r.channel[term]);
+      used[term] = r.used[term];
+    }
+  }
 };
 
 // Tables of a group, of its channels with the zero point taken off.
@@ -26,29 +33,57 @@ TF_SIGNBIN_VBMI inline __m512i TablesOf(const Recipe& recipe, __m512i x) {
   return tables;
 }
 
-// The tables of `columns` pixels; where wanted, the sums of their channels.
-template <int kTerms, bool kSums>
-TF_SIGNBIN_VBMI void MakeTables(const DenseRow& r, const int8_t* in, int columns, int8_t* out,
-                                int32_t* sums) {
-  Recipe recipe;
-  for (int term = 0; term < kTerms; ++term) {
-    recipe.channel[term] = _mm512_load_si512(r.recipe->channel[term]);
-    recipe.used[term] = r.recipe->used[term];
+// A group's channels with the zero point taken off, 0 behind them. `mask`: those that there are.
+struct SixteenChannels {
+  __m128i zero_point;
+
+  __m512i operator()(const int8_t* in, __mmask64 mask) const {
+    const __mmask16 inside = static_cast<__mmask16>(mask);
+    return _mm512_zextsi128_si512(
+        _mm_maskz_sub_epi8(inside, _mm_maskz_loadu_epi8(inside, in), zero_point));
   }
-  const __m512i zero_point = _mm512_set1_epi8(r.padding), ones = _mm512_set1_epi8(1);
-  const int group = r.recipe->channels;
+};
+struct Channels {
+  __m512i zero_point;
+
+  __m512i operator()(const int8_t* in, __mmask64 mask) const {
+    return _mm512_maskz_sub_epi8(mask, _mm512_maskz_loadu_epi8(mask, in), zero_point);
+  }
+};
+
+// The tables of `columns` pixels; where wanted, the sums of their channels.
+template <int kTerms, bool kSums, typename Load>
+TF_SIGNBIN_VBMI void MakeTables(const DenseRow& r, const Load& load, const int8_t* in, int columns,
+                                int8_t* out, int32_t* sums) {
+  const Recipe recipe(*r.recipe, kTerms);
+  const __m512i ones = _mm512_set1_epi8(1);
+  const int group = r.recipe->channels, whole = r.in_c - r.in_c % group;
+  const __mmask64 all = FirstBytes(group), rest = FirstBytes(r.in_c - whole);
   for (int column = 0; column < columns; ++column) {
     __m512i sum = _mm512_setzero_si512();
-    for (int c = 0; c < r.in_c; c += group, out += kTableBytes) {
-      const __mmask64 inside = FirstBytes(r.in_c - c < group ? r.in_c - c : group);
-      const __m512i x =
-          _mm512_maskz_sub_epi8(inside, _mm512_maskz_loadu_epi8(inside, in + c), zero_point);
+    for (int c = 0; c < whole; c += group, out += kTableBytes) {
+      const __m512i x = load(in + c, all);
       _mm512_store_si512(out, TablesOf<kTerms>(recipe, x));
       if (kSums) sum = _mm512_dpbusd_epi32(sum, x, ones);
+    }
+    if (whole < r.in_c) {
+      const __m512i x = load(in + whole, rest);
+      _mm512_store_si512(out, TablesOf<kTerms>(recipe, x));
+      if (kSums) sum = _mm512_dpbusd_epi32(sum, x, ones);
+      out += kTableBytes;
     }
     if (kSums) sums[column] = _mm512_reduce_add_epi32(sum);
     in += static_cast<ptrdiff_t>(r.step) * r.in_c;
   }
+}
+
+template <int kTerms, bool kSums>
+void MakeTables(const DenseRow& r, const int8_t* in, int columns, int8_t* out, int32_t* sums) {
+  if (r.recipe->channels <= 16) {  // loads of fewer bytes cross fewer cache lines
+    const SixteenChannels load{_mm_set1_epi8(r.padding)};
+    return MakeTables<kTerms, kSums>(r, load, in, columns, out, sums);
+  }
+  MakeTables<kTerms, kSums>(r, Channels{_mm512_set1_epi8(r.padding)}, in, columns, out, sums);
 }
 
 template <bool kSums>

@@ -1,5 +1,4 @@
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -27,7 +26,7 @@ std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& reques
     } else if (isa == Isa::kAvx512Vnni) {
       auto plan = std::make_shared<const DensePlan>(MakeDensePlan(problem.shape, caches));
       double cost_ns = DenseCostNs(problem, *plan);
-      if (std::optional<DenseTables> tables = ChooseDenseTables(problem)) {
+      for (DenseTables& tables : DenseTablesOf(problem)) {
         auto looked_up = std::make_shared<const DensePlan>(
             MakeDensePlan(problem.shape, caches, std::move(tables)));
         const double tables_ns = DenseCostNs(problem, *looked_up);

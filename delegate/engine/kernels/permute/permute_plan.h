@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/kernel.h"
 #include "engine/dictionary.h"
+#include "engine/kernel.h"
 
 namespace tf_signbin {
 
