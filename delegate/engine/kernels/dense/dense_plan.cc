@@ -148,35 +148,42 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
   return plan;
 }
 
+namespace {
+
+// Nanoseconds on one thread (docs/performance.md).
+struct Costs {
+  double dot, single_dot;  // of a group and a vector of 16 filters; with one vector of them
+  double output;           // of a vector
+  double far_byte;         // of weights beyond the second-level cache
+  double prepare;          // of a byte of activations, copied or made to tables
+};
+
+Costs CostsOf(const DensePlan& plan, Core core) {
+  const int added = plan.added_groups();
+  if (core == Core::kIntel) {
+    if (!plan.tables) return {0.330, 0.340, 2.0, 0.045, 0.0037};
+    if (!plan.wide()) return {0.405, 0.405, 2.0, 0.045, 0.2};
+    const double lookup = added == 4 ? 0.13 : 0.18;
+    return {lookup, lookup, 2.0, 0.045, 0.2};
+  }
+  if (!plan.tables) {
+    // Zen 4 issues one dot product a cycle, Zen 5 two.
+    if (core == Core::kZen5) return {0.114, 0.128, 0.9, 0, 0.0037};
+    return {0.268, 0.300, 3.2, 0, 0.0037};
+  }
+  if (plan.wide()) {
+    const double lookup = added == 4 ? 0.119 : 0.140;
+    return {lookup, lookup, 2.5, 0, 0.1};
+  }
+  if (added == 4) return {0.347, 0.400, 3.2, 0, 0.1};
+  const double lookup = added == 2 ? 0.375 : 0.410;
+  return {lookup, lookup, 3.2, 0, 0.1};
+}
+
+}  // namespace
+
 double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
-  // Nanoseconds on one thread (docs/performance.md). Zen 4 issues one dot product a cycle, Zen 5
-  // two.
-  struct Costs {
-    double dot, single_dot;  // of a group and a vector of filters; with one vector of them
-    double output;           // of a vector
-    double far_byte;         // of weights beyond the second-level cache
-    double prepare;          // of a byte of activations, copied or made to tables
-  };
-  static constexpr Costs kZen5 = {0.114, 0.128, 0.9, 0, 0.0037},
-                         kZen4 = {0.268, 0.300, 3.2, 0, 0.0037},
-                         kIntel = {0.330, 0.340, 2.0, 0.045, 0.0037};
-  static constexpr Costs kIntelTables = {0.405, 0.405, 2.0, 0.045, 0.2},
-                         kZen4Tables = {0.410, 0.410, 3.2, 0, 0.1},
-                         kZen4TwoAdded = {0.375, 0.375, 3.2, 0, 0.1},
-                         kZen4FourAdded = {0.347, 0.400, 3.2, 0, 0.1},
-                         kZen4WideTwoAdded = {0.140, 0.140, 2.5, 0, 0.1},
-                         kZen4WideFourAdded = {0.119, 0.119, 2.5, 0, 0.1};
-  const Core core = problem.target.core;
-  const auto of_tables = [&]() -> const Costs& {
-    if (core == Core::kIntel) return kIntelTables;
-    const int added = plan.added_groups();
-    if (plan.wide()) return added == 4 ? kZen4WideFourAdded : kZen4WideTwoAdded;
-    return added == 4 ? kZen4FourAdded : added == 2 ? kZen4TwoAdded : kZen4Tables;
-  };
-  const Costs& costs = plan.tables            ? of_tables()
-                       : core == Core::kZen5  ? kZen5
-                       : core == Core::kIntel ? kIntel
-                                              : kZen4;
+  const Costs costs = CostsOf(plan, problem.target.core);
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   constexpr double kRowNs = 40;
   const ConvShape& s = plan.shape;
