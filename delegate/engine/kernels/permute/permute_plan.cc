@@ -75,7 +75,7 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
   // twice as long.
   struct CoreCosts {
     Costs int8[2], float32[2];  // by table registers - 1
-    double dot_table[2];        // int8, built with VNNI
+    double dot_table[2];        // int8, built with VNNI: of all subsets in one register, others
     double folded_output;
     double far_index_byte;  // of an index stream beyond the second-level cache
   };
@@ -99,7 +99,8 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
   const CoreCosts& core = own == Core::kZen5 ? kZen5 : own == Core::kIntel ? kIntel : kZen4;
   const bool int8 = problem.type == DataType::kInt8;
   const Costs& costs = (int8 ? core.int8 : core.float32)[tables.registers - 1];
-  const double table_ns = tables.dots ? core.dot_table[tables.registers - 1] : costs.table;
+  const bool simple = tables.registers == 1 && tables.dictionary.full;
+  const double table_ns = tables.dots ? core.dot_table[simple ? 0 : 1] : costs.table;
   const double output_ns = tables.folded ? core.folded_output : costs.output;
   const ConvShape s = FlattenPointwise(problem.shape);
   const size_t groups = MakeChannelGroups(*problem.filters, tables.group_channels()).size();
