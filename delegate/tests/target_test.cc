@@ -99,6 +99,11 @@ TEST(Planner, PlansForProcessorsThatThisIsNot) {
     EXPECT_EQ(best(kLayer, type, TargetOf(avx512 | kAvx512Vnni, Core::kZen5)),
               "permute avx512vnni");
   }
+  // A single row: look-ups in registers, of filters in lanes.
+  constexpr LayerSize kRow = {1, 512, 1000, 1, 1};
+  EXPECT_EQ(best(kRow, DataType::kInt8, TargetOf(kAvx2)), "row avx2");
+  EXPECT_EQ(best(kRow, DataType::kInt8, TargetOf(kAvx2 | kAvxVnni)), "row avxvnni");
+  EXPECT_EQ(best(kRow, DataType::kInt8, TargetOf(avx512 | kAvx512Vnni)), "permute avx512vnni");
   // Tiles outrun look-ups in int8; they know no float32.
   const Target tiles = TargetOf(avx512 | kAvx512Vnni | kAvx512Vbmi | kAmxInt8, Core::kIntel);
   EXPECT_EQ(best(kLayer, DataType::kInt8, tiles), "dense amx");

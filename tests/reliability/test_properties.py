@@ -23,7 +23,9 @@ _COMMON = {
 FAST, SLOW = settings(max_examples=200, **_COMMON), settings(max_examples=1200, **_COMMON)
 
 _X86 = platform.machine() in ("x86_64", "AMD64")
-KERNELS = ["auto", "auto", "table", "reference", *(["permute", "dense", "gemm"] if _X86 else [])]
+KERNELS = [
+    "auto", "auto", "table", "reference", *(["permute", "dense", "gemm", "row"] if _X86 else []),
+]  # fmt: skip
 ISAS = ["auto", "auto", "auto", "portable", *(["avx2"] if _X86 else [])]
 CHANNELS = st.one_of(
     st.integers(1, 80), st.sampled_from([127, 128, 129, 255, 256, 257, 511, 512, 1000, 1024])

@@ -42,6 +42,7 @@ TF_SIGNBIN_FLAGS(armv7, neon, , -mfpu=neon-vfpv4, -mfp16-format=ieee)
 // kernels/ and name in options, the KernelFamily. Of plans that cost the same the first one wins.
 TF_SIGNBIN_FAMILY(x86, permute, kPermuteFamily)
 TF_SIGNBIN_FAMILY(x86, dense, kDenseFamily)
+TF_SIGNBIN_FAMILY(x86, row, kRowFamily)
 TF_SIGNBIN_FAMILY(x86, gemm, kGemmFamily)
 TF_SIGNBIN_FAMILY(arm, gemm, kGemmFamily)
 TF_SIGNBIN_FAMILY(any, table, kTableFamily)
