@@ -4,6 +4,7 @@
     python examples/codesign.py                  # some hours; continues where it was stopped
     python examples/codesign.py --random_filters # the layers' time alone, without training
     python examples/codesign.py --input_bits     # the study of input bits; resumes, too
+    python examples/codesign.py --input_bits --report_only --as=avx2   # its times on a lesser PC
 
 Full precision, dense int8 training, binary, ternary and signed-binary weights with and without
 background and pattern, at several widths, over three seeds, on glyphs and digits. Writes a
@@ -19,6 +20,8 @@ from absl import app, flags, logging
 from lab.study import bits, bits_report, measure, points, report, train
 from rich.console import Console
 
+from tf_signbin.benchmark import views
+from tf_signbin.runtime import find_runtime
 from tf_signbin.training import tables
 from tf_signbin.training.progress import RunProgress
 
@@ -29,6 +32,9 @@ flags.DEFINE_string("out", "out/codesign", "Folder for runs and report.")
 flags.DEFINE_list("seeds", None, "Seeds; default 0,1,2 (quick: 0,1).")
 flags.DEFINE_bool("report_only", False, "Measure and report what is trained already.")
 flags.DEFINE_bool("input_bits", False, "The study of input bits instead.")
+flags.DEFINE_enum(
+    "as", None, list(views.VIEWS), "With --input_bits --report_only: time as on such a machine."
+)
 flags.DEFINE_bool("random_filters", False, "Only measure the layers, with random filters.")
 flags.DEFINE_string("report_dir", None, "Folder of the report; default: inside --out.")
 flags.DEFINE_float("seconds", None, "Measuring time for each contender; default 2 (quick: 0.5).")
@@ -38,11 +44,16 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)
+    view = FLAGS["as"].value
+    if view and not (FLAGS.input_bits and FLAGS.report_only):
+        raise app.UsageError("--as times what is trained: it takes --input_bits --report_only")
     if FLAGS.input_bits:
+        if view:
+            views.enter(view, find_runtime("auto").name)
         out = Path(FLAGS.out) / "bits"
         if not FLAGS.report_only:
             bits.train_all(out)
-        bits_report.measure(out, FLAGS.seconds or 0.5)
+        bits_report.measure(out, FLAGS.seconds or 0.5, view)
         path = bits_report.write(out, Path(FLAGS.report_dir or out / "report"))
         Console().print(f"Report: {path}", highlight=False, soft_wrap=True)
         return

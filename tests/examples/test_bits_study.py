@@ -33,7 +33,8 @@ def test_rows_compare_with_8_bits_and_with_int8():
     assert three["differences"] == pytest.approx([-2.0] * 3)
     assert three["faster"] == pytest.approx(2.0)
     assert three["over_dense"] == pytest.approx(2.0)
-    assert {r["bits"] for r in rows if r["family"] == "signed-binary centered 2 of 10"} == {8, 4}
+    pattern = {r["bits"] for r in rows if r["family"] == "signed-binary centered 2 of 10"}
+    assert pattern == {8, 5, 4}
 
 
 def test_report_of_an_unfinished_study(tmp_path):
@@ -45,6 +46,19 @@ def test_report_of_an_unfinished_study(tmp_path):
         "| signed-binary centered | 4 | 2 | 89.5 ± 0.7 | +0.0 ± 0.0 | 40 | 2.00x | 2.00x |" in text
     )
     assert (tmp_path / "report" / f"bits-{GROUP}.png").stat().st_size > 10_000
+
+
+def test_report_has_a_column_for_each_view_that_was_timed(tmp_path):
+    values = invented(lambda m: 0.9, lambda m: 10.0 * m.input_bits)
+    times = {m.key: 100.0 if m == bits.INT8 else 5.0 * m.input_bits for m in bits.variants()}
+    values[f"{GROUP}/time as avx2"] = times
+    (tmp_path / "bits.json").write_text(json.dumps(values))
+    text = bits_report.write(tmp_path, tmp_path / "report").read_text()
+    assert "| vs XNNPACK int8 | as avx2 |" in text
+    assert (
+        "| signed-binary centered | 4 | 3 | 90.0 ± 1.0 | +0.0 ± 0.0 | 40 | 2.00x | 2.00x | 5.00x |"
+        in text
+    )
 
 
 def test_keys_are_unique():

@@ -15,6 +15,7 @@ from tf_signbin.benchmark.contenders import Settings, ours, xnnpack
 from tf_signbin.benchmark.graph import INT8, GraphBuilder
 from tf_signbin.benchmark.machine import describe_machine
 from tf_signbin.benchmark.timing import interleave
+from tf_signbin.benchmark.views import VIEWS
 from tf_signbin.benchmark.weights import int8_filters
 from tf_signbin.convert import write_file
 from tf_signbin.runtime import find_runtime
@@ -36,12 +37,24 @@ HEADER = (
 )  # fmt: skip
 
 
-def measure(out: Path, seconds: float) -> None:
-    """Times the quantized layers of every trained group with random filters, into bits.json."""
+def measure(out: Path, seconds: float, view: str | None = None) -> None:
+    """Times the quantized layers of every trained group with random filters, into bits.json.
+
+    `view`: that which this process has entered (tf_signbin.benchmark.views), if it has.
+    """
     store = bits.Store(out / "bits.json")
     for group in _groups(store.values):
         task, width = group.rsplit("-w", 1)
-        store.get(f"{group}/time", lambda t=task, w=float(width): _times(t, w, seconds))
+        store.get(_time_key(group, view), lambda t=task, w=float(width): _times(t, w, seconds))
+
+
+def _time_key(group: str, view: str | None) -> str:
+    return f"{group}/time" + (f" as {view}" if view else "")
+
+
+def _views(values: dict[str, Any]) -> list[str]:
+    """Those that any group was timed in."""
+    return [v for v in VIEWS if any(key.endswith(f"/{_time_key('', v)[1:]}") for key in values)]
 
 
 def _groups(values: dict[str, Any]) -> list[str]:
@@ -84,8 +97,8 @@ def _layer(
 
 def rows_of(group: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     """The trained points of a group, in the study's order."""
-    times = values.get(f"{group}/time", {})
-    dense = times.get(bits.INT8.key, float("nan"))
+    times = values.get(_time_key(group, None), {})
+    as_views = {view: values.get(_time_key(group, view), {}) for view in _views(values)}
     rows: list[dict[str, Any]] = []
     for method in bits.variants():
         found = {
@@ -109,10 +122,16 @@ def rows_of(group: str, values: dict[str, Any]) -> list[dict[str, Any]]:
                 "accuracy": float(np.mean([*found.values()])),
                 "accuracies": [*found.values()], "by_seed": found, "us": us,
                 "differences": paired,
-                "faster": eight["us"] / us if eight else None, "over_dense": dense / us,
+                "faster": eight["us"] / us if eight else None,
+                "over_dense": _over_dense(times, method),
+                "over_dense_as": {v: _over_dense(t, method) for v, t in as_views.items()},
             }
         )  # fmt: skip
     return rows
+
+
+def _over_dense(times: dict[str, float], method: Method) -> float:
+    return times.get(bits.INT8.key, float("nan")) / times.get(method.key, float("nan"))
 
 
 def _family(method: Method) -> str:
@@ -124,6 +143,7 @@ def write(out: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     values = json.loads((out / "bits.json").read_text())
     machine = describe_machine(find_runtime("auto"))
+    header = (*HEADER, *(f"as {view}" for view in _views(values)))
     parts = [
         "# Bits of inputs",
         "Written by `python examples/codesign.py --input_bits`; what follows from it: "
@@ -132,7 +152,9 @@ def write(out: Path, folder: Path) -> Path:
         "networks of one seed, with the standard error of their mean. Time: sum of the six "
         f"quantized layers, each alone with random filters on images of {SCALE} times the side, "
         "one thread, least processor time of interleaved calls; layers that read a residual stream "
-        f"include the operator that requantizes it. Machine: {machine.get('cpu', '')}.",
+        f"include the operator that requantizes it. Machine: {machine.get('cpu', '')} "
+        f"({', '.join(machine.get('cpu_features', []))}); `as` a view: both sides as on that "
+        "kind of machine ([views](../performance.md#views)).",
     ]
     by_task: dict[str, list[dict[str, Any]]] = {}
     widths: Counter[str] = Counter()
@@ -140,7 +162,7 @@ def write(out: Path, folder: Path) -> Path:
         rows = rows_of(group, values)
         if not rows:
             continue
-        parts += [f"## {group}", tables.markdown(HEADER, [_cells(row) for row in rows])]
+        parts += [f"## {group}", tables.markdown(header, [_cells(row) for row in rows])]
         _plot(group, rows, folder / f"bits-{group}.png")
         parts.append(f"![{group}](bits-{group}.png)")
         task, width = group.rsplit("-w", 1)
@@ -166,6 +188,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         tables.mean_std(row["accuracies"]), _difference(row["differences"]),
         shown(row["us"], "{:.0f}"), shown(row["faster"], "{:.2f}x"),
         shown(row["over_dense"], "{:.2f}x"),
+        *(shown(ratio, "{:.2f}x") for ratio in row["over_dense_as"].values()),
     )  # fmt: skip
 
 
