@@ -32,7 +32,7 @@ struct UnitCosts {
   double Of(const Work& work) const;  // nanoseconds on one thread
 };
 
-UnitCosts UnitCostsOf(Isa isa, TableElements elements, Core core);
+UnitCosts UnitCostsOf(Isa isa, TableElements elements, const Target& target);
 
 }  // namespace table
 }  // namespace tf_signbin

@@ -40,7 +40,7 @@ struct Estimator {
       : problem(p),
         ops(o),
         bytes(byte_tables),
-        cost(UnitCostsOf(o.isa, Elements(), p.target.core)),
+        cost(UnitCostsOf(o.isa, Elements(), p.target)),
         element_bytes(bytes                       ? 1
                       : p.type == DataType::kInt8 ? 2
                                                   : 4),
