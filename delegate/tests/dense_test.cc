@@ -140,6 +140,18 @@ TEST(Dense, EqualsReferenceOnStripsPanelsAndEveryWidth) {
     shapes.push_back(SameShape(1, 3, width, width, 1));  // every remainder of depth and filters
     shapes.push_back(SameShape(1, 1, width, 2 * width, 1));
   }
+  // First layers: few channels, of which groups run on from pixel to pixel.
+  for (const int channels : {1, 2, 3, 5, 6}) {
+    for (const int kernel : {2, 3, 5, 7}) {
+      for (const int stride : {1, 2}) {
+        ConvShape s = SameShape(11, 14 + kernel, channels, 20, kernel);
+        s.stride_h = s.stride_w = stride;
+        s.out_h = (s.in_h + 2 * s.pad_top - kernel) / stride + 1;
+        s.out_w = (s.in_w + 2 * s.pad_left - kernel) / stride + 1;
+        shapes.push_back(s);
+      }
+    }
+  }
   for (size_t i = 0; i < shapes.size(); ++i) {
     Rng rng(i);
     const RandomLayer layer = LayerOf(shapes[i], &rng);

@@ -183,8 +183,7 @@ class DenseConv final : public ConvKernel {
                           [&](const std::vector<int8_t>& weights, int filter) {
                             const FilterWeights groups = WeightsOf(lanes[filter]);
                             for (size_t k = 0; k < weights.size(); ++k) {
-                              const size_t channel = k % plan_.shape.in_c;
-                              groups.Of(GroupOf(k))[channel % kDenseChannels] = weights[k];
+                              groups.Of(GroupOf(k))[PlaceOf(k) % kDenseChannels] = weights[k];
                             }
                           });
   }
@@ -231,16 +230,27 @@ class DenseConv final : public ConvKernel {
             block.vectors * kDenseLanes * plan_.filter_bytes()};
   }
 
+  // Weights that follow one another without padding: of a pixel, or of a row that groups run
+  // through.
+  size_t RunWeights() const {
+    return static_cast<size_t>(plan_.shape.in_c) * (plan_.run_on ? plan_.shape.kernel_w : 1);
+  }
+
+  // The place of weight `k` of a filter in its run.
+  size_t PlaceOf(size_t k) const { return k % RunWeights(); }
+
   // The group of weight `k` of a filter.
   size_t GroupOf(size_t k) const {
-    const size_t in_c = plan_.shape.in_c, channels = plan_.group_channels();
-    return k / in_c * (plan_.padded_c / channels) + k % in_c / channels;
+    const size_t channels = plan_.group_channels();
+    const size_t run_groups = plan_.run_on ? plan_.tap_groups : plan_.padded_c / channels;
+    return k / RunWeights() * run_groups + PlaceOf(k) / channels;
   }
 
   Workspace MakeWorkspace() const {
     Workspace w;
     if (!plan_.direct) {
-      w.ring = Aligned<int8_t>(plan_.ring_rows * plan_.row_bytes());
+      // Behind the last pixel a group may run on, to weights of 0.
+      w.ring = Aligned<int8_t>(plan_.ring_rows * plan_.row_bytes() + kDenseChannels);
       w.ring_row.resize(plan_.ring_rows);
     }
     if (filters_.has_background) {

@@ -63,7 +63,7 @@ int DensePlan::group_channels() const {
 }
 
 size_t DensePlan::pixel_bytes() const {
-  return static_cast<size_t>(padded_c / group_channels()) * (tables ? kTableBytes : kDenseChannels);
+  return tables ? static_cast<size_t>(padded_c / group_channels()) * kTableBytes : padded_c;
 }
 
 std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
@@ -112,6 +112,14 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
   plan.taps_per_row = contiguous ? 1 : s.kernel_w;
   plan.taps = s.kernel_h * plan.taps_per_row;
   plan.tap_groups = plan.padded_c / group * (contiguous ? s.kernel_w : 1);
+  if (!plan.tables && contiguous) {
+    const int groups = CeilDiv(s.kernel_w * s.in_c, group);
+    plan.run_on = groups < plan.tap_groups;
+    if (plan.run_on) {
+      plan.padded_c = s.in_c;
+      plan.tap_groups = groups;
+    }
+  }
 
   const size_t filter_bytes =
       static_cast<size_t>(plan.taps) * plan.tap_groups * plan.filter_bytes();

@@ -46,7 +46,10 @@ struct DensePlan {
   bool direct = false;
   // Instead of a copy there are tables.
   std::optional<DenseTables> tables;
-  int padded_c = 0;     // channels of the copy, whole groups
+  // Groups run on from pixel to pixel of a kernel row, where few channels would leave them half
+  // empty.
+  bool run_on = false;
+  int padded_c = 0;     // channels of the copy, whole groups unless they run on
   int column_step = 1;  // input pixels a column of the copy: 1-wide strided kernels skip the rest
   int taps = 0;  // contiguous runs of channels in a window: kernel rows, or pixels if dilated
   int taps_per_row = 1;
