@@ -29,6 +29,8 @@ namespace tf_signbin {
 namespace {
 
 constexpr int kNoRow = std::numeric_limits<int>::min();
+// Calls of microkernels whose sums become outputs together.
+constexpr size_t kFlushedCalls = 4;
 
 // What the plan's microkernels are called (dense_kernels.h).
 std::string FormName(const DensePlan& plan) {
@@ -154,7 +156,7 @@ class DenseConv final : public ConvKernel {
     std::vector<const int8_t*> run_taps;  // of a run's first pixel
     Aligned<int32_t> column_sums;         // of each slot's columns, where filters have a background
     Aligned<int32_t> box;                 // window sums of a strip's pixels
-    Aligned<int32_t> sums;                // registers of one microkernel call
+    Aligned<int32_t> sums;                // registers of microkernel calls
     StageTimes times;
   };
 
@@ -260,7 +262,7 @@ class DenseConv final : public ConvKernel {
     }
     w.taps.resize(plan_.taps);
     w.run_taps.resize(plan_.taps);
-    w.sums = Aligned<int32_t>(kMaxDenseSums * kDenseLanes);
+    w.sums = Aligned<int32_t>(kFlushedCalls * kMaxDenseSums * kDenseLanes);
     return w;
   }
 
@@ -369,7 +371,6 @@ class DenseConv final : public ConvKernel {
     task.pixel_bytes = static_cast<int64_t>(plan_.pixel_step() * plan_.pixel_bytes());
     task.weights = &weights_[block.weights_offset];
     task.bias = &filters_.start[block.first_filter];
-    task.sums = w->sums.get();
     if (plan_.tables) task.factors = &filters_.factors[block.first_filter];
     DenseFlush flush{};
     flush.sums = w->sums.get();
@@ -383,15 +384,21 @@ class DenseConv final : public ConvKernel {
     flush.clamp_min = output_.clamp_min_i8;
     flush.clamp_max = output_.clamp_max_i8;
     flush.out_pixel = out_c;
-    for (const Call& call : calls_[index].runs[last_strip]) {
-      const size_t first_byte = static_cast<size_t>(call.run.first) * task.pixel_bytes;
-      for (int t = 0; t < plan_.taps; ++t) w->run_taps[t] = w->taps[t] + first_byte;
-      flush.pixels = call.run.pixels;
-      if (filters_.has_background) flush.box = &w->box[call.run.first];
-      flush.out = out_row + static_cast<size_t>(call.run.first) * out_c + block.first_filter;
+    const std::vector<Call>& calls = calls_[index].runs[last_strip];
+    for (size_t i = 0; i < calls.size();) {
+      const int first = calls[i].run.first;
+      flush.pixels = 0;
       Stopwatch watch(profile_);
-      call.kernel(&task);
+      for (const size_t end = std::min(i + kFlushedCalls, calls.size()); i < end; ++i) {
+        const size_t first_byte = static_cast<size_t>(calls[i].run.first) * task.pixel_bytes;
+        for (int t = 0; t < plan_.taps; ++t) w->run_taps[t] = w->taps[t] + first_byte;
+        task.sums = &w->sums[flush.pixels * block.vectors * kDenseLanes];
+        calls[i].kernel(&task);
+        flush.pixels += calls[i].run.pixels;
+      }
       watch.Lap(&w->times.lookup_ns);
+      if (filters_.has_background) flush.box = &w->box[first];
+      flush.out = out_row + static_cast<size_t>(first) * out_c + block.first_filter;
       DenseFlushSums(flush);
       watch.Lap(&w->times.output_ns);
     }

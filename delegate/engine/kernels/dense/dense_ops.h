@@ -43,7 +43,7 @@ struct DenseRow {
   int32_t* sums;  // of each column's channels; may be null
 };
 
-// Empties the registers of one microkernel call. Pixel p, vector f of filters is at
+// Makes outputs of the sums of adjacent pixels. Pixel p, vector f of filters is at
 // sums + (p * vectors + f) * 16.
 struct DenseFlush {
   const int32_t* sums;
