@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <tuple>
@@ -25,7 +26,27 @@ bool SameShape(const ConvShape& a, const ConvShape& b) {
 // possible, kernels gain nothing from inputs that are not negative.
 constexpr int kMostLowBitInput = 63;
 
-// Whether no input is less than `least`. Stops early at one that is.
+// Whether one of `count` inputs is less than `least`, which is not negative. A word of them at a
+// time: the baseline of 32-bit Arm has no vectors.
+bool AnyBelow(const int8_t* input, size_t count, int8_t least) {
+  constexpr size_t kOnes = ~size_t{0} / 255;  // 1 in every byte
+  const size_t missing = kOnes * static_cast<size_t>(128 - least);
+  size_t negative = 0, reached = ~size_t{0};  // in the highest bit of every byte
+  size_t i = 0;
+  for (; i + sizeof(size_t) <= count; i += sizeof(size_t)) {
+    size_t x;
+    std::memcpy(&x, input + i, sizeof(x));
+    negative |= x;
+    reached &= x + missing;  // only negative bytes carry into the next one
+  }
+  if (((negative | ~reached) & kOnes * 128) != 0) return true;
+  for (; i < count; ++i) {
+    if (input[i] < least) return true;
+  }
+  return false;
+}
+
+// Whether no input is less than `least`, which is not negative. Stops early at one that is.
 bool AllAtLeast(const int8_t* input, size_t count, int8_t least, ThreadPool& pool) {
   constexpr size_t kBlock = 4096;
   std::atomic<bool> holds{true};
@@ -35,12 +56,9 @@ bool AllAtLeast(const int8_t* input, size_t count, int8_t least, ThreadPool& poo
     const size_t begin = blocks * part / parts * kBlock;
     const size_t end = std::min(blocks * (part + 1) / parts * kBlock, count);
     for (size_t at = begin; at < end && holds.load(std::memory_order_relaxed); at += kBlock) {
-      const size_t block_end = std::min(at + kBlock, end);
-      uint8_t lowest = 255;  // of inputs + 128, for which baseline x86 has a minimum
-      for (size_t i = at; i < block_end; ++i) {
-        lowest = std::min(lowest, static_cast<uint8_t>(input[i] ^ -128));
+      if (AnyBelow(input + at, std::min(kBlock, end - at), least)) {
+        holds.store(false, std::memory_order_relaxed);
       }
-      if (lowest < least + 128) holds.store(false, std::memory_order_relaxed);
     }
   });
   return holds.load();

@@ -62,14 +62,144 @@ struct WideSums {
 
 #endif
 
-// Adds (subtracts) the sum of kSums entries, at any address.
-template <bool kSubtract, int kSums, int kVectors>
-HWY_INLINE void AddByteEntries(const uint8_t* table, const uint16_t* offsets,
-                               WideSums (&sums)[kVectors]) {
-  const U8 d;
-  const uint8_t* entry[kSums];
-#pragma GCC unroll 4
+#if TF_SIGNBIN_A64
+
+// first, second = (kMore ? what they are : 0) + the sum of kSums entries' two vectors at byte kAt;
+// kSums is up to 4. One block: GCC would order loads before it chooses registers, of which the
+// accumulators leave eight.
+template <int kSums, bool kMore, int kAt>
+HWY_INLINE void SumPair(const uint8_t* const* entry, uint8x16_t& first, uint8x16_t& second) {
+  static_assert(!kMore || kSums == 4, "no other is needed");
+  using Read = const uint8_t[kAt + 32];
+#define TF_SIGNBIN_ENTRY(i) "r"(entry[i]), "m"(*reinterpret_cast<Read*>(entry[i]))
+  uint8x16_t a, b, c, d, e, f;
+  if constexpr (kMore) {
+    asm("ldp %q2, %q3, [%8, %16]\n\t"
+        "ldp %q4, %q5, [%10, %16]\n\t"
+        "ldp %q6, %q7, [%12, %16]\n\t"
+        "add %2.16b, %2.16b, %4.16b\n\t"
+        "add %3.16b, %3.16b, %5.16b\n\t"
+        "ldp %q4, %q5, [%14, %16]\n\t"
+        "add %0.16b, %0.16b, %6.16b\n\t"
+        "add %1.16b, %1.16b, %7.16b\n\t"
+        "add %2.16b, %2.16b, %4.16b\n\t"
+        "add %3.16b, %3.16b, %5.16b\n\t"
+        "add %0.16b, %0.16b, %2.16b\n\t"
+        "add %1.16b, %1.16b, %3.16b"
+        : "+w"(first), "+w"(second), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d), "=&w"(e), "=&w"(f)
+        : TF_SIGNBIN_ENTRY(0), TF_SIGNBIN_ENTRY(1), TF_SIGNBIN_ENTRY(2), TF_SIGNBIN_ENTRY(3),
+          "n"(kAt));
+  } else if constexpr (kSums == 4) {
+    asm("ldp %q0, %q1, [%8, %16]\n\t"
+        "ldp %q2, %q3, [%10, %16]\n\t"
+        "ldp %q4, %q5, [%12, %16]\n\t"
+        "ldp %q6, %q7, [%14, %16]\n\t"
+        "add %0.16b, %0.16b, %2.16b\n\t"
+        "add %1.16b, %1.16b, %3.16b\n\t"
+        "add %4.16b, %4.16b, %6.16b\n\t"
+        "add %5.16b, %5.16b, %7.16b\n\t"
+        "add %0.16b, %0.16b, %4.16b\n\t"
+        "add %1.16b, %1.16b, %5.16b"
+        : "=&w"(first), "=&w"(second), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d), "=&w"(e), "=&w"(f)
+        : TF_SIGNBIN_ENTRY(0), TF_SIGNBIN_ENTRY(1), TF_SIGNBIN_ENTRY(2), TF_SIGNBIN_ENTRY(3),
+          "n"(kAt));
+  } else if constexpr (kSums == 3) {
+    asm("ldp %q0, %q1, [%6, %12]\n\t"
+        "ldp %q2, %q3, [%8, %12]\n\t"
+        "ldp %q4, %q5, [%10, %12]\n\t"
+        "add %0.16b, %0.16b, %2.16b\n\t"
+        "add %1.16b, %1.16b, %3.16b\n\t"
+        "add %0.16b, %0.16b, %4.16b\n\t"
+        "add %1.16b, %1.16b, %5.16b"
+        : "=&w"(first), "=&w"(second), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d)
+        : TF_SIGNBIN_ENTRY(0), TF_SIGNBIN_ENTRY(1), TF_SIGNBIN_ENTRY(2), "n"(kAt));
+  } else if constexpr (kSums == 2) {
+    asm("ldp %q0, %q1, [%4, %8]\n\t"
+        "ldp %q2, %q3, [%6, %8]\n\t"
+        "add %0.16b, %0.16b, %2.16b\n\t"
+        "add %1.16b, %1.16b, %3.16b"
+        : "=&w"(first), "=&w"(second), "=&w"(a), "=&w"(b)
+        : TF_SIGNBIN_ENTRY(0), TF_SIGNBIN_ENTRY(1), "n"(kAt));
+  } else {
+    asm("ldp %q0, %q1, [%2, %4]" : "=&w"(first), "=&w"(second) : TF_SIGNBIN_ENTRY(0), "n"(kAt));
+  }
+#undef TF_SIGNBIN_ENTRY
+}
+
+// Adds (subtracts) the sums of kSums entries to those of the vectors from kFirst on.
+template <bool kSubtract, int kSums, int kFirst, int kVectors>
+HWY_INLINE void AddByteVectors(const uint8_t* const* entry, WideSums (&sums)[kVectors]) {
+  if constexpr (kFirst + 1 < kVectors) {
+    uint8x16_t first, second;
+    SumPair<(kSums < 4 ? kSums : 4), false, 16 * kFirst>(entry, first, second);
+    if constexpr (kSums == 8) SumPair<4, true, 16 * kFirst>(entry + 4, first, second);
+    sums[kFirst].template Add<kSubtract>(V<U8>(first));
+    sums[kFirst + 1].template Add<kSubtract>(V<U8>(second));
+    AddByteVectors<kSubtract, kSums, kFirst + 2>(entry, sums);
+  } else if constexpr (kFirst < kVectors) {
+    uint8x16_t x = vld1q_u8(entry[0] + 16 * kFirst);
+#pragma GCC unroll 8
+    for (int i = 1; i < kSums; ++i) x = vaddq_u8(x, vld1q_u8(entry[i] + 16 * kFirst));
+    sums[kFirst].template Add<kSubtract>(V<U8>(x));
+  }
+}
+
+template <int kSums>
+HWY_INLINE void EntriesAt(const uint8_t* table, const uint16_t* offsets,
+                          const uint8_t* (&entry)[kSums]) {
+#pragma GCC unroll 8
   for (int i = 0; i < kSums; ++i) entry[i] = table + offsets[i];
+}
+
+#elif HWY_TARGET == HWY_NEON
+
+// The same of NEON in 32 bit: `entry` steps on, so that no address is computed.
+template <bool kSubtract, int kSums, int kFirst, int kVectors>
+HWY_INLINE void AddByteVectors(const uint8_t** entry, WideSums (&sums)[kVectors]) {
+  const auto load_pair = [](const uint8_t*& from) {
+    uint8x16x2_t x;
+    asm volatile("vld1.8 %h0, [%1]!" : "=w"(x), "+r"(from) : : "memory");
+    return x;
+  };
+#pragma GCC unroll 24
+  for (int v = 0; v + 1 < kVectors; v += 2) {
+    uint8x16x2_t x = load_pair(entry[0]);
+#pragma GCC unroll 4
+    for (int i = 1; i < kSums; ++i) {
+      const uint8x16x2_t y = load_pair(entry[i]);
+      x.val[0] = vaddq_u8(x.val[0], y.val[0]);
+      x.val[1] = vaddq_u8(x.val[1], y.val[1]);
+    }
+    sums[v].template Add<kSubtract>(V<U8>(x.val[0]));
+    sums[v + 1].template Add<kSubtract>(V<U8>(x.val[1]));
+  }
+  if (kVectors % 2 != 0) {
+    uint8x16_t x = vld1q_u8(entry[0]);
+#pragma GCC unroll 4
+    for (int i = 1; i < kSums; ++i) x = vaddq_u8(x, vld1q_u8(entry[i]));
+    sums[kVectors - 1].template Add<kSubtract>(V<U8>(x));
+  }
+}
+
+// Two offsets come by one load.
+template <int kSums>
+HWY_INLINE void EntriesAt(const uint8_t* table, const uint16_t* offsets,
+                          const uint8_t* (&entry)[kSums]) {
+#pragma GCC unroll 4
+  for (int i = 0; i + 1 < kSums; i += 2) {
+    uint32_t two;
+    __builtin_memcpy(&two, offsets + i, sizeof(two));
+    entry[i] = table + (two & 0xffff);
+    entry[i + 1] = table + (two >> 16);
+  }
+  if (kSums % 2 != 0) entry[kSums - 1] = table + offsets[kSums - 1];
+}
+
+#else
+
+template <bool kSubtract, int kSums, int kFirst, int kVectors>
+HWY_INLINE void AddByteVectors(const uint8_t* const* entry, WideSums (&sums)[kVectors]) {
+  const U8 d;
 #pragma GCC unroll 24
   for (int v = 0; v < kVectors; ++v) {
     auto x = hn::LoadU(d, entry[0] + v * HWY_MAX_BYTES);
@@ -77,6 +207,24 @@ HWY_INLINE void AddByteEntries(const uint8_t* table, const uint16_t* offsets,
     for (int i = 1; i < kSums; ++i) x = hn::Add(x, hn::LoadU(d, entry[i] + v * HWY_MAX_BYTES));
     sums[v].template Add<kSubtract>(x);
   }
+}
+
+template <int kSums>
+HWY_INLINE void EntriesAt(const uint8_t* table, const uint16_t* offsets,
+                          const uint8_t* (&entry)[kSums]) {
+#pragma GCC unroll 4
+  for (int i = 0; i < kSums; ++i) entry[i] = table + offsets[i];
+}
+
+#endif
+
+// Adds (subtracts) the sum of kSums entries, at any address.
+template <bool kSubtract, int kSums, int kVectors>
+HWY_INLINE void AddByteEntries(const uint8_t* table, const uint16_t* offsets,
+                               WideSums (&sums)[kVectors]) {
+  const uint8_t* entry[kSums];
+  EntriesAt(table, offsets, entry);
+  AddByteVectors<kSubtract, kSums, 0>(entry, sums);
 }
 
 // Adds (subtracts) the next `length` entries, kSums at a time, and the rest.
@@ -88,7 +236,8 @@ HWY_INLINE void AddByteList(const uint8_t* table, const uint16_t*& offsets, int 
     AddByteEntries<kSubtract, kSums>(table, offsets, sums);
   }
   if constexpr (kSums > 1) {
-    AddByteList<kSubtract, kSums - 1>(table, offsets, static_cast<int>(end - offsets), sums);
+    constexpr int kRest = kSums > kFewByteSums ? kFewByteSums : kSums - 1;
+    AddByteList<kSubtract, kRest>(table, offsets, static_cast<int>(end - offsets), sums);
   }
 }
 
@@ -122,8 +271,9 @@ void ByteLookupLoop(const LookupArgs<uint8_t>& args) {
     }
 #pragma GCC unroll 24
     for (int v = 0; v < kVectors; ++v) {
-      StorePair(di16, hn::BitCast(di16, sums[v].low), hn::BitCast(di16, sums[v].high),
-                acc + v * HWY_MAX_BYTES);
+      int16_t* to = acc + v * HWY_MAX_BYTES;
+      hn::Store(hn::BitCast(di16, sums[v].low), di16, to);
+      hn::Store(hn::BitCast(di16, sums[v].high), di16, to + kLanes16);
     }
   }
 }
@@ -139,7 +289,10 @@ HWY_INLINE void ByteLookupOf(const LookupArgs<uint8_t>& args) {
 
 template <int kVectors>
 void ByteLookup(const LookupArgs<uint8_t>& args) {
-  static_assert(kMaxByteSums == 4, "the cases below");
+  static_assert(kFewByteSums == 4 && kManyByteSums == 8, "the cases below");
+#if TF_SIGNBIN_A64
+  if (args.byte_sums == kManyByteSums) return ByteLookupOf<kVectors, kManyByteSums>(args);
+#endif
   switch (args.byte_sums) {
     case 1:
       return ByteLookupOf<kVectors, 1>(args);

@@ -63,7 +63,7 @@ struct Estimator {
   }
   // How many entries are added as bytes; 0 where a byte does not hold one.
   int ByteSums(const StreamOptions& s) const {
-    return TableConfig::ByteSums(s, problem.most_input());
+    return TableConfig::ByteSums(s, problem.most_input(), ops);
   }
   bool Possible(const Geometry& geometry, const StreamOptions& s) const {
     return geometry.vectors() >= 1 && geometry.vectors() <= max_vectors && s.group >= 1 &&

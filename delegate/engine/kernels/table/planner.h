@@ -28,9 +28,11 @@ struct TableConfig {
              : Geometry::Rows(shape, vector_lanes, rows, row_vectors * vector_lanes);
     return bytes ? geometry.WithoutShifts() : geometry;
   }
-  // How many entries of sums of inputs up to `most` a byte holds; 0: not even one.
-  static int ByteSums(const StreamOptions& stream, int most) {
-    return std::min(kMaxByteSums, 255 / (std::min(stream.limit, stream.group) * most));
+  // How many entries of sums of inputs up to `most` are added as bytes (LookupArgs::byte_sums); 0:
+  // a byte does not even hold one.
+  static int ByteSums(const StreamOptions& stream, int most, const TableOps& ops) {
+    const int fit = 255 / (std::min(stream.limit, stream.group) * most);
+    return std::min(fit, fit < ops.u8.max_byte_sums ? kFewByteSums : ops.u8.max_byte_sums);
   }
   std::string ToString() const;  // for example "g5_r4v2_c3"
 };

@@ -85,7 +85,7 @@ class TableConv : public ConvKernel {
         streams_(*problem.filters, geometry_, WithLists(config.stream, ops_),
                  RangeOf<Element>(problem)),
         subtracts_(problem.filters->kind == WeightKind::kTernary),
-        byte_sums_(kBytes ? TableConfig::ByteSums(config.stream, problem.most_input()) : 0),
+        byte_sums_(kBytes ? TableConfig::ByteSums(config.stream, problem.most_input(), ops) : 0),
         values_(problem, streams_.segments()),
         zero_pixel_(RoundUp(shape_.in_c, 64), static_cast<Activation>(zero_point())) {
     for (const ShiftGroup& group : geometry_.shift_groups()) {

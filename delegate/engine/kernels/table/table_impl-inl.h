@@ -48,6 +48,7 @@ constexpr ElementOps<Element> MakeElementOps() {
   ElementOps<Element> ops{};
   ops.max_vectors = kVectors;
   ops.list_multiple = kBytes ? 1 : EntryStream::kMultiple;
+  ops.max_byte_sums = !kBytes ? 0 : TF_SIGNBIN_A64 ? kManyByteSums : kFewByteSums;
   ops.split_accumulators = kBytes ? kSplitByteSums : 0;
   ops.planes = &Planes;
   ops.build_full = &BuildFull<Element>;

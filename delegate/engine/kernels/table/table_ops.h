@@ -25,9 +25,10 @@ constexpr int kMaxPairGroup = 12;
 constexpr int kMaxTripleGroup = 8;
 // Registers' worth of accumulators the widest instruction set keeps.
 using output::kMaxVectors;
-// The most entries of bytes that are added as bytes before they are widened: more gain nothing
-// (docs/performance.md).
-constexpr int kMaxByteSums = 4;
+// Entries of bytes that are added as bytes before they are widened: up to kFewByteSums, or
+// kManyByteSums where that gains something (docs/performance.md).
+constexpr int kFewByteSums = 4;
+constexpr int kManyByteSums = 8;
 
 // What goes with a type of table elements, which planes have too.
 template <typename Element>
@@ -69,7 +70,7 @@ struct LookupArgs {
   bool subtract;
   bool accumulate;  // add to what `acc` holds
   // Bytes only. There is one shift group, and entries lie at any lane.
-  int byte_sums;  // so many entries add up without carry, 1 to kMaxByteSums
+  int byte_sums;  // so many entries add up without carry: 1 to kFewByteSums, or kManyByteSums
   bool finish;    // the last pass: leave sums, not what accumulates them
   typename ElementTraits<Element>::Accumulator* acc;  // [filters, vectors * lanes]
 };
@@ -84,6 +85,7 @@ struct ElementOps {
 
   int max_vectors;    // of a tile, whose accumulators fit in registers; 0: no such elements here
   int list_multiple;  // of offsets (LookupArgs)
+  int max_byte_sums;  // of bytes: kFewByteSums or kManyByteSums
   // Accumulators: of so many lanes, the even ones come first, then the odd ones; 0: in order. What
   // is said of lanes below holds for them in that order.
   int split_accumulators;
