@@ -355,7 +355,7 @@ class DenseConv final : public ConvKernel {
     for (int dy = 0; dy < s.kernel_h; ++dy) {
       const int32_t* sums = ColumnSums(Slot(y * s.stride_h - s.pad_top + dy * s.dilation_h), *w);
       for (int dx = 0; dx < s.kernel_w; ++dx, sums += plan_.tap_step()) {
-        for (int x = 0; x < width; ++x) w->box[x] += sums[x * plan_.pixel_step()];
+        DenseAddSums(sums, plan_.pixel_step(), width, w->box.get());
       }
     }
   }

@@ -68,6 +68,8 @@ inline int DenseLaneFilter(int vectors, int vector, int lane) {
 void DenseCopyRow(const DenseRow& row);
 // Tables in the place of channels: kTableBytes for each group of a column. Needs VBMI.
 void DenseTableRow(const DenseRow& row);
+// totals[i] += sums[i * step] of `count` pixels.
+void DenseAddSums(const int32_t* sums, int step, int count, int32_t* totals);
 void DenseFlushSums(const DenseFlush& flush);
 
 }  // namespace tf_signbin

@@ -188,10 +188,22 @@ Costs CostsOf(const DensePlan& plan, Core core) {
   return {lookup, lookup, 3.2, 0, 0.1};
 }
 
+bool HasBackground(const PackedFilters& filters) {
+  for (size_t i = 0; i < filters.values_i8.size(); i += 2) {
+    if (filters.values_i8[i] != 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
-  const Costs costs = CostsOf(plan, problem.target.core);
+  Costs costs = CostsOf(plan, problem.target.core);
+  double pixel_ns = 0;
+  if (plan.tables && HasBackground(*problem.filters)) {  // window sums, and a slower output stage
+    costs.output += 2.8;
+    pixel_ns = 5;
+  }
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   constexpr double kRowNs = 40;
   const ConvShape& s = plan.shape;
@@ -205,6 +217,7 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
     }
     row_ns += plan.StripWidth(0) * block.vectors * costs.output;
   }
+  row_ns += plan.StripWidth(0) * pixel_ns;
   // Every panel walks all rows.
   const double panels = plan.tables ? static_cast<double>(plan.panels.size()) - 1 : 1;
   const double bytes = static_cast<double>(s.batch) * s.in_h * s.in_w * s.in_c * panels;

@@ -127,4 +127,19 @@ void DenseTableRow(const DenseRow& r) {
   }
 }
 
+void DenseAddSums(const int32_t* sums, int step, int count, int32_t* totals) {
+  constexpr int kLanes = 16;
+  const __m512i places =
+      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                         _mm512_set1_epi32(step));
+  for (; count > 0; count -= kLanes, sums += ptrdiff_t{kLanes} * step, totals += kLanes) {
+    const __mmask16 inside = static_cast<__mmask16>(count < kLanes ? (1 << count) - 1 : 0xffff);
+    const __m512i x =
+        step == 1 ? _mm512_maskz_loadu_epi32(inside, sums)
+                  : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), inside, places, sums, 4);
+    const __m512i total = _mm512_add_epi32(_mm512_maskz_loadu_epi32(inside, totals), x);
+    _mm512_mask_storeu_epi32(totals, inside, total);
+  }
+}
+
 }  // namespace tf_signbin
