@@ -49,7 +49,10 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("--as times what is trained: it takes --input_bits --report_only")
     if FLAGS.input_bits:
         if view:
-            views.enter(view, find_runtime("auto").name)
+            try:
+                views.enter(view, find_runtime("auto").name)
+            except views.ViewError as error:
+                raise app.UsageError(str(error)) from error
         out = Path(FLAGS.out) / "bits"
         if not FLAGS.report_only:
             bits.train_all(out)
