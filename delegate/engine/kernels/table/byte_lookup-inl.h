@@ -156,17 +156,12 @@ HWY_INLINE void EntriesAt(const uint8_t* table, const uint16_t* offsets,
 // The same of NEON in 32 bit: `entry` steps on, so that no address is computed.
 template <bool kSubtract, int kSums, int kFirst, int kVectors>
 HWY_INLINE void AddByteVectors(const uint8_t** entry, WideSums (&sums)[kVectors]) {
-  const auto load_pair = [](const uint8_t*& from) {
-    uint8x16x2_t x;
-    asm volatile("vld1.8 %h0, [%1]!" : "=w"(x), "+r"(from) : : "memory");
-    return x;
-  };
 #pragma GCC unroll 24
   for (int v = 0; v + 1 < kVectors; v += 2) {
-    uint8x16x2_t x = load_pair(entry[0]);
+    uint8x16x2_t x = LoadPair(entry[0]);
 #pragma GCC unroll 4
     for (int i = 1; i < kSums; ++i) {
-      const uint8x16x2_t y = load_pair(entry[i]);
+      const uint8x16x2_t y = LoadPair(entry[i]);
       x.val[0] = vaddq_u8(x.val[0], y.val[0]);
       x.val[1] = vaddq_u8(x.val[1], y.val[1]);
     }

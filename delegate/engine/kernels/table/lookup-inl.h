@@ -42,8 +42,22 @@ HWY_INLINE void LoadEntry(D d, const hn::TFromD<D>* entry, V<D> (&sum)[kVectors]
 // sum[v] += (-=) vector v of an entry.
 template <bool kSubtract, int kVectors, class D>
 HWY_INLINE void AddEntry(D d, const hn::TFromD<D>* entry, V<D> (&sum)[kVectors]) {
+  int v = 0;
+#if HWY_TARGET == HWY_NEON && !TF_SIGNBIN_A64
+  const auto* from = reinterpret_cast<const uint8_t*>(entry);
 #pragma GCC unroll 24
-  for (int v = 0; v < kVectors; ++v) {
+  for (; v + 1 < kVectors; v += 2) {
+    const uint8x16x2_t pair = LoadPair(from);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      const auto x = hn::BitCast(d, V<hn::ScalableTag<uint8_t>>(pair.val[i]));
+      sum[v + i] = kSubtract ? hn::Sub(sum[v + i], x) : hn::Add(sum[v + i], x);
+    }
+  }
+  entry = reinterpret_cast<const hn::TFromD<D>*>(from) - v * hn::MaxLanes(d);
+#endif
+#pragma GCC unroll 24
+  for (; v < kVectors; ++v) {
     const auto x = hn::Load(d, entry + v * hn::MaxLanes(d));
     sum[v] = kSubtract ? hn::Sub(sum[v], x) : hn::Add(sum[v], x);
   }
