@@ -60,7 +60,9 @@ def test_reload(suffix, kind, activations, tmp_path, rng):
     with tf_signbin.quantize_scope():
         loaded = keras.models.load_model(path)
     x = models.data(model, rng)
-    np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0), rtol=0, atol=ROUNDING
+    )
     if suffix:  # SavedModels come back without the classes' methods
         kernels = tf_signbin.quantized_kernels(loaded)
         assert [k.quantizer for k in kernels] == [
