@@ -182,14 +182,22 @@ RandomLayer LookedUpLayer(const ConvShape& shape, int bits, uint64_t seed, bool 
 
 bool HasLookUps() { return HostTarget().Has(IsaFeatures(Isa::kAvx512Vnni) | feature::kAvx512Vbmi); }
 
+// The i-th of the processors that look-ups are offered, each with the caches that divide work most.
+Target LookUpTarget(size_t i) {
+  Target target = HostTarget();
+  target.core = std::vector<Core>{Core::kIntel, Core::kGeneric, Core::kZen5}[i % 3];
+  if (target.core == Core::kZen5) target.caches.level1 = 8 << 10;
+  return target;
+}
+
 // Sums of subsets that are looked up in the place of dot products: groups that are not whole, every
-// width, strides, dilations, strips, panels, threads.
+// width, strides, dilations, strips, panels, kernel rows apart, threads.
 TEST(Dense, LookedUpSumsEqualReference) {
   if (!HasLookUps()) GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
-  Target target = HostTarget();
   std::vector<ConvShape> shapes = {
       SameShape(30, 31, 128, 32, 1), SameShape(2, 300, 260, 16, 3), SameShape(3, 5, 320, 720, 3),
-      SameShape(7, 7, 70, 130, 3),   SameShape(9, 8, 48, 33, 5),
+      SameShape(7, 7, 70, 130, 3),   SameShape(9, 8, 48, 33, 5),    SameShape(5, 19, 200, 70, 3),
+      SameShape(4, 9, 400, 33, 3),
   };
   for (int width = 1; width <= 25; ++width) shapes.push_back(SameShape(2, width, 31, 32, 3));
   for (int width = 1; width <= 17; ++width) shapes.push_back(SameShape(1, width, 16, 16, 1));
@@ -205,6 +213,7 @@ TEST(Dense, LookedUpSumsEqualReference) {
     dilated.dilation_h = dilated.dilation_w = step;
     dilated.pad_top = dilated.pad_left = step;
     dilated.batch = 2;
+    dilated.in_c = 180;
     ConvShape pointwise = SameShape(9, 11, 40, 20, 1);
     pointwise.stride_h = pointwise.stride_w = step;
     pointwise.out_h = strided.out_h;
@@ -217,15 +226,16 @@ TEST(Dense, LookedUpSumsEqualReference) {
   tables.isa = IsaName(Isa::kAvx512Vnni);
   ThreadPool one(1), three(3);
   std::map<std::string, int> looked_up;  // by the microkernels' form
-  for (size_t i = 0; i < 2 * shapes.size(); ++i) {
+  for (size_t i = 0; i < 3 * shapes.size(); ++i) {
     const int bits = 1 + static_cast<int>(i % 6);
-    target.core = i < shapes.size() ? Core::kIntel : Core::kGeneric;  // which are offered them
+    const Target target = LookUpTarget(i / shapes.size());
     const RandomLayer layer = LookedUpLayer(shapes[i % shapes.size()], bits, i);
     SCOPED_TRACE(layer.Describe() + ", " + std::to_string(bits) + " bits");
     std::string name;
     const auto expected = RunKernel<int8_t>(layer, reference, &one);
     EXPECT_EQ(RunKernel<int8_t>(layer, tables, &one, &name, target), expected) << name;
     EXPECT_EQ(RunKernel<int8_t>(layer, tables, &three, nullptr, target), expected) << name;
+    looked_up["rows"] += name.find("_rows") != name.npos;
     for (const char* form : {"_i8b_", "_i8b2_", "_i8b4_"}) {
       if (name.find(form) != std::string::npos) {
         ++looked_up[form];
@@ -238,16 +248,16 @@ TEST(Dense, LookedUpSumsEqualReference) {
   EXPECT_GT(looked_up["_i8b2_"], 5);
   EXPECT_GT(looked_up["_i8b4_"], 15);
   EXPECT_GT(looked_up["more than four channels"], 5);
+  EXPECT_GT(looked_up["rows"], 3);
 }
 
 // One look-up for 64 filters, where few subsets of a group of channels occur: every width, groups
 // that are not whole, filters that do not fill a vector, both numbers of groups that are added.
 TEST(Dense, LookUpsOf64FiltersEqualReference) {
   if (!HasLookUps()) GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
-  Target target = HostTarget();
   std::vector<ConvShape> shapes;
   for (int width = 1; width <= 20; ++width) shapes.push_back(SameShape(3, width, 61, 64, 3));
-  for (const int channels : {33, 49, 70, 128, 200}) {
+  for (const int channels : {33, 49, 70, 128, 200, 400}) {
     shapes.push_back(SameShape(2, 9, channels, channels, 1));
     shapes.push_back(SameShape(4, 6, channels, channels + 7, 3));
     shapes.push_back(SameShape(3, 5, channels, 64, 5));
@@ -268,20 +278,23 @@ TEST(Dense, LookUpsOf64FiltersEqualReference) {
   tables.isa = IsaName(Isa::kAvx512Vnni);
   ThreadPool one(1), three(3);
   std::map<std::string, int> looked_up;
-  for (size_t i = 0; i < 3 * shapes.size(); ++i) {
+  for (size_t i = 0; i < 4 * shapes.size(); ++i) {
     const int bits = 4 + static_cast<int>(i % 3);
-    target.core = i % 2 ? Core::kIntel : Core::kGeneric;
+    const Target target = LookUpTarget(i / shapes.size());
     const RandomLayer layer = LookedUpLayer(shapes[i % shapes.size()], bits, i, /*pattern=*/true);
     SCOPED_TRACE(layer.Describe() + ", " + std::to_string(bits) + " bits");
     std::string name;
     const auto expected = RunKernel<int8_t>(layer, reference, &one);
     EXPECT_EQ(RunKernel<int8_t>(layer, tables, &one, &name, target), expected) << name;
     EXPECT_EQ(RunKernel<int8_t>(layer, tables, &three, nullptr, target), expected) << name;
-    for (const char* form : {"_i8w2_", "_i8w4_"}) looked_up[form] += name.find(form) != name.npos;
+    for (const char* form : {"_i8w2_", "_i8w4_", "_rows"}) {
+      looked_up[form] += name.find(form) != name.npos;
+    }
     if (HasFailure()) return;
   }
   EXPECT_GT(looked_up["_i8w2_"], 5);
   EXPECT_GT(looked_up["_i8w4_"], 30);
+  EXPECT_GT(looked_up["_rows"], 5);
 }
 
 // Sums of 16 bits, unsigned: up to the largest that they hold, and beyond, where no such kernel is

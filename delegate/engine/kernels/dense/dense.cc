@@ -123,7 +123,7 @@ class DenseConv final : public ConvKernel {
         plan_.tables ? "m" + std::to_string(plan_.tables->dictionary.channels) + "_" : "";
     return "dense_avx512vnni_" + FormName(plan_) + "_" + channels + "p" +
            std::to_string(calls_[0].runs[0][0].run.pixels) + "f" +
-           std::to_string(plan_.blocks[0].vectors);
+           std::to_string(plan_.blocks[0].vectors) + (plan_.by_rows ? "_rows" : "");
   }
 
   bool needs_nonnegative() const override { return plan_.tables.has_value(); }
@@ -132,7 +132,8 @@ class DenseConv final : public ConvKernel {
 
   size_t workspace_bytes(int threads) const override {
     const Workspace& w = workspaces_.front();
-    return threads * (w.ring.bytes() + w.column_sums.bytes() + w.box.bytes() + w.sums.bytes());
+    return threads * (w.ring.bytes() + w.column_sums.bytes() + w.box.bytes() + w.sums.bytes() +
+                      w.partial.bytes());
   }
 
   StageTimes stage_times() const override {
@@ -155,8 +156,10 @@ class DenseConv final : public ConvKernel {
     std::vector<const int8_t*> taps;      // of pixel 0 of the strip
     std::vector<const int8_t*> run_taps;  // of a run's first pixel
     Aligned<int32_t> column_sums;         // of each slot's columns, where filters have a background
-    Aligned<int32_t> box;                 // window sums of a strip's pixels
-    Aligned<int32_t> sums;                // registers of microkernel calls
+    std::vector<const int32_t*> window_rows;
+    Aligned<int32_t> box;      // window sums of a strip's pixels
+    Aligned<int32_t> sums;     // registers of microkernel calls
+    Aligned<int32_t> partial;  // of all blocks' calls, between passes
     StageTimes times;
   };
 
@@ -258,11 +261,14 @@ class DenseConv final : public ConvKernel {
     if (filters_.has_background) {
       const size_t columns = plan_.ColumnsFor(plan_.strip);
       w.column_sums = Aligned<int32_t>(plan_.ring_rows * columns);
+      w.window_rows.resize(plan_.shape.kernel_h);
       w.box = Aligned<int32_t>(plan_.strip);
     }
     w.taps.resize(plan_.taps);
     w.run_taps.resize(plan_.taps);
     w.sums = Aligned<int32_t>(kFlushedCalls * kMaxDenseSums * kDenseLanes);
+    if (plan_.passes() > 1)
+      w.partial = Aligned<int32_t>(static_cast<size_t>(Filters()) * plan_.strip);
     return w;
   }
 
@@ -283,8 +289,12 @@ class DenseConv final : public ConvKernel {
         Stopwatch watch(profile_);
         PointTaps(image, y, &row, w);
         if (filters_.has_background) WindowSums(y, plan_.StripWidth(task.strip), w);
-        watch.Lap(&w->times.tables_ns);
         int8_t* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
+        watch.Lap(&w->times.tables_ns);
+        for (int pass = 0; pass + 1 < plan_.passes(); ++pass) {
+          for (int block = first; block < end; ++block) RunPass(block, last_strip, pass, w);
+        }
+        watch.Lap(&w->times.lookup_ns);
         for (int block = first; block < end; ++block) RunBlock(block, last_strip, out_row, w);
       }
     }
@@ -351,27 +361,66 @@ class DenseConv final : public ConvKernel {
   // The sums of all channels in the windows of output row y.
   void WindowSums(int y, int width, Workspace* w) const {
     const ConvShape& s = plan_.shape;
-    std::fill_n(w->box.get(), width, 0);
     for (int dy = 0; dy < s.kernel_h; ++dy) {
-      const int32_t* sums = ColumnSums(Slot(y * s.stride_h - s.pad_top + dy * s.dilation_h), *w);
-      for (int dx = 0; dx < s.kernel_w; ++dx, sums += plan_.tap_step()) {
-        DenseAddSums(sums, plan_.pixel_step(), width, w->box.get());
-      }
+      w->window_rows[dy] = ColumnSums(Slot(y * s.stride_h - s.pad_top + dy * s.dilation_h), *w);
     }
+    DenseWindows windows{};
+    windows.sums = w->window_rows.data();
+    windows.rows = s.kernel_h;
+    windows.taps = s.kernel_w;
+    windows.tap_step = plan_.tap_step();
+    windows.pixel_step = plan_.pixel_step();
+    windows.pixels = width;
+    windows.totals = w->box.get();
+    DenseWindowSums(windows);
   }
 
-  void RunBlock(int index, bool last_strip, int8_t* out_row, Workspace* w) const {
-    const DenseBlock& block = plan_.blocks[index];
-    const int out_c = plan_.shape.out_c;
+  // A block's microkernel calls of one pass.
+  DenseTask PrepareTask(const DenseBlock& block, int pass, const Workspace& w) const {
+    const int first_tap = pass * plan_.pass_taps();
     DenseTask task{};
-    task.taps = w->run_taps.data();
-    task.tap_count = plan_.taps;
+    task.taps = w.run_taps.data() + first_tap;
+    task.tap_count = plan_.pass_taps();
     task.blocks = plan_.tap_groups / kDenseBlockGroups;
     task.tail_groups = plan_.tap_groups % kDenseBlockGroups;
     task.pixel_bytes = static_cast<int64_t>(plan_.pixel_step() * plan_.pixel_bytes());
-    task.weights = &weights_[block.weights_offset];
+    task.weights = &weights_[block.weights_offset + first_tap * plan_.tap_groups * block.vectors *
+                                                        kDenseLanes * plan_.filter_bytes()];
     task.bias = &filters_.start[block.first_filter];
     if (plan_.tables) task.factors = &filters_.factors[block.first_filter];
+    return task;
+  }
+
+  // Runs the microkernel with the taps of the pass.
+  void RunCall(const Call& call, int pass, DenseTask* task, Workspace* w) const {
+    const size_t first_byte = static_cast<size_t>(call.run.first) * task->pixel_bytes;
+    for (int t = pass * plan_.pass_taps(); t < (pass + 1) * plan_.pass_taps(); ++t) {
+      w->run_taps[t] = w->taps[t] + first_byte;
+    }
+    call.kernel(task);
+  }
+
+  // Sums that a pass leaves of a block's first pixel.
+  int32_t* Partial(const DenseBlock& block, Workspace* w) const {
+    return &w->partial[static_cast<size_t>(block.first_filter) * plan_.strip];
+  }
+
+  void RunPass(int index, bool last_strip, int pass, Workspace* w) const {
+    const DenseBlock& block = plan_.blocks[index];
+    DenseTask task = PrepareTask(block, pass, *w);
+    task.unfinished = 1;
+    for (const Call& call : calls_[index].runs[last_strip]) {
+      task.sums = Partial(block, w) + call.run.first * block.vectors * kDenseLanes;
+      task.partial = pass == 0 ? nullptr : task.sums;
+      RunCall(call, pass, &task, w);
+    }
+  }
+
+  // The last pass, and the outputs.
+  void RunBlock(int index, bool last_strip, int8_t* out_row, Workspace* w) const {
+    const DenseBlock& block = plan_.blocks[index];
+    const int out_c = plan_.shape.out_c, pass = plan_.passes() - 1;
+    DenseTask task = PrepareTask(block, pass, *w);
     DenseFlush flush{};
     flush.sums = w->sums.get();
     flush.vectors = block.vectors;
@@ -390,10 +439,11 @@ class DenseConv final : public ConvKernel {
       flush.pixels = 0;
       Stopwatch watch(profile_);
       for (const size_t end = std::min(i + kFlushedCalls, calls.size()); i < end; ++i) {
-        const size_t first_byte = static_cast<size_t>(calls[i].run.first) * task.pixel_bytes;
-        for (int t = 0; t < plan_.taps; ++t) w->run_taps[t] = w->taps[t] + first_byte;
         task.sums = &w->sums[flush.pixels * block.vectors * kDenseLanes];
-        calls[i].kernel(&task);
+        if (pass > 0) {
+          task.partial = Partial(block, w) + calls[i].run.first * block.vectors * kDenseLanes;
+        }
+        RunCall(calls[i], pass, &task, w);
         flush.pixels += calls[i].run.pixels;
       }
       watch.Lap(&w->times.lookup_ns);

@@ -40,22 +40,28 @@ void CopyThreeChannels(const int8_t* in, ptrdiff_t pixels, int8_t* out) {
 
 // ---------------------------------------------------------------- accumulators to outputs
 
-// What microkernels left, as accumulators (or sums, where they are rescaled).
+// What microkernels left, as accumulators (or sums, where they are rescaled). Made once for a
+// vector of filters.
 struct AsTheyAre {
-  __m512i operator()(const int32_t* sums, int /*lane*/, int /*pixel*/) const {
-    return _mm512_load_si512(sums);
-  }
+  AsTheyAre(const DenseFlush& /*flush*/, int /*lane*/) {}
+
+  __m512i operator()(const int32_t* sums, int /*pixel*/) const { return _mm512_load_si512(sums); }
 };
 
 struct WithBackground {
-  const DenseFlush& f;
+  const int32_t* box;
+  __m512i difference, background, bias;
 
-  __m512i operator()(const int32_t* sums, int lane, int pixel) const {
-    const __m512i masked =
-        _mm512_mullo_epi32(_mm512_load_si512(sums), LoadLanes(f.difference, lane));
-    const __m512i all =
-        _mm512_mullo_epi32(_mm512_set1_epi32(f.box[pixel]), LoadLanes(f.background, lane));
-    return _mm512_add_epi32(_mm512_add_epi32(masked, all), LoadLanes(f.bias, lane));
+  WithBackground(const DenseFlush& f, int lane)
+      : box(f.box),
+        difference(LoadLanes(f.difference, lane)),
+        background(LoadLanes(f.background, lane)),
+        bias(LoadLanes(f.bias, lane)) {}
+
+  __m512i operator()(const int32_t* sums, int pixel) const {
+    const __m512i masked = _mm512_mullo_epi32(_mm512_load_si512(sums), difference);
+    const __m512i all = _mm512_mullo_epi32(_mm512_set1_epi32(box[pixel]), background);
+    return _mm512_add_epi32(_mm512_add_epi32(masked, all), bias);
   }
 };
 
@@ -68,21 +74,20 @@ inline void StoreBytes(int8_t* out, __m256i y, __mmask32 mask) {
 }
 
 // Two vectors of filters: two pixels fill a vector of bytes.
-template <typename MakeScale, typename Load>
-void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeScale& make_scale,
-               const Load& load) {
+template <typename Load, typename MakeScale>
+void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeScale& make_scale) {
   const int filters = f.filters - vector * kDenseLanes;
   const __mmask32 mask = static_cast<__mmask32>(FirstBytes(filters));
   const int lane = f.first_lane + vector * kDenseLanes;
   const auto scale0 = make_scale(f.rescale, lane);
   const auto scale1 = make_scale(f.rescale, lane + kDenseLanes);
+  const Load load0(f, lane), load1(f, lane + kDenseLanes);
   const __m512i addend = _mm512_loadu_si512(f.rescale.addend + lane);
   const __m512i pixels = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
   const int pixel_sums = f.vectors * kDenseLanes;
   const int32_t* sums = f.sums + vector * kDenseLanes;
   const auto words = [&](const int32_t* sums, int pixel) {
-    return _mm512_packs_epi32(scale0(load(sums, lane, pixel)),
-                              scale1(load(sums + kDenseLanes, lane + kDenseLanes, pixel)));
+    return _mm512_packs_epi32(scale0(load0(sums, pixel)), scale1(load1(sums + kDenseLanes, pixel)));
   };
   int8_t* out = f.out + vector * kDenseLanes;
   for (int p = 0; p < f.pixels; p += 2, sums += 2 * pixel_sums) {
@@ -98,12 +103,21 @@ void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeSc
   }
 }
 
-template <typename MakeScale, typename Load>
-void FlushOne(const DenseFlush& f, const Clamp& clamp, const MakeScale& make_scale,
-              const Load& load) {
+template <typename Load, typename MakeScale>
+void FlushOne(const DenseFlush& f, const Clamp& clamp, const MakeScale& make_scale) {
   const auto scale = make_scale(f.rescale, f.first_lane);
+  const Load load(f, f.first_lane);
   StoreOneVector(f.rescale.addend + f.first_lane, f.filters, clamp, f.pixels, f.out, f.out_pixel,
-                 [&](int p) { return scale(load(f.sums + p * kDenseLanes, f.first_lane, p)); });
+                 [&](int p) { return scale(load(f.sums + p * kDenseLanes, p)); });
+}
+
+template <typename Load, typename MakeScale>
+void FlushVectors(const DenseFlush& f, const MakeScale& make_scale) {
+  const Clamp clamp(f.clamp_min, f.clamp_max);
+  if (f.vectors == 1) return FlushOne<Load>(f, clamp, make_scale);
+  for (int vector = 0; vector < f.vectors && vector * kDenseLanes < f.filters; vector += 2) {
+    FlushPair<Load>(f, clamp, vector, make_scale);
+  }
 }
 
 }  // namespace
@@ -131,16 +145,9 @@ void DenseCopyRow(const DenseRow& r) {
 }
 
 void DenseFlushSums(const DenseFlush& f) {
-  const Clamp clamp(f.clamp_min, f.clamp_max);
-  const auto flush = [&](const auto& make_scale, const auto& load) {
-    if (f.vectors == 1) return FlushOne(f, clamp, make_scale, load);
-    for (int vector = 0; vector < f.vectors && vector * kDenseLanes < f.filters; vector += 2) {
-      FlushPair(f, clamp, vector, make_scale, load);
-    }
-  };
   WithScale(f.rescale, [&](const auto& make_scale) {
-    if (f.difference != nullptr) return flush(make_scale, WithBackground{f});
-    flush(make_scale, AsTheyAre());
+    if (f.difference != nullptr) return FlushVectors<WithBackground>(f, make_scale);
+    FlushVectors<AsTheyAre>(f, make_scale);
   });
 }
 

@@ -21,8 +21,12 @@ struct DenseTask {
   const int32_t* bias;     // F vectors
   int32_t* sums;           // P * F vectors
   const int32_t* factors;  // of look-ups: F vectors
+  // Taps can be divided among calls: what the last one left for these pixels, or null; and whether
+  // another one follows, for which `sums` takes P * F vectors (2 P of look-ups for 64 filters).
+  const int32_t* partial;
+  int64_t unfinished;
 };
-static_assert(sizeof(DenseTask) == 72, "dense_kernels_avx512vnni.S relies on this layout");
+static_assert(sizeof(DenseTask) == 88, "dense_kernels_avx512vnni.S relies on this layout");
 
 inline constexpr int kDenseBlockGroups = 4;
 

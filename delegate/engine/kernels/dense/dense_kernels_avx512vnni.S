@@ -29,6 +29,7 @@
         .set TASK_BIAS, 48
         .set TASK_OUT, 56
         .set TASK_FACTORS, 64
+        .set TASK_PARTIAL, 72
 
         .set BLOCK_GROUPS, 4
 
@@ -262,7 +263,16 @@ tf_signbin_dense_\form\()_p\pixels\()f\vectors:
         mov rsi, [rdi + TASK_TAPS]
         mov rbx, [rdi + TASK_TAP_COUNT]
         \form\()_CONSTANTS \pixels, \vectors
-        mov rcx, [rdi + TASK_BIAS]
+        mov rcx, [rdi + TASK_PARTIAL]
+        test rcx, rcx
+        jz 6f
+        .set i, 0
+        .rept \pixels*\vectors
+        LOAD %i, rcx, %(i * 64)
+        .set i, i + 1
+        .endr
+        jmp 1f
+6:      mov rcx, [rdi + TASK_BIAS]
         .set i, 0
         .rept \pixels*\vectors
         LOAD %i, rcx, %(i % \vectors * 64)

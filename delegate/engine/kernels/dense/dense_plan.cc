@@ -17,6 +17,10 @@ namespace {
 // A strip of activations that stays in the first-level cache; more has not been measured to pay.
 constexpr size_t kMostStripBytes = 24 << 10;
 constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
+constexpr int kMinNearStrip = 16;
+
+// Fewer groups of a kernel row take less time than their sums to be stored and loaded again.
+constexpr int kLeastRowGroups = 32;
 
 int MaxPixels(const DensePlan& plan, int vectors) {
   if (plan.wide()) return 8;
@@ -70,7 +74,7 @@ std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   const PackedFilters& filters = *problem.filters;
   const Core core = problem.target.core;
   if (!problem.nonnegative || problem.most_input() * kMostTerms > 255 ||
-      filters.kind != WeightKind::kTwoValued || filters.regions != 1 || core == Core::kZen5 ||
+      filters.kind != WeightKind::kTwoValued || filters.regions != 1 ||
       !problem.target.Has(feature::kAvx512Vbmi)) {
     return {};
   }
@@ -80,6 +84,7 @@ std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   four.dictionary = ChooseDictionary(filters, four.entries(), 0);
   // Intel's cores look up and widen on two ports; an addition would take the time of either.
   if (core != Core::kIntel) four.added_groups = AddedGroups(four.dictionary, most);
+  four.keep_near = core == Core::kZen5;
   found.push_back(std::move(four));
   // Tables of all subsets have not been measured to pay here: they take longer to build, and each
   // sum is looked up twice as often as it is added.
@@ -87,6 +92,7 @@ std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   one.count = 1;
   one.dictionary = ChooseDictionary(filters, one.entries(), 0);
   one.added_groups = AddedGroups(one.dictionary, most);
+  one.keep_near = four.keep_near;
   if (!one.dictionary.full && one.added_groups > 1 && SumsFitWords(filters, most)) {
     found.push_back(std::move(one));
   }
@@ -149,9 +155,16 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
   plan.ring_rows = (s.kernel_h - 1) * s.dilation_h + 1;
   const size_t budget =
       s.kernel_h == 1 ? std::min(caches.level1 * 3 / 4, kMostStripBytes) : caches.level2_kept();
+  const bool near = plan.tables && plan.tables->keep_near;
+  const int min_strip = near && s.kernel_h == 1 ? kMinNearStrip : kMinStrip;
   for (int pieces = 1;; ++pieces) {
     plan.strip = CeilDiv(s.out_w, pieces);
-    if (plan.ring_rows * plan.row_bytes() <= budget || plan.strip <= kMinStrip) break;
+    if (plan.ring_rows * plan.row_bytes() <= budget || plan.strip <= min_strip) break;
+  }
+  if (near) {
+    const size_t block_bytes = plan.blocks.front().vectors * vector_bytes;
+    plan.by_rows = plan.taps_per_row * plan.tap_groups >= kLeastRowGroups &&
+                   plan.ring_rows * plan.row_bytes() + block_bytes > caches.level1;
   }
   return plan;
 }
@@ -174,11 +187,18 @@ Costs CostsOf(const DensePlan& plan, Core core) {
     const double lookup = added == 4 ? 0.13 : 0.18;
     return {lookup, lookup, 2.0, 0.045, 0.2};
   }
-  if (!plan.tables) {
-    // Zen 4 issues one dot product a cycle, Zen 5 two.
-    if (core == Core::kZen5) return {0.114, 0.128, 0.9, 0, 0.0037};
-    return {0.268, 0.300, 3.2, 0, 0.0037};
+  if (core == Core::kZen5) {  // two dot products or look-ups a cycle
+    if (!plan.tables) return {0.114, 0.128, 0.9, 0, 0.0037};
+    const double table = 0.4 + 0.125 * plan.tables->dictionary.terms;
+    const double prepare = table / plan.group_channels();
+    if (plan.wide()) {
+      const double lookup = added == 4 ? 0.059 : 0.063;
+      return {lookup, lookup, 0.95, 0, prepare};
+    }
+    const double lookup = added > 1 ? 0.162 : 0.180;
+    return {lookup, lookup, 1.2, 0, prepare};
   }
+  if (!plan.tables) return {0.268, 0.300, 3.2, 0, 0.0037};  // Zen 4: one dot product a cycle
   if (plan.wide()) {
     const double lookup = added == 4 ? 0.119 : 0.140;
     return {lookup, lookup, 2.5, 0, 0.1};
@@ -201,8 +221,9 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   Costs costs = CostsOf(plan, problem.target.core);
   double pixel_ns = 0;
   if (plan.tables && HasBackground(*problem.filters)) {  // window sums, and a slower output stage
-    costs.output += 2.8;
-    pixel_ns = 5;
+    const bool zen5 = problem.target.core == Core::kZen5;
+    costs.output += zen5 ? 0.65 : 1.1;
+    pixel_ns = zen5 ? 2.3 : 5;
   }
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   constexpr double kRowNs = 40;

@@ -36,6 +36,9 @@ struct DenseTables {
   Dictionary dictionary;  // of one table
   // Groups whose sums a byte has room for, so that they are added before they are widened: 1, 2, 4.
   int added_groups = 1;
+  // Strips and kernel rows are divided so that tables stay in the first-level cache: for cores that
+  // look up faster than the second-level cache gives.
+  bool keep_near = false;
 
   int entries() const { return 64 / count; }
 };
@@ -58,6 +61,10 @@ struct DensePlan {
   std::vector<int> panels;  // first block of each panel, and the end
   size_t weight_bytes = 0;
 
+  // Kernel rows come one after another, for all pixels and filters of an output row: one row's
+  // tables stay in the first-level cache.
+  bool by_rows = false;
+
   // The copied input rows are a ring, `strip` output pixels wide.
   int strip = 0;
   int ring_rows = 1;
@@ -72,6 +79,8 @@ struct DensePlan {
   int ColumnsFor(int pixels) const {
     return (pixels - 1) * pixel_step() + (shape.kernel_w - 1) * tap_step() + 1;
   }
+  int passes() const { return by_rows ? shape.kernel_h : 1; }
+  int pass_taps() const { return taps / passes(); }
   int group_channels() const;
   int added_groups() const { return tables ? tables->added_groups : 1; }
   bool wide() const { return tables && tables->count == 1; }  // 64 filters a look-up

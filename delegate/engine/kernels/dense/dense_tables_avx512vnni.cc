@@ -34,8 +34,20 @@ TF_SIGNBIN_VBMI inline __m512i TablesOf(const Recipe& recipe, __m512i x) {
 }
 
 // A group's channels with the zero point taken off, 0 behind them. `mask`: those that there are.
+// And the sum of a pixel's channels, of several groups in turn.
 struct SixteenChannels {
   __m128i zero_point;
+  struct Sum {
+    __m128i lanes = _mm_setzero_si128();
+
+    void Add(__m512i x) {
+      lanes = _mm_dpbusd_epi32(lanes, _mm512_castsi512_si128(x), _mm_set1_epi8(1));
+    }
+    int32_t Total() const {
+      const __m128i pairs = _mm_add_epi32(lanes, _mm_unpackhi_epi64(lanes, lanes));
+      return _mm_cvtsi128_si32(pairs) + _mm_extract_epi32(pairs, 1);
+    }
+  };
 
   __m512i operator()(const int8_t* in, __mmask64 mask) const {
     const __mmask16 inside = static_cast<__mmask16>(mask);
@@ -45,6 +57,12 @@ struct SixteenChannels {
 };
 struct Channels {
   __m512i zero_point;
+  struct Sum {
+    __m512i lanes = _mm512_setzero_si512();
+
+    void Add(__m512i x) { lanes = _mm512_dpbusd_epi32(lanes, x, _mm512_set1_epi8(1)); }
+    int32_t Total() const { return _mm512_reduce_add_epi32(lanes); }
+  };
 
   __m512i operator()(const int8_t* in, __mmask64 mask) const {
     return _mm512_maskz_sub_epi8(mask, _mm512_maskz_loadu_epi8(mask, in), zero_point);
@@ -56,23 +74,22 @@ template <int kTerms, bool kSums, typename Load>
 TF_SIGNBIN_VBMI void MakeTables(const DenseRow& r, const Load& load, const int8_t* in, int columns,
                                 int8_t* out, int32_t* sums) {
   const Recipe recipe(*r.recipe, kTerms);
-  const __m512i ones = _mm512_set1_epi8(1);
   const int group = r.recipe->channels, whole = r.in_c - r.in_c % group;
   const __mmask64 all = FirstBytes(group), rest = FirstBytes(r.in_c - whole);
   for (int column = 0; column < columns; ++column) {
-    __m512i sum = _mm512_setzero_si512();
+    typename Load::Sum sum;
     for (int c = 0; c < whole; c += group, out += kTableBytes) {
       const __m512i x = load(in + c, all);
       _mm512_store_si512(out, TablesOf<kTerms>(recipe, x));
-      if (kSums) sum = _mm512_dpbusd_epi32(sum, x, ones);
+      if (kSums) sum.Add(x);
     }
     if (whole < r.in_c) {
       const __m512i x = load(in + whole, rest);
       _mm512_store_si512(out, TablesOf<kTerms>(recipe, x));
-      if (kSums) sum = _mm512_dpbusd_epi32(sum, x, ones);
+      if (kSums) sum.Add(x);
       out += kTableBytes;
     }
-    if (kSums) sums[column] = _mm512_reduce_add_epi32(sum);
+    if (kSums) sums[column] = sum.Total();
     in += static_cast<ptrdiff_t>(r.step) * r.in_c;
   }
 }
@@ -127,18 +144,25 @@ void DenseTableRow(const DenseRow& r) {
   }
 }
 
-void DenseAddSums(const int32_t* sums, int step, int count, int32_t* totals) {
+void DenseWindowSums(const DenseWindows& w) {
   constexpr int kLanes = 16;
   const __m512i places =
       _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                         _mm512_set1_epi32(step));
-  for (; count > 0; count -= kLanes, sums += ptrdiff_t{kLanes} * step, totals += kLanes) {
-    const __mmask16 inside = static_cast<__mmask16>(count < kLanes ? (1 << count) - 1 : 0xffff);
-    const __m512i x =
-        step == 1 ? _mm512_maskz_loadu_epi32(inside, sums)
-                  : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), inside, places, sums, 4);
-    const __m512i total = _mm512_add_epi32(_mm512_maskz_loadu_epi32(inside, totals), x);
-    _mm512_mask_storeu_epi32(totals, inside, total);
+                         _mm512_set1_epi32(w.pixel_step));
+  for (int pixel = 0; pixel < w.pixels; pixel += kLanes) {
+    const __mmask16 inside = static_cast<__mmask16>(FirstBytes(w.pixels - pixel));
+    __m512i total = _mm512_setzero_si512();
+    for (int row = 0; row < w.rows; ++row) {
+      const int32_t* sums = w.sums[row] + static_cast<ptrdiff_t>(pixel) * w.pixel_step;
+      for (int tap = 0; tap < w.taps; ++tap, sums += w.tap_step) {
+        const __m512i x = w.pixel_step == 1
+                              ? _mm512_maskz_loadu_epi32(inside, sums)
+                              : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), inside, places,
+                                                            sums, sizeof(int32_t));
+        total = _mm512_add_epi32(total, x);
+      }
+    }
+    _mm512_mask_storeu_epi32(w.totals + pixel, inside, total);
   }
 }
 

@@ -25,11 +25,17 @@
         .set TASK_BIAS, 48
         .set TASK_OUT, 56
         .set TASK_FACTORS, 64
+        .set TASK_PARTIAL, 72
+        .set TASK_UNFINISHED, 80
 
         .set BLOCK_GROUPS, 4
 
         .macro LOAD reg, base, offset
         vmovdqa64 zmm\reg, [\base + \offset]
+        .endm
+
+        .macro STORE reg
+        vmovdqa64 [rcx + \reg*64], zmm\reg
         .endm
 
 // zmm<reg> = pixel p's sums; r8, r9, r10 point at pixels 0, 3, 6, rax is the step.
@@ -187,7 +193,16 @@ tf_signbin_dense_i8w\added\()_p\pixels\()f4:
         mov rdx, [rdi + TASK_WEIGHTS]
         mov rsi, [rdi + TASK_TAPS]
         mov rbx, [rdi + TASK_TAP_COUNT]
+        mov rcx, [rdi + TASK_PARTIAL]
+        test rcx, rcx
+        jz 7f
         .set i, 0
+        .rept 2*\pixels
+        LOAD %i, rcx, %(i*64)
+        .set i, i + 1
+        .endr
+        jmp 1f
+7:      .set i, 0
         .rept 2*\pixels
         ZERO %i
         .set i, i + 1
@@ -219,7 +234,16 @@ tf_signbin_dense_i8w\added\()_p\pixels\()f4:
 5:      GROUPS \added, \pixels, 3
 6:      dec rbx
         jnz 1b
-        mov rcx, [rdi + TASK_FACTORS]
+        cmp qword ptr [rdi + TASK_UNFINISHED], 0
+        je 8f
+        mov rcx, [rdi + TASK_OUT]
+        .set i, 0
+        .rept 2*\pixels
+        STORE %i
+        .set i, i + 1
+        .endr
+        jmp 9f
+8:      mov rcx, [rdi + TASK_FACTORS]
         mov r8, [rdi + TASK_BIAS]
         .set i, 0
         .rept 4
@@ -236,7 +260,7 @@ tf_signbin_dense_i8w\added\()_p\pixels\()f4:
         SCALE_SUMS %p, %(2*\pixels)
         .set p, p + 1
         .endr
-        pop r14
+9:      pop r14
         pop rbx
         vzeroupper
         ret
