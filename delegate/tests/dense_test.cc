@@ -260,6 +260,7 @@ TEST(Dense, LookUpsOf64FiltersEqualReference) {
   for (const int channels : {33, 49, 70, 128, 200, 400}) {
     shapes.push_back(SameShape(2, 9, channels, channels, 1));
     shapes.push_back(SameShape(4, 6, channels, channels + 7, 3));
+    shapes.push_back(SameShape(5, 11, channels + 200, 64, 3));
     shapes.push_back(SameShape(3, 5, channels, 64, 5));
   }
   for (const int step : {2, 3}) {
