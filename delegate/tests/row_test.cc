@@ -35,6 +35,15 @@ RandomLayer RandomRow(uint64_t seed) {
   return layer;
 }
 
+// Those of this machine that the family has kernels for.
+std::vector<Isa> RowIsas() {
+  std::vector<Isa> isas;
+  for (const Isa isa : HostTarget().Isas()) {
+    if (isa == Isa::kAvx2 || isa == Isa::kAvxVnni) isas.push_back(isa);
+  }
+  return isas;
+}
+
 TEST(Row, EqualsReferenceOnRandomLayers) {
   if (!HostTarget().Has(feature::kAvx2)) GTEST_SKIP() << "needs AVX2";
   PlanOptions reference, row;
@@ -45,11 +54,14 @@ TEST(Row, EqualsReferenceOnRandomLayers) {
     const RandomLayer layer = RandomRow(seed);
     SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed) + ": " + layer.Describe());
     const auto expected = RunKernel<int8_t>(layer, reference, &one);
-    std::string name;
-    EXPECT_EQ(RunKernel<int8_t>(layer, row, &one, &name), expected);
-    EXPECT_EQ(name, "row_avx2_i8_m4");
-    ThreadPool several(2 + static_cast<int>(seed % 3));
-    EXPECT_EQ(RunKernel<int8_t>(layer, row, &several), expected) << several.threads();
+    for (const Isa isa : RowIsas()) {
+      row.isa = IsaName(isa);
+      std::string name;
+      EXPECT_EQ(RunKernel<int8_t>(layer, row, &one, &name), expected);
+      EXPECT_EQ(name, std::string("row_") + IsaName(isa) + "_i8_m4");
+      ThreadPool several(2 + static_cast<int>(seed % 3));
+      EXPECT_EQ(RunKernel<int8_t>(layer, row, &several), expected) << several.threads();
+    }
     if (HasFailure()) return;
   }
 }
@@ -82,7 +94,10 @@ TEST(Row, BearsTheLargestSums) {
     layer.output.input_zero_point = 3;
     layer.output.real_multiplier.assign(f.out_c, 1e-6);
     layer.input_i8.assign(layer.shape.batch * f.in_c, static_cast<int8_t>(value));
-    EXPECT_EQ(RunKernel<int8_t>(layer, row, &one), RunKernel<int8_t>(layer, reference, &one));
+    for (const Isa isa : RowIsas()) {
+      row.isa = IsaName(isa);
+      EXPECT_EQ(RunKernel<int8_t>(layer, row, &one), RunKernel<int8_t>(layer, reference, &one));
+    }
   }
 }
 

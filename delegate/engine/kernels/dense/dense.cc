@@ -22,6 +22,7 @@
 #include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
 #include "engine/kernels/dense/dense_plan.h"
+#include "engine/kernels/output/window_sums.h"
 #include "engine/stopwatch.h"
 #include "engine/strip_tasks.h"
 
@@ -288,7 +289,7 @@ class DenseConv final : public ConvKernel {
       for (int y = task.first_row; y < task.end_row; ++y) {
         Stopwatch watch(profile_);
         PointTaps(image, y, &row, w);
-        if (filters_.has_background) WindowSums(y, plan_.StripWidth(task.strip), w);
+        if (filters_.has_background) SumWindows(y, plan_.StripWidth(task.strip), w);
         int8_t* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
         watch.Lap(&w->times.tables_ns);
         for (int pass = 0; pass + 1 < plan_.passes(); ++pass) {
@@ -359,20 +360,21 @@ class DenseConv final : public ConvKernel {
   }
 
   // The sums of all channels in the windows of output row y.
-  void WindowSums(int y, int width, Workspace* w) const {
+  void SumWindows(int y, int width, Workspace* w) const {
     const ConvShape& s = plan_.shape;
     for (int dy = 0; dy < s.kernel_h; ++dy) {
       w->window_rows[dy] = ColumnSums(Slot(y * s.stride_h - s.pad_top + dy * s.dilation_h), *w);
     }
-    DenseWindows windows{};
-    windows.sums = w->window_rows.data();
+    WindowSums<int32_t> windows{};
+    windows.columns = w->window_rows.data();
     windows.rows = s.kernel_h;
     windows.taps = s.kernel_w;
     windows.tap_step = plan_.tap_step();
     windows.pixel_step = plan_.pixel_step();
     windows.pixels = width;
     windows.totals = w->box.get();
-    DenseWindowSums(windows);
+    windows.total_step = 1;
+    AddWindows(windows);
   }
 
   // A block's microkernel calls of one pass.

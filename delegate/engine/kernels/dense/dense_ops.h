@@ -43,16 +43,6 @@ struct DenseRow {
   int32_t* sums;  // of each column's channels; may be null
 };
 
-// The sums of all channels in the windows of adjacent pixels, from those of columns.
-struct DenseWindows {
-  const int32_t* const*
-      sums;                  // of each window row: of its columns, from the first pixel's first on
-  int rows, taps;            // of a window
-  int tap_step, pixel_step;  // columns
-  int pixels;
-  int32_t* totals;
-};
-
 // Makes outputs of the sums of adjacent pixels. Pixel p, vector f of filters is at
 // sums + (p * vectors + f) * 16.
 struct DenseFlush {
@@ -78,7 +68,6 @@ inline int DenseLaneFilter(int vectors, int vector, int lane) {
 void DenseCopyRow(const DenseRow& row);
 // Tables in the place of channels: kTableBytes for each group of a column. Needs VBMI.
 void DenseTableRow(const DenseRow& row);
-void DenseWindowSums(const DenseWindows& windows);
 void DenseFlushSums(const DenseFlush& flush);
 
 }  // namespace tf_signbin

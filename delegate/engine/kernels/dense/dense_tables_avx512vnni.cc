@@ -144,26 +144,4 @@ void DenseTableRow(const DenseRow& r) {
   }
 }
 
-void DenseWindowSums(const DenseWindows& w) {
-  constexpr int kLanes = 16;
-  const __m512i places =
-      _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                         _mm512_set1_epi32(w.pixel_step));
-  for (int pixel = 0; pixel < w.pixels; pixel += kLanes) {
-    const __mmask16 inside = static_cast<__mmask16>(FirstBytes(w.pixels - pixel));
-    __m512i total = _mm512_setzero_si512();
-    for (int row = 0; row < w.rows; ++row) {
-      const int32_t* sums = w.sums[row] + static_cast<ptrdiff_t>(pixel) * w.pixel_step;
-      for (int tap = 0; tap < w.taps; ++tap, sums += w.tap_step) {
-        const __m512i x = w.pixel_step == 1
-                              ? _mm512_maskz_loadu_epi32(inside, sums)
-                              : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), inside, places,
-                                                            sums, sizeof(int32_t));
-        total = _mm512_add_epi32(total, x);
-      }
-    }
-    _mm512_mask_storeu_epi32(w.totals + pixel, inside, total);
-  }
-}
-
 }  // namespace tf_signbin

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/aligned.h"
+#include "engine/kernels/output/window_sums.h"
 #include "engine/kernels/permute/filter_parameters.h"
 #include "engine/kernels/permute/permute_kernels.h"
 #include "engine/kernels/permute/permute_ops.h"
@@ -161,8 +162,9 @@ class PermuteConv : public ConvKernel {
     Aligned<char> ring;
     Aligned<Sum> accumulators;  // [strip pixel][padded filters]
     Aligned<Sum> column_sums;   // [ring row][column][region]
-    Aligned<Sum> box;           // [strip pixel][region]
-    Aligned<char> sums;         // registers of one microkernel call
+    std::vector<const Sum*> window_rows;
+    Aligned<Sum> box;    // [strip pixel][region]
+    Aligned<char> sums;  // registers of one microkernel call
     std::vector<const char*> taps;
     std::vector<int> slots;  // ring row of each kernel row
     StageTimes times;
@@ -245,6 +247,7 @@ class PermuteConv : public ConvKernel {
     w.accumulators = Aligned<Sum>(static_cast<size_t>(max_width) * padded_);
     w.column_sums =
         Aligned<Sum>(static_cast<size_t>(plan_.ring_rows) * plan_.columns * plan_.regions);
+    w.window_rows.resize(plan_.shape.kernel_h);
     w.box = Aligned<Sum>(static_cast<size_t>(max_width) * plan_.regions);
     w.sums = Aligned<char>(kMaxCallVectors * 64);
     w.taps.resize(static_cast<size_t>(plan_.shape.kernel_h) * plan_.shape.kernel_w);
@@ -299,7 +302,7 @@ class PermuteConv : public ConvKernel {
         }
       }
       next_row = top + (s.kernel_h - 1) * s.dilation_h + 1;
-      if (parameters_.has_background) WindowSums(width, w);
+      if (parameters_.has_background) SumWindows(width, w);
       watch.Lap(&w->times.tables_ns);
       Activation* out_row = output + static_cast<size_t>(y) * s.out_w * s.out_c;
       for (size_t i = 0; i < segments_.size(); ++i) {
@@ -333,24 +336,22 @@ class PermuteConv : public ConvKernel {
   }
 
   // box[pixel][region]: the window's sum over all channels of the region.
-  void WindowSums(int width, Workspace* w) const {
+  void SumWindows(int width, Workspace* w) const {
     const ConvShape& s = plan_.shape;
     const int regions = plan_.regions;
-    Sum* box = w->box.get();
-    std::fill_n(box, width * regions, Sum(0));
-    for (int dy = 0; dy < s.kernel_h; ++dy) {
-      const Sum* sums = ColumnSumsOf(*w, w->slots[dy]);
-      for (int dx = 0; dx < s.kernel_w; ++dx) {
-        const Sum* column = sums + static_cast<size_t>(dx) * plan_.tap_step() * regions;
-        const int step = plan_.pixel_step();
-        if (step == 1) {
-          for (int i = 0; i < width * regions; ++i) box[i] += column[i];
-        } else {
-          for (int i = 0; i < width * regions; ++i) {
-            box[i] += column[i / regions * step * regions + i % regions];
-          }
-        }
-      }
+    for (int dy = 0; dy < s.kernel_h; ++dy) w->window_rows[dy] = ColumnSumsOf(*w, w->slots[dy]);
+    WindowSums<Sum> windows{};
+    windows.columns = w->window_rows.data();
+    windows.rows = s.kernel_h;
+    windows.taps = s.kernel_w;
+    windows.tap_step = plan_.tap_step() * regions;
+    windows.pixel_step = plan_.pixel_step() * regions;
+    windows.pixels = width;
+    windows.total_step = regions;
+    for (int region = 0; region < regions; ++region) {
+      windows.totals = w->box.get() + region;
+      AddWindows(windows);
+      for (const Sum*& row : w->window_rows) ++row;
     }
   }
 

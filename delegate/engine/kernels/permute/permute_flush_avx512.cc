@@ -11,6 +11,34 @@ inline __m512i LoadParam(const void* params, int filter) {
   return LoadLanes(static_cast<const int32_t*>(params), filter);
 }
 
+// What the backgrounds of a vector of filters add to an accumulator. Those of the first region stay
+// in a register: outputs that are stored meanwhile might, to a compiler, be any memory.
+class Backgrounds {
+ public:
+  Backgrounds(const Flush& f, int filter) : regions_(f.regions), padded_(f.padded_filters) {
+    if (f.regions == 0) return;
+    box_ = static_cast<const int32_t*>(f.box);
+    others_ = static_cast<const int32_t*>(f.background) + filter;
+    first_ = LoadParam(others_, 0);
+  }
+
+  __m512i AddTo(__m512i x, int pixel) const {
+    const int32_t* box = box_ + static_cast<ptrdiff_t>(pixel) * regions_;
+    x = _mm512_add_epi32(x, _mm512_mullo_epi32(first_, _mm512_set1_epi32(box[0])));
+    for (int region = 1; region < regions_; ++region) {
+      const int32_t* background = others_ + static_cast<ptrdiff_t>(region) * padded_;
+      x = _mm512_add_epi32(
+          x, _mm512_mullo_epi32(LoadParam(background, 0), _mm512_set1_epi32(box[region])));
+    }
+    return x;
+  }
+
+ private:
+  const int regions_, padded_;
+  const int32_t *box_ = nullptr, *others_ = nullptr;
+  __m512i first_ = _mm512_setzero_si512();
+};
+
 // The even and odd 16-bit sums of a vector times b - a, widened: multiply-add against (b - a, 0)
 // and (0, b - a). Filters sit in the lanes such that the final pack puts them in order
 // (LaneFilter).
@@ -18,7 +46,6 @@ template <typename MakeScale>
 void FlushLastI8(const Flush& f, const MakeScale& make_scale) {
   const __m512i clamp_min = _mm512_set1_epi16(static_cast<short>(f.clamp_min));
   const __m512i clamp_max = _mm512_set1_epi16(static_cast<short>(f.clamp_max));
-  const int32_t* box = static_cast<const int32_t*>(f.box);
   for (int vector = 0; vector < f.vectors; ++vector) {
     const int filter = f.first_filter + vector * 32;
     const int left = f.filters - filter;
@@ -28,6 +55,7 @@ void FlushLastI8(const Flush& f, const MakeScale& make_scale) {
     const __m512i difference0 = LoadParam(f.difference, filter);
     const __m512i difference1 = LoadParam(f.difference, filter + 16);
     const __m512i bias0 = LoadParam(f.bias, filter), bias1 = LoadParam(f.bias, filter + 16);
+    const Backgrounds backgrounds0(f, filter), backgrounds1(f, filter + 16);
     const char* sums = f.sums + vector * 64;
     int8_t* out = static_cast<int8_t*>(f.out) + filter;
     const int32_t* accumulators = static_cast<const int32_t*>(f.accumulators) + filter;
@@ -43,12 +71,9 @@ void FlushLastI8(const Flush& f, const MakeScale& make_scale) {
         x0 = _mm512_add_epi32(x0, _mm512_load_si512(accumulators));
         x1 = _mm512_add_epi32(x1, _mm512_load_si512(accumulators + 16));
       }
-      for (int region = 0; region < f.regions; ++region) {
-        const int32_t* background = static_cast<const int32_t*>(f.background) +
-                                    static_cast<ptrdiff_t>(region) * f.padded_filters;
-        const __m512i sum = _mm512_set1_epi32(box[p * f.regions + region]);
-        x0 = _mm512_add_epi32(x0, _mm512_mullo_epi32(LoadParam(background, filter), sum));
-        x1 = _mm512_add_epi32(x1, _mm512_mullo_epi32(LoadParam(background, filter + 16), sum));
+      if (f.regions > 0) {
+        x0 = backgrounds0.AddTo(x0, p);
+        x1 = backgrounds1.AddTo(x1, p);
       }
       // Saturating to 16 bits first changes nothing: the clamp lies well inside.
       __m512i y = _mm512_packs_epi32(scale0(x0), scale1(x1));
@@ -99,7 +124,7 @@ void FlushLastFolded(const Flush& f, const MakeScale& make_scale) {
   const __m512i difference = LoadParam(f.difference, f.first_filter);
   const __m512i bias = LoadParam(f.bias, f.first_filter);
   const int32_t* accumulators = static_cast<const int32_t*>(f.accumulators) + f.first_filter;
-  const int32_t* box = static_cast<const int32_t*>(f.box);
+  const Backgrounds backgrounds(f, f.first_filter);
   const auto rescaled = [&](int p) {
     __m512i x = _mm512_madd_epi16(_mm512_load_si512(f.sums + p * 64), difference);
     if (!scale.kTakesSums) x = _mm512_add_epi32(x, bias);
@@ -107,12 +132,7 @@ void FlushLastFolded(const Flush& f, const MakeScale& make_scale) {
       x = _mm512_add_epi32(
           x, _mm512_load_si512(accumulators + static_cast<ptrdiff_t>(p) * f.padded_filters));
     }
-    for (int region = 0; region < f.regions; ++region) {
-      const int32_t* background = static_cast<const int32_t*>(f.background) +
-                                  static_cast<ptrdiff_t>(region) * f.padded_filters;
-      x = _mm512_add_epi32(x, _mm512_mullo_epi32(LoadParam(background, f.first_filter),
-                                                 _mm512_set1_epi32(box[p * f.regions + region])));
-    }
+    if (f.regions > 0) x = backgrounds.AddTo(x, p);
     return scale(x);
   };
   StoreOneVector(f.rescale.addend + f.first_filter, f.filters - f.first_filter,

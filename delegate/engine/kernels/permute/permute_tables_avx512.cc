@@ -268,29 +268,62 @@ void BuildTablesF32(const TableRow& r) {
 
 // ---------------------------------------------------------------- column sums
 
+namespace {
+
+// The totals of four vectors of 64-bit lanes, each below 2^32.
+inline __m128i Totals(const __m512i (&sums)[4]) {
+  const __m512i pairs01 = _mm512_add_epi64(_mm512_unpacklo_epi64(sums[0], sums[1]),
+                                           _mm512_unpackhi_epi64(sums[0], sums[1]));
+  const __m512i pairs23 = _mm512_add_epi64(_mm512_unpacklo_epi64(sums[2], sums[3]),
+                                           _mm512_unpackhi_epi64(sums[2], sums[3]));
+  const __m512i mixed = _mm512_or_si512(pairs01, _mm512_slli_epi64(pairs23, 32));
+  const __m256i halves =
+      _mm256_add_epi32(_mm512_castsi512_si256(mixed), _mm512_extracti64x4_epi64(mixed, 1));
+  const __m128i totals =
+      _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+  return _mm_shuffle_epi32(totals, _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+}  // namespace
+
 void ColumnSumsI8(const ColumnSums& s) {
-  // Bytes are summed as unsigned, offset by 128, eight at a time.
+  // Bytes are summed as unsigned, offset by 128, eight at a time; the lanes of four columns are
+  // added up together.
+  constexpr int kTogether = 4;
   const int channels = s.in_c / s.regions;
-  int32_t* out = static_cast<int32_t*>(s.out);
-  const __m512i offset = _mm512_set1_epi8(-128);
+  const __m512i offset = _mm512_set1_epi8(-128), zero = _mm512_setzero_si512();
+  const __m128i offsets = _mm_set1_epi32(128 * channels);
+  const __m128i places = _mm_mullo_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(s.regions));
   const __mmask64 tail = (uint64_t{1} << (channels % 64)) - 1;
-  for (int column = 0; column < s.columns; ++column) {
-    const int8_t* x = Pixel<int8_t>(s.row, s.padding, s.first_x + column * s.step, s.in_w, s.in_c);
-    for (int region = 0; region < s.regions; ++region, x += channels) {
-      __m512i sum = _mm512_setzero_si512();
-      int c = 0;
-      for (; c + 64 <= channels; c += 64) {
-        sum = _mm512_add_epi64(sum,
-                               _mm512_sad_epu8(_mm512_xor_si512(_mm512_loadu_si512(x + c), offset),
-                                               _mm512_setzero_si512()));
+  const auto sum_of = [&](const int8_t* x) {
+    __m512i sum = zero;
+    const int8_t* const whole_end = x + channels / 64 * 64;
+    for (; x != whole_end; x += 64) {
+      const __m512i bytes = _mm512_xor_si512(_mm512_loadu_si512(x), offset);
+      sum = _mm512_add_epi64(sum, _mm512_sad_epu8(bytes, zero));
+    }
+    if (tail == 0) return sum;
+    const __m512i bytes = _mm512_xor_si512(_mm512_mask_loadu_epi8(offset, tail, x), offset);
+    return _mm512_add_epi64(sum, _mm512_sad_epu8(bytes, zero));
+  };
+  for (int region = 0; region < s.regions; ++region) {
+    int32_t* out = static_cast<int32_t*>(s.out) + region;
+    int x = s.first_x;
+    for (int column = 0; column < s.columns; column += kTogether) {
+      __m512i sums[kTogether];
+      for (__m512i& sum : sums) {  // past the last column, too: not stored
+        sum = sum_of(Pixel<int8_t>(s.row, s.padding, x, s.in_w, s.in_c) + region * channels);
+        x += s.step;
       }
-      if (tail != 0) {
-        sum = _mm512_add_epi64(
-            sum,
-            _mm512_sad_epu8(_mm512_xor_si512(_mm512_mask_loadu_epi8(offset, tail, x + c), offset),
-                            _mm512_setzero_si512()));
+      const int left = s.columns - column;
+      const __mmask8 inside = static_cast<__mmask8>(left < kTogether ? (1 << left) - 1 : 0xf);
+      const __m128i totals = _mm_sub_epi32(Totals(sums), offsets);
+      if (s.regions == 1) {
+        _mm_mask_storeu_epi32(out, inside, totals);
+      } else {
+        _mm_mask_i32scatter_epi32(out, inside, places, totals, sizeof(*out));
       }
-      *out++ = static_cast<int32_t>(_mm512_reduce_add_epi64(sum)) - 128 * channels;
+      out += kTogether * s.regions;
     }
   }
 }
