@@ -163,7 +163,7 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
   }
   if (near) {
     const size_t block_bytes = plan.blocks.front().vectors * vector_bytes;
-    plan.by_rows = plan.taps_per_row * plan.tap_groups >= kLeastRowGroups &&
+    plan.by_rows = s.kernel_h > 1 && plan.taps_per_row * plan.tap_groups >= kLeastRowGroups &&
                    plan.ring_rows * plan.row_bytes() + block_bytes > caches.level1;
   }
   return plan;
@@ -188,15 +188,15 @@ Costs CostsOf(const DensePlan& plan, Core core) {
     return {lookup, lookup, 2.0, 0.045, 0.2};
   }
   if (core == Core::kZen5) {  // two dot products or look-ups a cycle
-    if (!plan.tables) return {0.114, 0.128, 0.9, 0, 0.0037};
+    if (!plan.tables) return {0.114, 0.128, 1.05, 0, 0.0037};
     const double table = 0.4 + 0.125 * plan.tables->dictionary.terms;
     const double prepare = table / plan.group_channels();
     if (plan.wide()) {
       const double lookup = added == 4 ? 0.059 : 0.063;
-      return {lookup, lookup, 0.95, 0, prepare};
+      return {lookup, lookup, 0.95, 0.010, prepare};
     }
     const double lookup = added > 1 ? 0.162 : 0.180;
-    return {lookup, lookup, 1.2, 0, prepare};
+    return {lookup, lookup, 1.2, 0.010, prepare};
   }
   if (!plan.tables) return {0.268, 0.300, 3.2, 0, 0.0037};  // Zen 4: one dot product a cycle
   if (plan.wide()) {
@@ -226,11 +226,11 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
     pixel_ns = zen5 ? 2.3 : 5;
   }
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
-  constexpr double kRowNs = 40;
+  const double least_row_ns = problem.target.core == Core::kZen5 ? 75 : 40;
   const ConvShape& s = plan.shape;
   const double rows = static_cast<double>(s.batch) * s.out_h * plan.strips();
   const double groups = static_cast<double>(plan.taps) * plan.tap_groups;
-  double row_ns = kRowNs;
+  double row_ns = least_row_ns;
   for (const DenseBlock& block : plan.blocks) {
     const double dot_ns = block.vectors == 1 ? costs.single_dot : costs.dot;
     for (const DenseRun& run : SplitDensePixels(plan, block.vectors, plan.StripWidth(0))) {
