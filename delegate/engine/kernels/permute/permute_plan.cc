@@ -80,7 +80,7 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
     double far_index_byte;  // of an index stream beyond the second-level cache
   };
   static constexpr CoreCosts kZen5 = {{{0.132, 0.55, 2.4, 2.4, 17}, {0.180, 0.90, 2.3, 4.7, 16}},
-                                      {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.29, 1.40, 2.8, 8}},
+                                      {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.10, 1.40, 2.8, 8}},
                                       {0.55, 0.90},
                                       1.3,
                                       0.010};

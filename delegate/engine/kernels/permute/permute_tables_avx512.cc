@@ -179,18 +179,26 @@ inline __attribute__((always_inline)) __m512 SubsetsOf4(const float* x) {
 template <int kRegisters>
 inline __attribute__((always_inline)) void BuildFullPixelF32(const TableRow& r, const float* pixel,
                                                              char* table) {
-  constexpr int kChannels = 3 + kRegisters;
-  for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end;
-       ++unit, table += kRegisters * 64) {
+  constexpr int kChannels = 3 + kRegisters, kTogether = 4;
+  const TableUnit *unit = r.units, *const end = unit + r.unit_count;
+  const auto whole = [](const TableUnit& first) {  // kTogether units, one behind the other
+    const TableUnit& last = (&first)[kTogether - 1];
+    return last.count == kChannels && last.channel - first.channel == (kTogether - 1) * kChannels;
+  };
+  for (; end - unit >= kTogether && whole(*unit); unit += kTogether) {
     const float* x = pixel + unit->channel;
-    __m512 low;
-    if (unit->count >= 4) {
-      low = SubsetsOf4<4>(x);
-    } else {
-      low = unit->count == 3   ? SubsetsOf4<3>(x)
-            : unit->count == 2 ? SubsetsOf4<2>(x)
-                               : SubsetsOf4<1>(x);
+    for (int i = 0; i < kTogether; ++i, x += kChannels, table += kRegisters * 64) {
+      const __m512 low = SubsetsOf4<4>(x);
+      _mm512_store_ps(table, low);
+      if (kRegisters == 2) _mm512_store_ps(table + 64, _mm512_add_ps(low, _mm512_set1_ps(x[4])));
     }
+  }
+  for (; unit != end; ++unit, table += kRegisters * 64) {
+    const float* x = pixel + unit->channel;
+    const __m512 low = unit->count >= 4   ? SubsetsOf4<4>(x)
+                       : unit->count == 3 ? SubsetsOf4<3>(x)
+                       : unit->count == 2 ? SubsetsOf4<2>(x)
+                                          : SubsetsOf4<1>(x);
     _mm512_store_ps(table, low);
     if (unit->count == kChannels && kRegisters == 2) {
       _mm512_store_ps(table + 64, _mm512_add_ps(low, _mm512_set1_ps(x[4])));
