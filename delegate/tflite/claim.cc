@@ -12,25 +12,6 @@
 namespace tf_signbin {
 namespace {
 
-bool ReadActivation(int code, Activation* activation) {
-  switch (code) {
-    case abi::kActNone:
-      *activation = Activation::kNone;
-      return true;
-    case abi::kActRelu:
-      *activation = Activation::kRelu;
-      return true;
-    case abi::kActReluN1To1:
-      *activation = Activation::kReluN1To1;
-      return true;
-    case abi::kActRelu6:
-      *activation = Activation::kRelu6;
-      return true;
-    default:
-      return false;
-  }
-}
-
 // Takes the attributes of a builtin operator over into `o`; false when one has no counterpart.
 bool ReadConvParams(const abi::TfLiteConvParams& params, OpOptions* o) {
   o->stride_h = params.stride_height;
@@ -167,6 +148,25 @@ bool EngineWants(const Layer& layer, const PlanOptions& options) {
 }
 
 }  // namespace
+
+bool ReadActivation(int code, Activation* activation) {
+  switch (code) {
+    case abi::kActNone:
+      *activation = Activation::kNone;
+      return true;
+    case abi::kActRelu:
+      *activation = Activation::kRelu;
+      return true;
+    case abi::kActReluN1To1:
+      *activation = Activation::kReluN1To1;
+      return true;
+    case abi::kActRelu6:
+      *activation = Activation::kRelu6;
+      return true;
+    default:
+      return false;
+  }
+}
 
 Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                    const abi::TfLiteRegistration& registration, Layer* layer, std::string* reason) {

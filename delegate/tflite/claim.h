@@ -17,6 +17,9 @@ enum class Claim {
   kYes,
 };
 
+// False for an activation that the engine has no counterpart of.
+bool ReadActivation(int code, Activation* activation);
+
 Claim ClaimBuiltin(abi::TfLiteContext* context, const abi::TfLiteNode& node,
                    const abi::TfLiteRegistration& registration, Layer* layer, std::string* reason);
 

@@ -9,7 +9,9 @@
 #include "tflite/claim.h"
 #include "tflite/layer.h"
 #include "tflite/op_kernel.h"
+#include "tflite/requantize_kernel.h"
 #include "tflite/runtime.h"
+#include "tflite/tensor_access.h"
 
 namespace tf_signbin {
 namespace {
@@ -18,36 +20,35 @@ struct DelegateData {
   explicit DelegateData(const DelegateOptions& options)
       : runtime(std::make_shared<Runtime>(options)) {}
   std::shared_ptr<Runtime> runtime;
-  // The layer of the node that is being replaced: the runtime calls Init from within
+  // The kernel of the node that is being replaced: the runtime calls Init from within
   // ReplaceNodeSubsetsWithDelegateKernels.
-  std::unique_ptr<Layer> pending;
+  std::unique_ptr<NodeKernel> pending;
   std::string refusal;  // why no model may be run, if so
   // Over all subgraphs that were prepared.
   size_t nodes = 0, claimed = 0;
 };
 
 void* Init(abi::TfLiteContext* context, const char* buffer, size_t) {
-  OpKernel* kernel = nullptr;
+  NodeKernel* kernel = nullptr;
   Guarded(context, [&] {
     const auto* params = reinterpret_cast<const abi::TfLiteDelegateParams*>(buffer);
     auto* data = static_cast<DelegateData*>(params->delegate->data_);
     if (data->pending == nullptr || params->nodes_to_replace->size != 1) {
       return Status::Error("the runtime replaces nodes in an unknown way");
     }
-    kernel = new OpKernel(std::move(*data->pending), data->runtime);
-    data->pending.reset();
+    kernel = data->pending.release();
     return Status::Ok();
   });
   return kernel;
 }
 
-void Free(abi::TfLiteContext*, void* kernel) { delete static_cast<OpKernel*>(kernel); }
+void Free(abi::TfLiteContext*, void* kernel) { delete static_cast<NodeKernel*>(kernel); }
 
-using Step = Status (OpKernel::*)(abi::TfLiteContext*);
+using Step = Status (NodeKernel::*)(abi::TfLiteContext*);
 
 template <Step step>
 int RunNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
-  auto* kernel = static_cast<OpKernel*>(node->user_data);
+  auto* kernel = static_cast<NodeKernel*>(node->user_data);
   if (kernel == nullptr) {  // Init failed, and said why
     return Guarded(context, [] { return Status::Error("the operator was not initialised"); });
   }
@@ -55,13 +56,13 @@ int RunNode(abi::TfLiteContext* context, abi::TfLiteNode* node) {
       context, [&] { return (kernel->*step)(context); }, kernel->name().c_str());
 }
 
-abi::TfLiteRegistration Registration(OpType op) {
+abi::TfLiteRegistration Registration(const char* op_name) {
   abi::TfLiteRegistration registration = {};
   registration.init = Init;
   registration.free = Free;
-  registration.prepare = RunNode<&OpKernel::Prepare>;
-  registration.invoke = RunNode<&OpKernel::Invoke>;
-  registration.custom_name = OpName(op);  // the name in the runtime's operator profile
+  registration.prepare = RunNode<&NodeKernel::Prepare>;
+  registration.invoke = RunNode<&NodeKernel::Invoke>;
+  registration.custom_name = op_name;  // the name in the runtime's operator profile
   registration.version = 1;
   return registration;
 }
@@ -81,19 +82,15 @@ bool IsPackedOp(const abi::TfLiteRegistration& registration, OpType* op) {
 }
 
 // Reads the layer of a node that the delegate takes; null when it leaves the node to the runtime.
-Status ReadLayer(abi::TfLiteContext* context, int node_index, const Runtime& runtime,
+Status ReadLayer(abi::TfLiteContext* context, const abi::TfLiteNode& node,
+                 const abi::TfLiteRegistration& registration, const Runtime& runtime,
                  std::unique_ptr<Layer>* layer) {
-  abi::TfLiteNode* node = nullptr;
-  abi::TfLiteRegistration* registration = nullptr;
-  if (context->GetNodeAndRegistration(context, node_index, &node, &registration) != abi::kOk) {
-    return Status::Error("the runtime has no node " + std::to_string(node_index));
-  }
   auto candidate = std::make_unique<Layer>();
   OpType op;
-  if (IsPackedOp(*registration, &op)) {
-    const int size = node->custom_initial_data_size;
+  if (IsPackedOp(registration, &op)) {
+    const int size = node.custom_initial_data_size;
     const Status status =
-        ReadPackedLayer(context, *node, op, node->custom_initial_data,
+        ReadPackedLayer(context, node, op, node.custom_initial_data,
                         size > 0 ? static_cast<size_t>(size) : 0, candidate.get());
     if (!status.ok()) {
       return Status::Error(std::string(OpName(op)) + " '" + candidate->name +
@@ -104,7 +101,7 @@ Status ReadLayer(abi::TfLiteContext* context, int node_index, const Runtime& run
   }
   if (!runtime.options().claim_builtin) return Status::Ok();
   std::string reason;
-  switch (ClaimBuiltin(context, *node, *registration, candidate.get(), &reason)) {
+  switch (ClaimBuiltin(context, node, registration, candidate.get(), &reason)) {
     case Claim::kYes:
       *layer = std::move(candidate);
       break;
@@ -121,57 +118,101 @@ Status ReadLayer(abi::TfLiteContext* context, int node_index, const Runtime& run
 }
 
 Status ReplaceNode(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, int node_index,
-                   std::unique_ptr<Layer> layer) {
+                   std::unique_ptr<NodeKernel> kernel) {
   auto* data = static_cast<DelegateData*>(delegate->data_);
-  const OpType op = layer->op;
-  const std::string name = layer->name;
+  const char* op_name = kernel->op_name();
+  const std::string name = kernel->name();
   const int nodes[] = {1, node_index};  // a TfLiteIntArray of one
-  data->pending = std::move(layer);
+  data->pending = std::move(kernel);
   const int status = context->ReplaceNodeSubsetsWithDelegateKernels(
-      context, Registration(op), reinterpret_cast<const abi::TfLiteIntArray*>(nodes), delegate);
+      context, Registration(op_name), reinterpret_cast<const abi::TfLiteIntArray*>(nodes),
+      delegate);
   const bool initialised = data->pending == nullptr;
   data->pending.reset();
   const char* failure = status != abi::kOk ? "the runtime refused the node"
                         : !initialised     ? "the operator could not be initialised"
                                            : nullptr;
   if (failure == nullptr) return Status::Ok();
-  return Status::Error(std::string(OpName(op)) + " '" + name + "': " + failure);
+  return Status::Error(std::string(op_name) + " '" + name + "': " + failure);
 }
 
-// Reads the dense convolution of a node that the delegate takes beside its own layers; null when it
-// leaves the node to the runtime.
-Status ReadDense(abi::TfLiteContext* context, int node_index, const Runtime& runtime,
-                 std::unique_ptr<Layer>* layer) {
-  abi::TfLiteNode* node = nullptr;
-  abi::TfLiteRegistration* registration = nullptr;
-  if (context->GetNodeAndRegistration(context, node_index, &node, &registration) != abi::kOk) {
-    return Status::Error("the runtime has no node " + std::to_string(node_index));
-  }
-  auto candidate = std::make_unique<Layer>();
-  if (ClaimDense(context, *node, *registration, runtime.options().plan, candidate.get())) {
-    *layer = std::move(candidate);
-  }
-  return Status::Ok();
-}
+// Claims nodes of one graph.
+class GraphClaims {
+ public:
+  GraphClaims(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate)
+      : context_(context),
+        delegate_(delegate),
+        runtime_(static_cast<DelegateData*>(delegate->data_)->runtime) {}
 
-using ReadNode = Status (*)(abi::TfLiteContext*, int, const Runtime&, std::unique_ptr<Layer>*);
+  bool empty() const { return claimed_.empty(); }
+  size_t size() const { return claimed_.size(); }
 
-// Replaces the nodes that `read` finds a layer in; adds them to `claimed`.
-Status ClaimNodes(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate, ReadNode read,
-                  const std::vector<int>& nodes, std::set<int>* claimed) {
-  const Runtime& runtime = *static_cast<DelegateData*>(delegate->data_)->runtime;
-  for (const int node : nodes) {
-    if (claimed->count(node) != 0) continue;
-    std::unique_ptr<Layer> layer;
-    Status status = read(context, node, runtime, &layer);
-    if (!status.ok()) return status;
-    if (layer == nullptr) continue;
-    status = ReplaceNode(context, delegate, node, std::move(layer));
-    if (!status.ok()) return status;
-    claimed->insert(node);
+  // The signed-binary layers.
+  Status ClaimLayers(const std::vector<int>& nodes) {
+    return ForEach(nodes, [this](int index, const abi::TfLiteNode& node,
+                                 const abi::TfLiteRegistration& registration) {
+      std::unique_ptr<Layer> layer;
+      const Status status = ReadLayer(context_, node, registration, *runtime_, &layer);
+      return status.ok() && layer != nullptr ? Take(index, std::move(layer)) : status;
+    });
   }
-  return Status::Ok();
-}
+
+  // Dense convolutions that the engine wants beside them.
+  Status ClaimDenseLayers(const std::vector<int>& nodes) {
+    return ForEach(nodes, [this](int index, const abi::TfLiteNode& node,
+                                 const abi::TfLiteRegistration& registration) {
+      auto layer = std::make_unique<Layer>();
+      return ClaimDense(context_, node, registration, runtime_->options().plan, layer.get())
+                 ? Take(index, std::move(layer))
+                 : Status::Ok();
+    });
+  }
+
+  // What only requantizes an input of theirs.
+  Status ClaimRequantizations(const std::vector<int>& nodes) {
+    return ForEach(nodes, [this](int index, const abi::TfLiteNode& node,
+                                 const abi::TfLiteRegistration& registration) {
+      if (inputs_.count(TensorIndex(node.outputs, 0)) == 0) return Status::Ok();
+      auto kernel = ClaimRequantization(context_, node, registration, runtime_);
+      if (kernel == nullptr) return Status::Ok();
+      runtime_->Log(LogLevel::kInfo, std::string(kernel->op_name()) + " '" + kernel->name() + "'");
+      return Take(index, std::move(kernel));
+    });
+  }
+
+ private:
+  template <typename ClaimNode>
+  Status ForEach(const std::vector<int>& nodes, const ClaimNode& claim) {
+    for (const int index : nodes) {
+      if (claimed_.count(index) != 0) continue;
+      abi::TfLiteNode* node = nullptr;
+      abi::TfLiteRegistration* registration = nullptr;
+      if (context_->GetNodeAndRegistration(context_, index, &node, &registration) != abi::kOk) {
+        return Status::Error("the runtime has no node " + std::to_string(index));
+      }
+      const Status status = claim(index, *node, *registration);
+      if (!status.ok()) return status;
+    }
+    return Status::Ok();
+  }
+
+  Status Take(int index, std::unique_ptr<Layer> layer) {
+    inputs_.insert(layer->input);
+    return Take(index, std::make_unique<OpKernel>(std::move(*layer), runtime_));
+  }
+
+  Status Take(int index, std::unique_ptr<NodeKernel> kernel) {
+    const Status status = ReplaceNode(context_, delegate_, index, std::move(kernel));
+    if (status.ok()) claimed_.insert(index);
+    return status;
+  }
+
+  abi::TfLiteContext* const context_;
+  abi::TfLiteDelegate* const delegate_;
+  const std::shared_ptr<Runtime> runtime_;
+  std::set<int> claimed_;
+  std::set<int> inputs_;  // of the claimed layers
+};
 
 std::string Claimed(size_t claimed, size_t nodes) {
   return "claimed " + std::to_string(claimed) + " of " + std::to_string(nodes) + " nodes";
@@ -188,15 +229,16 @@ int PrepareGraph(abi::TfLiteContext* context, abi::TfLiteDelegate* delegate) {
     }
     // A copy: every claim changes the plan.
     const std::vector<int> nodes(plan->data, plan->data + plan->size);
-    std::set<int> claimed;
-    Status status = ClaimNodes(context, delegate, ReadLayer, nodes, &claimed);
+    GraphClaims claims(context, delegate);
+    Status status = claims.ClaimLayers(nodes);
     // A model without signed-binary layers is none of the delegate's business.
-    if (status.ok() && !claimed.empty() && runtime.options().claim_dense) {
-      status = ClaimNodes(context, delegate, ReadDense, nodes, &claimed);
+    if (status.ok() && !claims.empty() && runtime.options().claim_dense) {
+      status = claims.ClaimDenseLayers(nodes);
+      if (status.ok()) status = claims.ClaimRequantizations(nodes);
     }
     if (!status.ok()) return status;
-    runtime.Log(LogLevel::kInfo, Claimed(claimed.size(), nodes.size()));
-    data->claimed += claimed.size();
+    runtime.Log(LogLevel::kInfo, Claimed(claims.size(), nodes.size()));
+    data->claimed += claims.size();
     data->nodes += nodes.size();
     return Status::Ok();
   });

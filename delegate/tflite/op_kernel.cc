@@ -29,23 +29,6 @@ Status WindowedSize(const char* name, int in, int kernel, int stride, int dilati
   return Status::Ok();
 }
 
-Status ResizeOutput(abi::TfLiteContext* context, abi::TfLiteTensor* output,
-                    const std::vector<int>& dims) {
-  if (Dims(*output) == dims && output->dims != nullptr && output->data != nullptr) {
-    return Status::Ok();
-  }
-  // The runtime takes the array over and frees it with free().
-  auto* array = static_cast<abi::TfLiteIntArray*>(
-      std::malloc(sizeof(abi::TfLiteIntArray) + dims.size() * sizeof(int)));
-  if (array == nullptr) return Status::Error("out of memory");
-  array->size = static_cast<int>(dims.size());
-  std::copy(dims.begin(), dims.end(), array->data);
-  if (context->ResizeTensor(context, output, array) != abi::kOk) {
-    return Status::Error("the runtime could not resize the output to " + DimsText(dims));
-  }
-  return Status::Ok();
-}
-
 // Bytes of a well-formed UTF-8 sequence (Unicode 15, table 3-7), 0 where none begins.
 int Utf8Length(const unsigned char* text) noexcept {
   const unsigned char first = text[0], second = first < 0x80 ? 0 : text[1];
@@ -72,6 +55,23 @@ void ReplaceInvalidUtf8(char* text) noexcept {
 }
 
 }  // namespace
+
+Status ResizeOutput(abi::TfLiteContext* context, abi::TfLiteTensor* output,
+                    const std::vector<int>& dims) {
+  if (Dims(*output) == dims && output->dims != nullptr && output->data != nullptr) {
+    return Status::Ok();
+  }
+  // The runtime takes the array over and frees it with free().
+  auto* array = static_cast<abi::TfLiteIntArray*>(
+      std::malloc(sizeof(abi::TfLiteIntArray) + dims.size() * sizeof(int)));
+  if (array == nullptr) return Status::Error("out of memory");
+  array->size = static_cast<int>(dims.size());
+  std::copy(dims.begin(), dims.end(), array->data);
+  if (context->ResizeTensor(context, output, array) != abi::kOk) {
+    return Status::Error("the runtime could not resize the output to " + DimsText(dims));
+  }
+  return Status::Ok();
+}
 
 void ReportFailure(abi::TfLiteContext* context, const char* layer, const char* message) noexcept {
   char text[2048];

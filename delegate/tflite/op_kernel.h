@@ -9,23 +9,21 @@
 
 #include "engine/conv.h"
 #include "tflite/layer.h"
+#include "tflite/node_kernel.h"
 #include "tflite/runtime.h"
 #include "tflite/tflite_abi.h"
 
 namespace tf_signbin {
 
-class OpKernel {
+class OpKernel final : public NodeKernel {
  public:
   OpKernel(Layer layer, std::shared_ptr<Runtime> runtime);
-  ~OpKernel();
-  OpKernel(const OpKernel&) = delete;
-  OpKernel& operator=(const OpKernel&) = delete;
+  ~OpKernel() override;
 
-  // Checks the shapes, resizes the output, plans; again whenever the runtime's shapes changed.
-  Status Prepare(abi::TfLiteContext* context);
-  Status Invoke(abi::TfLiteContext* context);
-  // The output tensor's name.
-  const std::string& name() const { return layer_.name; }
+  Status Prepare(abi::TfLiteContext* context) override;  // plans, too
+  Status Invoke(abi::TfLiteContext* context) override;
+  const char* op_name() const override { return OpName(layer_.op); }
+  const std::string& name() const override { return layer_.name; }
 
  private:
   // "TfSignBinConv2D 'layer'", to begin a message with.

@@ -25,7 +25,8 @@ constexpr int kAffineQuantization = 1;
 // a graph that holds operators it does not know before the delegate is asked.
 constexpr int64_t kAllowDynamicTensors = 1;
 // BuiltinOperator
-constexpr int kBuiltinConv2D = 3, kBuiltinFullyConnected = 9, kBuiltinCustom = 32;
+constexpr int kBuiltinConv2D = 3, kBuiltinDepthwiseConv2D = 4, kBuiltinFullyConnected = 9,
+              kBuiltinRelu = 19, kBuiltinCustom = 32;
 // TfLitePadding
 constexpr int kPaddingSame = 1, kPaddingValid = 2;
 // TfLiteFusedActivation
@@ -167,6 +168,16 @@ struct TfLiteConvParams {
   int dilation_height_factor;
 };
 
+struct TfLiteDepthwiseConvParams {
+  int padding;
+  int stride_width;
+  int stride_height;
+  int depth_multiplier;
+  int activation;
+  int dilation_width_factor;
+  int dilation_height_factor;
+};
+
 struct TfLiteFullyConnectedParams {
   int activation;
   int weights_format;
@@ -222,6 +233,7 @@ TF_SIGNBIN_SIZE(TfLiteAffineQuantization, 24, 12);
 TF_SIGNBIN_LAYOUT(TfLiteAffineQuantization, quantized_dimension, 16, 8);
 TF_SIGNBIN_SIZE(TfLiteDelegateParams, 32, 16);
 TF_SIGNBIN_SIZE(TfLiteConvParams, 24, 24);
+TF_SIGNBIN_SIZE(TfLiteDepthwiseConvParams, 28, 28);
 TF_SIGNBIN_LAYOUT(TfLiteFullyConnectedParams, keep_num_dims, 8, 8);
 
 #undef TF_SIGNBIN_LAYOUT
