@@ -48,18 +48,21 @@ struct AsTheyAre {
   __m512i operator()(const int32_t* sums, int /*pixel*/) const { return _mm512_load_si512(sums); }
 };
 
+// kMultiplied: by the difference already.
+template <bool kMultiplied>
 struct WithBackground {
   const int32_t* box;
   __m512i difference, background, bias;
 
   WithBackground(const DenseFlush& f, int lane)
       : box(f.box),
-        difference(LoadLanes(f.difference, lane)),
+        difference(kMultiplied ? _mm512_setzero_si512() : LoadLanes(f.difference, lane)),
         background(LoadLanes(f.background, lane)),
         bias(LoadLanes(f.bias, lane)) {}
 
   __m512i operator()(const int32_t* sums, int pixel) const {
-    const __m512i masked = _mm512_mullo_epi32(_mm512_load_si512(sums), difference);
+    __m512i masked = _mm512_load_si512(sums);
+    if (!kMultiplied) masked = _mm512_mullo_epi32(masked, difference);
     const __m512i all = _mm512_mullo_epi32(_mm512_set1_epi32(box[pixel]), background);
     return _mm512_add_epi32(_mm512_add_epi32(masked, all), bias);
   }
@@ -146,8 +149,9 @@ void DenseCopyRow(const DenseRow& r) {
 
 void DenseFlushSums(const DenseFlush& f) {
   WithScale(f.rescale, [&](const auto& make_scale) {
-    if (f.difference != nullptr) return FlushVectors<WithBackground>(f, make_scale);
-    FlushVectors<AsTheyAre>(f, make_scale);
+    if (f.background == nullptr) return FlushVectors<AsTheyAre>(f, make_scale);
+    if (f.difference == nullptr) return FlushVectors<WithBackground<true>>(f, make_scale);
+    FlushVectors<WithBackground<false>>(f, make_scale);
   });
 }
 

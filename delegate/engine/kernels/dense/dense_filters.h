@@ -77,36 +77,38 @@ inline DenseFilters PrepareTableFilters(const ConvProblem& problem, const std::v
   const OutputStage& stage = *problem.output;
   const auto value = [&](int filter, int which) { return filters.values_i8[2 * filter + which]; };
   DenseFilters prepared;
-  std::vector<FilterSums> sums;
   for (int filter = 0; filter < filters.out_c; ++filter) {
     prepared.has_background |= value(filter, 0) != 0;
-    const int64_t bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[filter];
-    sums.push_back(output::SumsOf(TotalsOf(filters, filter),
-                                  std::max(std::abs(int{value(filter, 1)}), 1), bias,
-                                  problem.least_input(), problem.most_input()));
   }
-  std::vector<int32_t> biases;
-  for (const FilterSums& each : sums) biases.push_back(static_cast<int32_t>(each.bias));
-  if (prepared.has_background) sums.clear();
+  std::vector<FilterSums> sums;
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    // Accumulators with a background are multiples of nothing, which the rule may bear all the
+    // same.
+    const int d = prepared.has_background ? 1 : std::max(std::abs(int{value(filter, 1)}), 1);
+    const int64_t bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[filter];
+    sums.push_back(output::SumsOf(TotalsOf(filters, filter), d, bias, problem.least_input(),
+                                  problem.most_input()));
+  }
   prepared.rescale = Rescale(stage, padded, lanes, sums);
   prepared.start = Aligned<int32_t>(padded);
   prepared.factors = Aligned<int32_t>(padded);
   if (prepared.has_background) {
-    prepared.difference = Aligned<int32_t>(padded);
+    if (!wide) prepared.difference = Aligned<int32_t>(padded);
     prepared.background = Aligned<int32_t>(padded);
     prepared.bias = Aligned<int32_t>(padded);
   }
   const bool takes_sums = prepared.rescale.takes_sums();
   for (int filter = 0; filter < filters.out_c; ++filter) {
+    const int32_t bias = takes_sums ? 0 : static_cast<int32_t>(sums[filter].bias);
     const int lane = lanes[filter], a = value(filter, 0), b = value(filter, 1);
     int factor = takes_sums ? (b > 0) - (b < 0) : b;
     if (prepared.has_background) {
-      factor = 1;
-      prepared.difference[lane] = b - a;
+      factor = wide ? b - a : 1;  // a byte has no room for it, a word has
+      if (!wide) prepared.difference[lane] = b - a;
       prepared.background[lane] = a;
-      prepared.bias[lane] = biases[filter];
-    } else if (!takes_sums) {
-      prepared.start[lane] = biases[filter];
+      prepared.bias[lane] = bias;
+    } else {
+      prepared.start[lane] = bias;
     }
     // Words are multiplied as signed ones, 32768 less.
     if (wide) prepared.start[lane] += factor * 32768;

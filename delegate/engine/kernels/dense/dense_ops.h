@@ -51,7 +51,8 @@ struct DenseFlush {
   int filters;     // filters to write, at most vectors * 16
   int first_lane;  // of the layer's lanes, which `rescale` is ordered by
   RescaleView rescale;
-  // Null, or of each lane: accumulators are difference * sum + background * box + bias.
+  // Null without backgrounds, or of each lane: accumulators are difference * sum + background * box
+  // + bias. `difference` is null, too, where microkernels multiply by it.
   const int32_t *difference, *background, *bias;
   const int32_t* box;  // of each pixel
   int32_t clamp_min, clamp_max;

@@ -41,7 +41,7 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
       bias(plan.padded_filters()) {
   const int regions = filters.regions, padded = plan.padded_filters();
   std::vector<int> lanes;
-  std::vector<FilterSums> sums;
+  std::vector<WeightTotals> totals;
   for (int f = 0; f < filters.out_c; ++f) {
     const int lane = plan.folded ? f : f / 32 * 32 + ParameterIndexI8(f % 32);
     for (int r = 0; r < regions; ++r) {
@@ -52,16 +52,22 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
       has_background |= v.a != 0;
     }
     // Tables hold raw activations, padding the zero point.
-    const WeightTotals totals = TotalsOf(filters, f);
-    const int64_t start = output::FoldedBias(stage, f, totals);
-    bias[lane] = static_cast<int32_t>(start);
-    const int d = std::max(std::abs(static_cast<int>(ValuesOf(filters, f, 0).b)), 1);
-    sums.push_back(output::SumsOf(totals, d, start, -128, 127));
+    totals.push_back(TotalsOf(filters, f));
+    bias[lane] = static_cast<int32_t>(output::FoldedBias(stage, f, totals[f]));
     lanes.push_back(lane);
   }
-  if (regions > 1 || has_background) sums.clear();
+  // With regions or a background accumulators are multiples of nothing, which the rule may bear all
+  // the same.
+  const bool sums_alone = regions == 1 && !has_background;
+  std::vector<FilterSums> sums;
+  for (int f = 0; f < filters.out_c; ++f) {
+    const int b = static_cast<int>(ValuesOf(filters, f, 0).b);
+    const int d = sums_alone ? std::max(std::abs(b), 1) : 1;
+    sums.push_back(
+        output::SumsOf(totals[f], d, output::FoldedBias(stage, f, totals[f]), -128, 127));
+  }
   rescale = Rescale(stage, padded, lanes, sums);
-  if (rescale.takes_sums()) {
+  if (rescale.takes_sums() && sums_alone) {
     for (int f = 0; f < filters.out_c; ++f) {
       const float b = ValuesOf(filters, f, 0).b;
       difference[lanes[f]] = InLane(f, plan.folded, b > 0 ? 1 : b < 0 ? -1 : 0);
