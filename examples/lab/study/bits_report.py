@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -74,9 +73,9 @@ def _times(task: str, width: float, seconds: float) -> dict[str, float]:
                 contenders[method.key] = xnnpack(model, settings)
             else:
                 contenders[method.key] = ours(model, settings)[1]
-        timings = interleave(contenders, seconds=seconds, rounds=(30, 5000), clock=time.thread_time)
+        timings = interleave(contenders, seconds=seconds, rounds=(30, 5000))
         for key, timing in timings.items():
-            totals[key] += 1e3 * timing.min_ms
+            totals[key] += 1e3 * timing.median_ms
     return dict(totals)
 
 
@@ -151,7 +150,7 @@ def write(out: Path, folder: Path) -> Path:
         "Accuracy: Keras, test set, mean ± standard deviation over seeds; differences are between "
         "networks of one seed, with the standard error of their mean. Time: sum of the six "
         f"quantized layers, each alone with random filters on images of {SCALE} times the side, "
-        "one thread, least processor time of interleaved calls; layers that read a residual stream "
+        "one thread, medians of interleaved calls; layers that read a residual stream "
         f"include the operator that requantizes it. Machine: {machine.get('cpu', '')} "
         f"({', '.join(machine.get('cpu_features', []))}); `as` a view: both sides as on that "
         "kind of machine ([views](../performance.md#views)).",
