@@ -37,12 +37,10 @@ def interleave(
     rounds: tuple[int, int] = (30, 400),
     seed: int = 0,
     tick: Callable[[float], None] = lambda share: None,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Times the contenders for about `seconds`, within the limits of `rounds`.
 
-    `tick` is called after each round with the share of the work that is done. `clock` tells
-    seconds: with time.thread_time, for contenders of one thread, other programs' are left out.
+    `tick` is called after each round with the share of the work that is done.
     """
     names = list(contenders)
     rng = np.random.default_rng(seed)
@@ -51,14 +49,14 @@ def interleave(
             contenders[name]()
     samples: dict[str, list[float]] = {name: [] for name in names}
     least, most = rounds
-    start = clock()
+    start = time.perf_counter()
     for done in range(1, most + 1):
         for position in rng.permutation(len(names)):
             name = names[position]
-            begin = clock()
+            begin = time.perf_counter()
             contenders[name]()
-            samples[name].append(clock() - begin)
-        spent = clock() - start
+            samples[name].append(time.perf_counter() - begin)
+        spent = time.perf_counter() - start
         tick(max(done / most, min(spent / max(seconds, 1e-9), done / least, 1.0)))
         if done >= least and spent >= seconds:
             break
