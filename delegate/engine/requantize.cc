@@ -22,15 +22,16 @@ struct Addends {
 
 Addends AddendsOf(const ByteMap& map, int multiplier, int shift) {
   const auto [lowest, highest] = std::minmax_element(map.begin(), map.end());
+  const int unit = 1 << shift;
   Addends addends;
   for (int u = 0; u < 256; ++u) {
     const int scaled = Scaled(u, multiplier);
     // The clamp holds either end.
     if (map[u] != *lowest) {
-      addends.least = std::max(addends.least, (map[u] << shift) - scaled);
+      addends.least = std::max(addends.least, map[u] * unit - scaled);
     }
     if (map[u] != *highest) {
-      addends.most = std::min(addends.most, ((map[u] + 1) << shift) - 1 - scaled);
+      addends.most = std::min(addends.most, (map[u] + 1) * unit - 1 - scaled);
     }
     addends.most = std::min(addends.most, std::numeric_limits<int16_t>::max() - scaled);
   }
