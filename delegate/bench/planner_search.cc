@@ -4,7 +4,8 @@
 //   build/bench/bench/planner_search [type=int8|float32] [density=0.36] [pattern=N:M]
 //       [kind=two_valued|ternary] [input_bits=4] [isa=avx2] [layers=1x1] [width=24] [list=1]
 //
-// `layers` keeps the layers whose name contains the text. Of the memory table's thousands of
+// `isa` plans for the processor whose best instruction set that is, as `tf-signbin benchmark --as`
+// does. `layers` keeps the layers whose name contains the text. Of the memory table's thousands of
 // configurations the `width` that its cost model puts first are measured. The plain reference
 // kernel is left out. `list=1` prints each kernel that comes within 1.5 of the fastest, with the
 // time its cost model predicts. One thread; interleaved, medians.
@@ -111,6 +112,17 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// This processor, or what is left of it without the instruction sets that are better than `isa`.
+Target TargetAs(const std::string& isa) {
+  Target target = HostTarget();
+  for (const Isa one : HostTarget().Isas()) {
+    if (isa != IsaName(one)) continue;
+    target.features = IsaFeatures(one);
+    if (target.core != Core::kArm && !target.Has(feature::kAvx512)) target.core = Core::kGeneric;
+  }
+  return target;
+}
+
 void AddTableKernels(const ConvProblem& problem, Isa isa, size_t width,
                      std::vector<Contender>* contenders) {
   const table::TableOps* ops = table::TableOpsFor(isa);
@@ -163,19 +175,16 @@ std::vector<Contender> Contenders(const ConvProblem& problem, const Request& req
   std::vector<Contender> contenders;
   for (int group = 0; group <= kMostChannels; ++group) {
     PlanOptions options;
-    options.isa = request.isa;
     options.group = group;
     for (const Candidate& candidate : Candidates(problem, options)) {
       if (candidate.family == &kReferenceFamily) continue;
       contenders.push_back({candidate.offer.make(1, /*profile=*/false), candidate.offer.cost_ns});
     }
   }
-  for (const Isa isa : HostTarget().Isas()) {
+  for (const Isa isa : problem.target.Isas()) {
     if (isa == Isa::kAmx || isa == Isa::kAvx512Vnni) continue;  // have the tables of kAvx512
     if (isa == Isa::kAvxVnni) continue;                         // has those of kAvx2
-    if (request.isa == "auto" || request.isa == IsaName(isa)) {
-      AddTableKernels(problem, isa, request.width, &contenders);
-    }
+    AddTableKernels(problem, isa, request.width, &contenders);
   }
   std::set<std::string> seen;
   std::vector<Contender> distinct;
@@ -215,8 +224,8 @@ void Measure(const LayerSize& size, const Request& request, std::vector<Contende
 // The planner's loss, as a factor of at least 1.
 double Report(const LayerSize& size, const Request& request) {
   const BenchLayer layer = MakeBenchLayer(size, request.type, request.weights);
-  const ConvProblem problem{request.type,  size.shape(), &layer.filters,
-                            &layer.output, HostTarget(), request.weights.input_bits < 7};
+  const ConvProblem problem{request.type,  size.shape(),          &layer.filters,
+                            &layer.output, TargetAs(request.isa), request.weights.input_bits < 7};
   std::vector<Contender> contenders = Contenders(problem, request);
   if (contenders.empty()) return 1;
   Measure(size, request, &contenders);

@@ -4,15 +4,14 @@
 #include "engine/kernels/gemm/gemm.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
 
 #include "engine/aligned.h"
 #include "engine/ceil_div.h"
+#include "engine/kernels/dense/dense_filters.h"
 #include "engine/kernels/gemm/windows.h"
 #include "engine/kernels/output/filter_lanes.h"
 #include "engine/kernels/output/folding.h"
@@ -26,7 +25,6 @@ namespace gemm {
 namespace {
 
 constexpr int kFiltersAtATime = 64;  // whose sums wait for the output stage
-constexpr int64_t kLargestSum = std::numeric_limits<int32_t>::max();
 
 class GemmConv final : public ConvKernel {
  public:
@@ -93,11 +91,7 @@ class GemmConv final : public ConvKernel {
     const int count = static_cast<int>(filters.weights_per_filter());
     std::vector<int8_t> weights(count);
     if (writes_) {
-      std::vector<int> lanes(filters.out_c);
-      std::iota(lanes.begin(), lanes.end(), 0);
-      const int padded = (panels_ - 1) * ops_.filters + kWriteFilters;
-      rescale_ = Rescale(output_, padded, lanes, {});
-      biases_ = Aligned<int32_t>(padded);
+      MakeRescale(filters);
     } else {
       params_.resize(filters.out_c);
     }
@@ -106,33 +100,49 @@ class GemmConv final : public ConvKernel {
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
       int8_t* panel = &weights_[filter / ops_.filters * panel_bytes()];
+      const int d = rescale_.takes_sums() ? CommonMagnitude(weights) : 1;
       for (int k = 0; k < count; ++k) {
         const size_t at = ops_.PackedIndex(depth_, filter % ops_.filters, k);
         if (ops_.widen == nullptr) {
-          panel[at] = weights[k];
+          panel[at] = static_cast<int8_t>(weights[k] / d);
         } else {
           reinterpret_cast<int16_t*>(panel)[at] = weights[k];
         }
       }
       const WeightTotals totals = TotalsOf(filters, filter);
-      const int64_t bias =
-          output::FoldedBias(output_, filter, totals) - ops_.offset() * totals.sum();
+      const int64_t bias = output::FoldedBias(output_, filter, totals);
       if (writes_) {
-        biases_[filter] = static_cast<int32_t>(bias);
+        const int64_t start = ops_.offset() * totals.sum() / d;
+        biases_[filter] = static_cast<int32_t>((rescale_.takes_sums() ? 0 : bias) - start);
         continue;
       }
       output::ParamsI8& p = params_[filter];
       p.bias = static_cast<int32_t>(bias);
       output::SetMultiplier(output_, filter, &p);
       fast_ &= output::AllowsFast(output_, filter, totals.magnitude(), largest_input);
-      // The fast rule adds the bias in 64 bits, and so bears no sum that wrapped.
-      fast_ &= ops_.offset() == 0 || std::abs(bias) + 255 * totals.magnitude() <= kLargestSum;
     }
+  }
+
+  void MakeRescale(const PackedFilters& filters) {
+    std::vector<int> lanes(filters.out_c);
+    std::iota(lanes.begin(), lanes.end(), 0);
+    std::vector<FilterSums> sums;
+    std::vector<int8_t> weights(filters.weights_per_filter());
+    for (int filter = 0; ops_.rescales_sums && filter < filters.out_c; ++filter) {
+      UnpackFilter(filters, filters.values_i8, filter, weights.data());
+      const WeightTotals totals = TotalsOf(filters, filter);
+      sums.push_back(output::SumsOf(totals, CommonMagnitude(weights),
+                                    output::FoldedBias(output_, filter, totals), -128, 127));
+    }
+    const int padded = (panels_ - 1) * ops_.filters + kWriteFilters;
+    rescale_ = Rescale(output_, padded, lanes, sums);
+    biases_ = Aligned<int32_t>(padded);
   }
 
   Workspace MakeWorkspace() const {
     Workspace w;
-    if (!in_place_) w.rows = Aligned<int8_t>(static_cast<size_t>(kTilePixels) * depth_);
+    if (!in_place_ || ops_.to_unsigned != nullptr)
+      w.rows = Aligned<int8_t>(static_cast<size_t>(kTilePixels) * depth_);
     if (ops_.widen != nullptr) {
       w.wide_rows = Aligned<int16_t>(static_cast<size_t>(kTilePixels) * depth_);
     }
@@ -150,6 +160,10 @@ class GemmConv final : public ConvKernel {
     if (!in_place_) windows_.Copy(first_pixel, pixels, input, w->rows.get());
     const int8_t* rows =
         in_place_ ? input + static_cast<size_t>(first_pixel) * depth_ : w->rows.get();
+    if (ops_.to_unsigned != nullptr) {
+      ops_.to_unsigned(rows, static_cast<size_t>(pixels) * depth_, w->rows.get());
+      rows = w->rows.get();
+    }
     const int end = panels_ * (part + 1) / parts_;
     if (writes_) {
       watch.Lap(&w->times.tables_ns);
@@ -163,8 +177,6 @@ class GemmConv final : public ConvKernel {
     if (ops_.widen != nullptr) {
       ops_.widen(w->rows.get(), static_cast<size_t>(pixels) * depth_, w->wide_rows.get());
       args.rows = w->wide_rows.get();
-    } else if (ops_.to_unsigned != nullptr) {
-      ops_.to_unsigned(w->rows.get(), static_cast<size_t>(pixels) * depth_);
     }
     watch.Lap(&w->times.tables_ns);
 
@@ -296,7 +308,7 @@ bool Writes(const ConvShape& s, const GemmOps& ops) {
 bool TakesInPlace(const ConvShape& s, const GemmOps& ops) {
   return Writes(s, ops) && s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 &&
          s.stride_w == 1 && s.out_h == s.in_h && s.out_w == s.in_w && s.pad_top == 0 &&
-         s.pad_left == 0 && s.in_c % kDepthBlock == 0;
+         s.pad_left == 0 && s.in_c % ops.in_place_unit() == 0;
 }
 
 std::unique_ptr<ConvKernel> MakeGemmConv(const ConvProblem& problem, const GemmOps& ops,

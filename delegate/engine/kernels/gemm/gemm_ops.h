@@ -12,7 +12,7 @@
 namespace tf_signbin {
 namespace gemm {
 
-constexpr int kTilePixels = 32;    // each microkernel's `pixels` divides it
+constexpr int kTilePixels = 32;    // `pixels` of each microkernel with `panel` divides it
 constexpr int kDepthBlock = 16;    // weights of a filter that a microkernel takes in one step
 constexpr int kOffset = 128;       // GemmOps::to_unsigned
 constexpr int kWriteFilters = 16;  // GemmOps::write
@@ -61,8 +61,8 @@ struct GemmOps {
   // Null, or rows and weights are of 16 bits, and this widens `count` activations, a multiple of 8.
   void (*widen)(const int8_t* from, size_t count, int16_t* to);
   // Null, or the microkernel takes activations as x + kOffset, unsigned, and this adds that to
-  // `count` of them; a few bytes behind are written too.
-  void (*to_unsigned)(int8_t* activations, size_t count);
+  // `count` of them; `to` may be `from`. Only with `write`.
+  void (*to_unsigned)(const int8_t* from, size_t count, int8_t* to);
   void (*panel)(const PanelArgs& args);
   // Null, or the same for one pixel alone, of which a panel would waste the others:
   // sums[filter].
@@ -70,8 +70,11 @@ struct GemmOps {
   // Null, or writes outputs: of any number of pixels where `panel` is null, else of one alone.
   // Parameters of up to kWriteFilters filters from the last panel's first one on are read.
   void (*write)(const OutputArgs& args);
+  bool rescales_sums = false;  // `write` knows RescaleView::Rule::kFloat
 
   int offset() const { return to_unsigned == nullptr ? 0 : kOffset; }
+  // Rows whose depth is a multiple of it are taken as they lie in the input.
+  int in_place_unit() const { return to_unsigned == nullptr ? kDepthBlock : depth_unit; }
   size_t element_bytes() const { return widen == nullptr ? 1 : 2; }
   int PaddedDepth(int depth) const { return (depth + depth_unit - 1) / depth_unit * depth_unit; }
   // Where weight k of filter f of a panel lies: steps, then runs, then filters.

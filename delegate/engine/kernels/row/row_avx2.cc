@@ -1,6 +1,7 @@
 // AVX2: one byte shuffle looks up a group of channels for 32 filters.
 #include <immintrin.h>
 
+#include "engine/kernels/output/real_rule_avx2-inl.h"
 #include "engine/kernels/row/row_ops.h"
 
 namespace tf_signbin {
@@ -98,16 +99,6 @@ void Add(const AddArgs& arguments) {
   }
 }
 
-// Halves away from zero: what is left of a number behind its whole part is exact.
-__m128i Round(__m256d x) {
-  const __m256d sign = _mm256_set1_pd(-0.0);
-  const __m256d whole = _mm256_round_pd(x, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-  const __m256d left = _mm256_andnot_pd(sign, _mm256_sub_pd(x, whole));
-  const __m256d one = _mm256_or_pd(_mm256_set1_pd(1), _mm256_and_pd(x, sign));
-  const __m256d up = _mm256_and_pd(_mm256_cmp_pd(left, _mm256_set1_pd(0.5), _CMP_GE_OQ), one);
-  return _mm256_cvtpd_epi32(_mm256_add_pd(whole, up));
-}
-
 void Write(const WriteArgs& arguments) {
   const WriteArgs args = arguments;  // outputs, which are bytes, overwrite none of them
   const __m256i zero_point = _mm256_set1_epi32(args.zero_point);
@@ -117,8 +108,7 @@ void Write(const WriteArgs& arguments) {
     for (int half = 0; half < 2; ++half) {
       const int at = f + 4 * half;
       const __m128i acc = _mm_loadu_si128(reinterpret_cast<const __m128i*>(args.acc + at));
-      rounded[half] =
-          Round(_mm256_mul_pd(_mm256_cvtepi32_pd(acc), _mm256_loadu_pd(args.multipliers + at)));
+      rounded[half] = MultiplyByReal(acc, args.multipliers + at);
     }
     __m256i y = _mm256_add_epi32(_mm256_set_m128i(rounded[1], rounded[0]), zero_point);
     y = _mm256_min_epi32(_mm256_max_epi32(y, least), most);
