@@ -11,6 +11,7 @@
 
 #include "engine/kernels/output/filter_lanes_view.h"
 #include "engine/kernels/output/real_rule_avx2-inl.h"
+#include "engine/kernels/output/round_down_avx2-inl.h"
 
 namespace tf_signbin {
 namespace {
@@ -18,21 +19,6 @@ namespace {
 inline __m256i LoadLanes(const int32_t* parameters, int lane) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(parameters + lane));
 }
-
-// While it lives, floats are rounded down. What it is to hold for stays in functions of its scope
-// that are not inlined: compilers know of no rounding but the nearest.
-class RoundDown {
- public:
-  RoundDown() : before_(_mm_getcsr()) {
-    _mm_setcsr((before_ & ~static_cast<unsigned>(_MM_ROUND_MASK)) | _MM_ROUND_DOWN);
-  }
-  ~RoundDown() { _mm_setcsr(before_); }
-  RoundDown(const RoundDown&) = delete;
-  RoundDown& operator=(const RoundDown&) = delete;
-
- private:
-  const unsigned before_;
-};
 
 // Under RoundDown, which keeps the sums on their side of the whole numbers.
 template <bool kSigns>

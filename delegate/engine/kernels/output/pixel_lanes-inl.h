@@ -3,6 +3,9 @@
 #define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_PIXEL_LANES_INL_H_
 
 #include "engine/kernels/output/pixel_lanes_ops.h"
+#if defined(__AVX2__)
+#include "engine/kernels/output/round_down_avx2-inl.h"
+#endif
 #include "engine/kernels/simd/split-inl.h"
 #include "engine/kernels/simd/transpose-inl.h"
 #include "engine/kernels/simd/vectors-inl.h"
@@ -81,8 +84,9 @@ HWY_INLINE V<D32> RequantizeSlow(D32 d32, V<D32> x, const ArgsI8& args, int filt
 struct SlowRule {
   const ArgsI8& args;
   int filter;
+  int32_t factor;  // of sums
 
-  HWY_INLINE SlowRule(const ArgsI8& a, int f) : args(a), filter(f) {}
+  HWY_INLINE SlowRule(const ArgsI8& a, int f) : args(a), filter(f), factor(a.params[f].scale) {}
 
   HWY_INLINE auto operator()(Split x) const {
     const I32 d32;
@@ -104,9 +108,11 @@ struct FastRule {
   V<I32> multiplier;
   V<I64> offset, second;
   V<U64> down0, down16, down32, up48;
+  int32_t factor;
 
   HWY_INLINE FastRule(const ArgsI8& args, int filter) {
     const ParamsI8& p = args.params[filter];
+    factor = p.scale;
     const int64_t rounding = (int64_t{1} << (30 + p.right_shift)) +
                              args.zero_point * (int64_t{1} << (31 + p.right_shift));
     multiplier = hn::Set(I32(), p.multiplier);
@@ -153,12 +159,14 @@ template <bool kExactNegative>
 struct FastRule {
   int32x4_t bias, multiplier, shift;
   int16x8_t zero_point;
+  int32_t factor;
 
   HWY_INLINE FastRule(const ArgsI8& args, int filter)
       : bias(vdupq_n_s32(args.params[filter].bias)),
         multiplier(vdupq_n_s32(args.params[filter].multiplier)),
         shift(vdupq_n_s32(-args.params[filter].right_shift)),
-        zero_point(vdupq_n_s16(static_cast<int16_t>(args.zero_point))) {}
+        zero_point(vdupq_n_s16(static_cast<int16_t>(args.zero_point))),
+        factor(args.params[filter].scale) {}
 
   HWY_INLINE int32x4_t Scale(int32x4_t x) const {
     x = vqrdmulhq_s32(vaddq_s32(x, bias), multiplier);
@@ -183,6 +191,45 @@ struct FastRule {
 
 template <bool kExactNegative>
 using FastRule = SlowRule;
+
+#endif
+
+#if HWY_TARGET == HWY_AVX2
+
+// ArgsI8::floats, under RoundDown.
+template <bool kExactNegative>
+struct FloatRule {
+  __m256 scale, correction, offset, negative_offset;
+  __m256i split, addend;
+  int32_t factor;
+
+  HWY_INLINE FloatRule(const ArgsI8& args, int filter) {
+    const FloatParamsI8& p = args.floats[filter];
+    scale = _mm256_set1_ps(p.scale);
+    correction = _mm256_set1_ps(p.correction);
+    offset = _mm256_set1_ps(p.offset);
+    negative_offset = _mm256_set1_ps(p.negative_offset);
+    split = _mm256_set1_epi32(p.split);
+    addend = _mm256_set1_epi16(p.addend);
+    factor = p.factor;
+  }
+
+  HWY_INLINE V<I32> Scale(V<I32> sum) const {
+    const __m256 x = _mm256_cvtepi32_ps(sum.raw);  // exact
+    __m256 c = offset;
+    if (kExactNegative) {
+      const __m256i below = _mm256_cmpgt_epi32(split, sum.raw);
+      c = _mm256_blendv_ps(c, negative_offset, _mm256_castsi256_ps(below));
+    }
+    const __m256 y = _mm256_fmadd_ps(x, scale, _mm256_fmadd_ps(x, correction, c));
+    return V<I32>{_mm256_cvtps_epi32(y)};
+  }
+
+  HWY_INLINE auto operator()(Split x) const {
+    const auto y = Join(I32(), {Scale(x.first), Scale(x.second)});
+    return decltype(y){_mm256_add_epi16(y.raw, addend)};
+  }
+};
 
 #endif
 
@@ -275,16 +322,22 @@ HWY_INLINE void StorePixels(const ArgsI8& args, const int8_t* block, size_t stri
   }
 }
 
+// Filters whose outputs go to one pixel after the other: those of fewer would come to the same
+// cache line again after all other pixels, whose lines are in few of the cache's sets where pixels
+// lie a power of two apart.
+constexpr int kLineBytes = 64;
+
 template <class Rule, bool kSpilled, bool kBox>
 HWY_INLINE void OutputI8Loop(const ArgsI8& args) {
   const hn::ScalableTag<int16_t> d16;
   const hn::ScalableTag<int8_t> d8;
   constexpr int kPixels = 2 * kLanes16;
-  constexpr size_t kStride = (kMaxVectors + 2) * kLanes16;  // whole vectors of bytes
+  constexpr size_t kMostStride = (kMaxVectors + 2) * kLanes16;  // whole vectors of bytes
   const int lanes = args.lanes, filters = args.filters;
-  HWY_ALIGN int8_t block[16 * kStride];  // filters x pixels
-  for (int first = 0; first < filters; first += 16) {
-    const int count = filters - first < 16 ? filters - first : 16;
+  const size_t stride = static_cast<size_t>((lanes + kPixels - 1) / kPixels) * kPixels;
+  HWY_ALIGN int8_t block[kLineBytes * kMostStride];  // filters x pixels
+  for (int first = 0; first < filters; first += kLineBytes) {
+    const int count = HWY_MIN(filters - first, kLineBytes), padded = (count + 15) / 16 * 16;
     for (int i = 0; i < count; ++i) {
       const ParamsI8& p = args.params[first + i];
       const Rule rule(args, first + i);
@@ -292,10 +345,10 @@ HWY_INLINE void OutputI8Loop(const ArgsI8& args) {
       const Sums sums{kSpilled ? nullptr : args.acc + row,
                       kSpilled ? args.total + row : nullptr,
                       args.box,
-                      p.scale,
+                      rule.factor,
                       p.background,
                       p.center};
-      int8_t* HWY_RESTRICT to = block + i * kStride;
+      int8_t* HWY_RESTRICT to = block + i * stride;
       int lane = 0;
       for (; lane + kLanes16 < lanes; lane += kPixels) {
         const auto r0 = rule(sums.Load<kSpilled, kBox>(lane));
@@ -307,13 +360,15 @@ HWY_INLINE void OutputI8Loop(const ArgsI8& args) {
         hn::Store(PackBytes(d8, r0, hn::Zero(d16)), d8, to + lane);
       }
     }
-    for (int i = count; i < 16; ++i) {  // rows that are transposed, but not stored
+    for (int i = count; i < padded; ++i) {  // rows that are transposed, but not stored
       for (int lane = 0; lane < lanes; lane += kPixels) {
-        hn::Store(hn::Zero(d8), d8, block + i * kStride + lane);
+        hn::Store(hn::Zero(d8), d8, block + i * stride + lane);
       }
     }
     for (int lane = 0; lane < lanes; lane += kPixels) {
-      StorePixels(args, block, kStride, lane, first, count);
+      for (int i = 0; i < count; i += 16) {
+        StorePixels(args, block + i * stride, stride, lane, first + i, HWY_MIN(count - i, 16));
+      }
     }
   }
 }
@@ -333,7 +388,22 @@ HWY_INLINE void OutputI8BySums(const ArgsI8& args) {
   }
 }
 
+#if HWY_TARGET == HWY_AVX2
+// Not inlined: RoundDown.
+template <bool kExactNegative>
+HWY_NOINLINE void WriteI8ByFloats(const ArgsI8& args) {
+  OutputI8Loop<FloatRule<kExactNegative>, false, false>(args);
+}
+#endif
+
 void WriteI8(const ArgsI8& args) {
+#if HWY_TARGET == HWY_AVX2
+  if (args.floats != nullptr) {
+    const RoundDown round_down;
+    (args.exact_negative ? WriteI8ByFloats<true> : WriteI8ByFloats<false>)(args);
+    return;
+  }
+#endif
   if (!args.fast) {
     OutputI8BySums<SlowRule>(args);
   } else if (args.exact_negative) {
@@ -343,46 +413,54 @@ void WriteI8(const ArgsI8& args) {
   }
 }
 
-void WriteF32(const ArgsF32& args) {
+// The outputs of `count` filters from `first` on, up to four, of kLanes32 pixels.
+HWY_INLINE void OutputF32(const ArgsF32& args, int first, int count, int lane) {
   const hn::ScalableTag<float> d;
-  const int lanes = args.lanes;
   const float* const sums = args.total != nullptr ? args.total : args.acc;
   const auto low = hn::Set(d, args.clamp_min), high = hn::Set(d, args.clamp_max);
-  for (int first = 0; first < args.filters; first += 4) {
-    const int count = args.filters - first < 4 ? args.filters - first : 4;
-    for (int lane = 0; lane < lanes; lane += kLanes32) {
-      V<decltype(d)> x[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  V<decltype(d)> x[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        if (i >= count) continue;
-        const ParamsF32& p = args.params[first + i];
-        const float* acc = sums + static_cast<size_t>(first + i) * lanes + lane;
-        x[i] = hn::MulAdd(hn::Load(d, acc), hn::Set(d, p.scale), hn::Set(d, p.bias));
-        if (args.box != nullptr) {
-          x[i] = hn::MulAdd(hn::Set(d, p.background), hn::Load(d, args.box + lane), x[i]);
-        }
-        x[i] = hn::Min(hn::Max(x[i], low), high);
-      }
-      TransposeRound(d, x);
-      TransposeRound(d, x);
+  for (int i = 0; i < 4; ++i) {
+    if (i >= count) continue;
+    const ParamsF32& p = args.params[first + i];
+    const float* acc = sums + static_cast<size_t>(first + i) * args.lanes + lane;
+    x[i] = hn::MulAdd(hn::Load(d, acc), hn::Set(d, p.scale), hn::Set(d, p.bias));
+    if (args.box != nullptr) {
+      x[i] = hn::MulAdd(hn::Set(d, p.background), hn::Load(d, args.box + lane), x[i]);
+    }
+    x[i] = hn::Min(hn::Max(x[i], low), high);
+  }
+  TransposeRound(d, x);
+  TransposeRound(d, x);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        float* to[kBlocks];
+  for (int i = 0; i < 4; ++i) {
+    float* to[kBlocks];
 #pragma GCC unroll 4
-        for (int b = 0; b < kBlocks; ++b) {
-          float* pixel = args.pixels[lane + 4 * b + i];
-          to[b] = pixel == nullptr ? nullptr : pixel + first;
-        }
-        if (count == 4) {
-          StoreBlocks(d, x[i], to);
-          continue;
-        }
-        HWY_ALIGN float row[kLanes32];
-        hn::Store(x[i], d, row);
-        for (int b = 0; b < kBlocks; ++b) {
-          if (to[b] == nullptr) continue;
-          for (int f = 0; f < count; ++f) to[b][f] = row[4 * b + f];
-        }
+    for (int b = 0; b < kBlocks; ++b) {
+      float* pixel = args.pixels[lane + 4 * b + i];
+      to[b] = pixel == nullptr ? nullptr : pixel + first;
+    }
+    if (count == 4) {
+      StoreBlocks(d, x[i], to);
+      continue;
+    }
+    HWY_ALIGN float row[kLanes32];
+    hn::Store(x[i], d, row);
+    for (int b = 0; b < kBlocks; ++b) {
+      if (to[b] == nullptr) continue;
+      for (int f = 0; f < count; ++f) to[b][f] = row[4 * b + f];
+    }
+  }
+}
+
+void WriteF32(const ArgsF32& arguments) {
+  const ArgsF32 args = arguments;  // outputs overwrite none of them
+  constexpr int kLineFloats = kLineBytes / sizeof(float);
+  for (int line = 0; line < args.filters; line += kLineFloats) {
+    const int end = HWY_MIN(line + kLineFloats, args.filters);
+    for (int lane = 0; lane < args.lanes; lane += kLanes32) {
+      for (int first = line; first < end; first += 4) {
+        OutputF32(args, first, HWY_MIN(end - first, 4), lane);
       }
     }
   }

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "engine/kernels/output/filter_lanes.h"
+#include "engine/kernels/output/tflite_rules.h"
+
 namespace tf_signbin {
 namespace output {
 
@@ -21,6 +24,32 @@ bool AllowsFast(const OutputStage& output, int filter, int64_t magnitude, int la
   const int64_t bias = output.bias_i32.empty() ? 0 : std::abs(int64_t{output.bias_i32[filter]});
   const double sum = static_cast<double>(magnitude * largest + bias);
   return std::ldexp(sum * output.multiplier[filter], shift - 31) < 32000;
+}
+
+bool FindFloatParams(const OutputStage& output, int filter, const ParamsI8& params, int32_t least,
+                     int32_t most, FloatParamsI8* found) {
+  if (params.scale == 0) {
+    const int32_t y =
+        MultiplyByQuantizedMultiplier(params.bias, output.multiplier[filter], output.shift[filter]);
+    *found = {0, 0, 0, 0, 0, static_cast<int16_t>(y + output.output_zero_point), 1};
+    return true;
+  }
+  const bool negative = params.scale < 0;
+  FilterSums sums;
+  sums.d = std::abs(params.scale);
+  sums.bias = params.bias;
+  sums.least = negative ? -most : least;
+  sums.most = negative ? -least : most;
+  FloatRescale rescale;
+  if (!FindFloatRescale(output, filter, sums, &rescale)) return false;
+  found->scale = rescale.scale;
+  found->correction = rescale.correction;
+  found->offset = rescale.offset;
+  found->negative_offset = rescale.negative_offset;
+  found->split = rescale.split;
+  found->addend = static_cast<int16_t>(rescale.addend);
+  found->factor = negative ? -1 : 1;
+  return true;
 }
 
 ArgsI8 MakeArgs(const OutputStage& output, const std::vector<ParamsI8>& params, bool fast,

@@ -18,6 +18,12 @@ void SetMultiplier(const OutputStage& output, int filter, ParamsI8* params);
 // once the zero point is removed, allows ArgsI8::fast.
 bool AllowsFast(const OutputStage& output, int filter, int64_t magnitude, int largest);
 
+// What a filter's unspilled sums become in floats: accumulators are scale * (acc - center) + bias,
+// acc - center in [least, most], and allow ArgsI8::fast. False where floats cannot express the
+// rule.
+bool FindFloatParams(const OutputStage& output, int filter, const ParamsI8& params, int32_t least,
+                     int32_t most, FloatParamsI8* found);
+
 // All but the sums, the lanes and the pixels, of filters [first, first + count); `params` has those
 // of every filter.
 ArgsI8 MakeArgs(const OutputStage& output, const std::vector<ParamsI8>& params, bool fast,

@@ -31,6 +31,16 @@ struct ParamsI8 {
   uint8_t left_shift, right_shift;
 };
 
+// The same of an unspilled sum without a box, in floats (FloatRescale): x = factor * (acc - center)
+// becomes floor(x * scale + (x * correction + offset)) + addend, whose terms 16 bits hold.
+struct FloatParamsI8 {
+  float scale, correction;
+  float offset, negative_offset;  // for x from `split` on, and below it
+  int32_t split;
+  int16_t addend;  // with the zero point
+  int16_t factor;  // 1 or -1
+};
+
 struct ParamsF32 {
   float scale, background, bias;
 };
@@ -46,7 +56,8 @@ struct ArgsI8 {
   const double* real_multipliers;  // [filters]: one rounding in double instead; or null
   // No left shift, right shifts in [1, 16], and every result before the clamp fits 16 bits.
   bool fast;
-  bool exact_negative;    // results below the zero point survive the clamp
+  bool exact_negative;          // results below the zero point survive the clamp
+  const FloatParamsI8* floats;  // [filters], with `fast` and PixelLanesOps::takes_floats; or null
   int8_t* const* pixels;  // [lanes] output pixel at the first filter, null where there is none
 };
 
@@ -66,6 +77,7 @@ struct PixelLanesOps {
   // 32-bit sums (totals, boxes): of so many, the even lanes come first, then the odd ones; 0: in
   // order.
   int split_lanes;
+  bool takes_floats;  // ArgsI8::floats
   void (*i8)(const ArgsI8& args);
   void (*f32)(const ArgsF32& args);
 };

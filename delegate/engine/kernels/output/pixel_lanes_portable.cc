@@ -12,8 +12,8 @@ static_assert(HWY_TARGET == HWY_EMU128, "plain C++ is wanted here");
 namespace tf_signbin {
 namespace output {
 
-const PixelLanesOps kPixelLanesOpsPortable = {Isa::kPortable, simd::kSplitLanes, &WriteI8,
-                                              &WriteF32};
+const PixelLanesOps kPixelLanesOpsPortable = {Isa::kPortable, simd::kSplitLanes,
+                                              /*takes_floats=*/false, &WriteI8, &WriteF32};
 
 }  // namespace output
 }  // namespace tf_signbin

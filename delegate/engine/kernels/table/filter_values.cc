@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <type_traits>
 #include <utility>
 
@@ -19,6 +20,9 @@ int32_t WrapMul(int32_t a, int32_t b) {
 int32_t WrapAdd(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
 }
+
+// Output pixels from which finding ArgsI8::floats, microseconds a filter, has soon paid.
+constexpr int kLeastPixels = 196;
 
 const std::vector<int8_t>& ValuesOf(const PackedFilters& filters, int32_t) {
   return filters.values_i8;
@@ -46,7 +50,7 @@ void SetOutput(const OutputStage& stage, const std::vector<Segment>&, int f, con
 
 template <typename Element>
 FilterValues<Element>::FilterValues(const ConvProblem& problem,
-                                    const std::vector<Segment>& segments)
+                                    const std::vector<Segment>& segments, bool takes_floats)
     : regions(problem.filters->regions), has_totals(regions > 1 || segments.size() > 1) {
   const PackedFilters& filters = *problem.filters;
   const OutputStage& stage = *problem.output;
@@ -77,9 +81,36 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
       fast_output = output::AllowsFast(stage, f, TotalsOf(filters, f).magnitude(), largest);
     }
   }
+  const ConvShape& shape = problem.shape;
+  if (takes_floats && fast_output && !has_totals && !has_box &&
+      shape.batch * shape.out_h * shape.out_w >= kLeastPixels) {
+    FindFloats(problem);
+  }
   if (regions > 1) {
     region_scale = std::move(scale);
     region_background = std::move(background);
+  }
+}
+
+template <typename Element>
+void FilterValues<Element>::FindFloats(const ConvProblem& problem) {
+  if constexpr (std::is_same<Sum, int32_t>::value) {
+    floats.resize(params.size());
+    for (size_t i = 0; i < params.size(); ++i) {
+      const int f = static_cast<int>(i);
+      const output::ParamsI8& p = params[i];
+      // Of weights of 1: those of filters below zero have the sums' signs changed.
+      const FilterSums sums =
+          output::SumsOf(TotalsOf(*problem.filters, f), std::max(std::abs(p.scale), 1), 0,
+                         problem.least_input(), problem.most_input());
+      const int64_t least = p.scale < 0 ? -sums.most : sums.least;
+      const int64_t most = p.scale < 0 ? -sums.least : sums.most;
+      if (!output::FindFloatParams(*problem.output, f, p, static_cast<int32_t>(least - p.center),
+                                   static_cast<int32_t>(most - p.center), &floats[i])) {
+        floats.clear();
+        return;
+      }
+    }
   }
 }
 

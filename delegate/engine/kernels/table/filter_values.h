@@ -18,11 +18,11 @@ struct FilterValues {
   using Sum = typename ElementTraits<Element>::Sum;
   using OutputParams = typename ElementTraits<Element>::OutputParams;
 
-  // `segments`: of the layer's Streams.
-  FilterValues(const ConvProblem& problem, const std::vector<Segment>& segments);
+  // `segments`: of the layer's Streams. `takes_floats`: output::PixelLanesOps.
+  FilterValues(const ConvProblem& problem, const std::vector<Segment>& segments, bool takes_floats);
 
   size_t bytes() const {
-    return params.size() * sizeof(OutputParams) +
+    return params.size() * sizeof(OutputParams) + floats.size() * sizeof(floats[0]) +
            (region_scale.size() + region_background.size()) * sizeof(Sum);
   }
 
@@ -33,8 +33,13 @@ struct FilterValues {
   bool has_box = false;
   bool fast_output = false;          // output::ArgsI8::fast
   std::vector<OutputParams> params;  // [filters]
+  // output::ArgsI8::floats; empty where there are none, or where finding them would not pay.
+  std::vector<output::FloatParamsI8> floats;
   // [filters, regions]; empty where there is one region, whose values are in `params`.
   std::vector<Sum> region_scale, region_background;
+
+ private:
+  void FindFloats(const ConvProblem& problem);
 };
 
 }  // namespace table

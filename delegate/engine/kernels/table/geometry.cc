@@ -146,20 +146,32 @@ void Geometry::InputPixels(int tile, const char* input, size_t pixel_bytes, cons
   if (flat_) {
     const int lanes = tile_lanes();
     const int total = s.batch * s.out_h * s.out_w;
-    for (int lane = 0; lane < lanes; ++lane) {
+    // Output pixels of one row at a time.
+    for (int lane = 0; lane < lanes;) {
       const int pixel = tile * lanes + lane;
-      const int y0 = pixel / s.out_w % s.out_h * s.stride_h - s.pad_top;
-      const int x0 = pixel % s.out_w * s.stride_w - s.pad_left;
+      if (pixel >= total) {
+        for (int tap = 0; tap < s.kernel_h * s.kernel_w; ++tap) {
+          std::fill(pixels + tap * lanes + lane, pixels + (tap + 1) * lanes, zero);
+        }
+        break;
+      }
+      const int column = pixel % s.out_w, y0 = pixel / s.out_w % s.out_h * s.stride_h - s.pad_top;
       const size_t image = static_cast<size_t>(pixel / s.out_w / s.out_h);
+      const int count = std::min(s.out_w - column, lanes - lane);
       for (int dy = 0; dy < s.kernel_h; ++dy) {
         const int y = y0 + dy * s.dilation_h;
+        const bool inside = y >= 0 && y < s.in_h;
+        const char* row = inside ? input + (image * s.in_h + y) * s.in_w * pixel_bytes : nullptr;
         for (int dx = 0; dx < s.kernel_w; ++dx) {
-          const int x = x0 + dx * s.dilation_w;
-          const bool inside = pixel < total && y >= 0 && y < s.in_h && x >= 0 && x < s.in_w;
-          pixels[(dy * s.kernel_w + dx) * lanes + lane] =
-              inside ? input + ((image * s.in_h + y) * s.in_w + x) * pixel_bytes : zero;
+          const char** to = pixels + (dy * s.kernel_w + dx) * lanes + lane;
+          int x = column * s.stride_w - s.pad_left + dx * s.dilation_w;
+          for (int i = 0; i < count; ++i, x += s.stride_w) {
+            to[i] =
+                inside && x >= 0 && x < s.in_w ? row + static_cast<size_t>(x) * pixel_bytes : zero;
+          }
         }
       }
+      lane += count;
     }
     return;
   }

@@ -86,7 +86,7 @@ class TableConv : public ConvKernel {
                  RangeOf<Element>(problem)),
         subtracts_(problem.filters->kind == WeightKind::kTernary),
         byte_sums_(kBytes ? TableConfig::ByteSums(config.stream, problem.most_input(), ops) : 0),
-        values_(problem, streams_.segments()),
+        values_(problem, streams_.segments(), write_.takes_floats),
         zero_pixel_(RoundUp(shape_.in_c, 64), static_cast<Activation>(zero_point())) {
     for (const ShiftGroup& group : geometry_.shift_groups()) {
       shifts_.push_back(group.shift);
@@ -337,6 +337,7 @@ class TableConv : public ConvKernel {
     if constexpr (std::is_same<Activation, float>::value) {
       write_.f32(args);
     } else {
+      if (!values_.floats.empty()) args.floats = &values_.floats[first_filter];
       write_.i8(args);
     }
   }
