@@ -70,6 +70,24 @@ RandomLayer LayerOf(const ConvShape& shape, Rng* rng) {
   return layer;
 }
 
+// Runs of every length, panels that are not full, rows that are taken as they lie and others.
+TEST(Dense, AnyNumberOfPixelsAndFilters) {
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
+  Rng rng(5);
+  for (int pixels = 1; pixels <= 40; ++pixels) {
+    ConvShape shape;
+    shape.in_h = shape.out_h = 1;
+    shape.in_w = shape.out_w = pixels;
+    shape.in_c = rng.Int(1, 4) * (pixels % 3 == 0 ? 16 : pixels % 3 == 1 ? 4 : 3);
+    shape.out_c = rng.Int(1, pixels % 5 == 1 ? 150 : 50);
+    shape.kernel_h = shape.kernel_w = 1;
+    const RandomLayer layer = LayerOf(shape, &rng);
+    SCOPED_TRACE(layer.Describe());
+    ExpectDenseEqualsReference(layer, 2);
+    if (HasFailure()) return;
+  }
+}
+
 TEST(Dense, EqualsReferenceOnRandomLayers) {
   if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
   for (const uint64_t seed : Seeds(400)) {

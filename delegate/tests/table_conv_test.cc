@@ -184,6 +184,40 @@ TEST_P(TableConvTest, LargeKernelsAndDilations) {
   }
 }
 
+// Layers that are large enough for outputs by floats (FilterValues::floats), more filters than are
+// written at a time, tiles of several and of parts of rows.
+TEST_P(TableConvTest, ManyPixelsAndFilters) {
+  unsigned seed = Seed();
+  for (int i = 0; i < 12; ++i, ++seed) {
+    std::mt19937 random(seed);
+    CaseOptions options;
+    options.int8 = i % 4 != 0;
+    options.kind = i % 3 == 0 ? WeightKind::kTernary : WeightKind::kTwoValued;
+    options.input_bits = i % 6 == 1 ? 4 : 8;
+    options.density = 0.4;
+    const int kernel = i % 2 == 0 ? 1 : 3, stride = 1 + i % 5 / 4;
+    options.shape =
+        MakeShape(1 + i % 2, 14 * stride + static_cast<int>(random() % 4),
+                  14 * stride + static_cast<int>(random() % 9), 8 + static_cast<int>(random() % 30),
+                  60 + static_cast<int>(random() % 80), kernel, kernel, stride, stride, 1, 1, true);
+    SCOPED_TRACE("TABLE_TEST_SEED=" + std::to_string(seed) + " " + Describe(options));
+    const auto c = MakeCase(options, random);
+    const auto kernel_of_layer = MakePlanned(*c, 1);
+    ASSERT_NE(kernel_of_layer, nullptr);
+    ExpectCorrect(*c, *kernel_of_layer, 1);
+    TableConfig flat;
+    flat.flat = true;
+    flat.rows = 1 + static_cast<int>(random() % 5);
+    flat.stream.group = 3;
+    flat.stream.limit = 3;
+    flat.stream.chunk_groups = 2;
+    const auto flat_kernel = table::MakeTableConv(c->problem, ops(), flat, false, 1);
+    ASSERT_NE(flat_kernel, nullptr);
+    ExpectCorrect(*c, *flat_kernel, 1);
+    if (HasFailure()) return;
+  }
+}
+
 TEST_P(TableConvTest, FullyConnected) {
   std::mt19937 random(13);
   for (const bool int8 : {true, false}) {

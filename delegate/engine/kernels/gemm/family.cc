@@ -30,10 +30,9 @@ const GemmOps* OpsFor(Isa isa) {
   }
 }
 
-// Nanoseconds, with AVX2 measured on Zen 4; with AVX-VNNI not measured: a product takes 3.5 times
-// fewer instructions than AVX2's, and the layers then take as long as XNNPACK's do with AVX-VNNI.
-// Else by llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz, with dot products an
-// A76 and with i8mm a Neoverse N2 at 2.4 GHz.
+// Nanoseconds, with AVX2 measured on Zen 4, with AVX-VNNI on Zen 5 without its AVX-512. Else by
+// llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz, with dot products an A76 and
+// with i8mm a Neoverse N2 at 2.4 GHz.
 double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   struct Costs {
     double product, byte, output;    // a multiply-add, one byte copied, one output
@@ -41,7 +40,7 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
     double row_product, row_output;  // where there is only one pixel; 0: as of any
   };
   const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
-                      : ops.isa == Isa::kAvxVnni  ? Costs{0.004, 0.08, 0.27, 0.04, 0, 0}
+                      : ops.isa == Isa::kAvxVnni  ? Costs{0.0039, 0.03, 0.09, 0.025, 0.03, 0.09}
                       : ops.isa == Isa::kNeonI8mm ? Costs{0.0092, 0.03, 0.5, 0.1, 0, 0}
                       : ops.isa == Isa::kNeonDot  ? Costs{0.013, 0.03, 0.45, 0.1, 0.0135, 0.8}
                                                   : Costs{0.09, 0.1, 1.0, 0.25, 0.085, 3};

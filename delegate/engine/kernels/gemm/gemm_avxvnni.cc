@@ -22,6 +22,7 @@ constexpr int kMostPixels = 6;
 // The sums of kPixels rows by kPanels panels.
 template <int kPixels, int kPanels>
 struct Sums {
+  static_assert(kPixels == 1 || kPanels == 1);
   __m256i lanes[kPixels][kPanels * kVectors];
 
   void Start(const int32_t* biases) {
@@ -36,12 +37,11 @@ struct Sums {
   // Group `group` from there on.
   void AddGroup(const int8_t* const (&rows)[kPixels], const int8_t* weights, size_t panel_bytes,
                 int group) {
-    __m256i w[kPanels * kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kPanels * kVectors; ++v) {
-      w[v] = _mm256_load_si256(reinterpret_cast<const __m256i*>(
+    const auto load = [=](int v) {
+      return _mm256_load_si256(reinterpret_cast<const __m256i*>(
           weights + v / kVectors * panel_bytes + group * kGroupBytes + v % kVectors * 32));
-    }
+    };
+    __m256i w[kVectors];
 #pragma GCC unroll 6
     for (int p = 0; p < kPixels; ++p) {
       int four;
@@ -49,8 +49,9 @@ struct Sums {
       const __m256i x = _mm256_set1_epi32(four);
 #pragma GCC unroll 8
       for (int v = 0; v < kPanels * kVectors; ++v) {
+        if (p == 0) w[v % kVectors] = load(v);  // of more panels there is one pixel
         // Assembly, as GCC keeps sums in memory around the loop.
-        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(lanes[p][v]) : "x"(x), "x"(w[v]));
+        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(lanes[p][v]) : "x"(x), "x"(w[v % kVectors]));
       }
     }
   }

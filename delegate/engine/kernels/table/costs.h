@@ -10,7 +10,7 @@ namespace table {
 // How often each thing is done in one Run; "vector" is one of the instruction set's.
 struct Work {
   double loads = 0;          // vectors of a table added to an accumulator, or to other bytes
-  double misses = 0;         // vectors of a table read or written outside the first-level cache
+  double misses = 0;         // vectors of a table read or written outside of near caches
   double offsets = 0;        // decoded
   double passes = 0;         // of a filter over a chunk of tables
   double accumulates = 0;    // vectors of accumulators stored (and loaded)
@@ -28,6 +28,7 @@ struct UnitCosts {
   Work ns;              // of one of each
   double core_factor;   // how much longer it takes on this core than on the one it was measured on
   double level1_bytes;  // of tables, that the first-level cache holds beside all else
+  double near_bytes;    // as many or more, beyond which it costs something
 
   double Of(const Work& work) const;  // nanoseconds on one thread
 };

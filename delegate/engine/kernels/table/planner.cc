@@ -101,8 +101,8 @@ struct Estimator {
                             : Filling(geometry, s.chunk_groups, GroupCount(s.group));
     const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *
                                std::min(GroupCount(s.group), s.chunk_groups);
-    // Share of table accesses that miss the first-level cache.
-    const double miss = chunk_bytes <= cost.level1_bytes ? 0 : 1 - cost.level1_bytes / chunk_bytes;
+    // Share of table accesses that miss the near caches.
+    const double miss = chunk_bytes <= cost.near_bytes ? 0 : 1 - cost.near_bytes / chunk_bytes;
     const double entry_vectors = static_cast<double>(geometry.entry_lanes()) / vector_lanes;
     const bool direct = s.group == 1 && s.skip_zeros;  // the planes are the table
     const double tiles = geometry.tiles();
@@ -215,11 +215,15 @@ TablePlan PlanWith(const Estimator& estimator, const MaskSample& sample, int gro
         if (!skip_zeros && Splits(choice)) continue;
         const size_t group_bytes = estimator.GroupBytes(geometry, config.stream);
         const int groups = estimator.GroupCount(choice.group);
-        for (const size_t budget : {static_cast<size_t>(estimator.cost.level1_bytes),
-                                    static_cast<size_t>(4 * estimator.cost.level1_bytes)}) {
+        const auto level1 = static_cast<size_t>(estimator.cost.level1_bytes);
+        const auto near = static_cast<size_t>(estimator.cost.near_bytes);
+        int tried = 0;
+        for (const size_t budget : {level1, near, 4 * near}) {
           const int most = std::clamp(
               static_cast<int>(std::min(budget, MaxChunkBytes(estimator.bytes)) / group_bytes), 1,
               groups);
+          if (most == tried) continue;
+          tried = most;
           try_chunk(choice, geometry, most, &config);
           // Lists of every group that need no filling.
           const int even = most / estimator.list_multiple * estimator.list_multiple;
