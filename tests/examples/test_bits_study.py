@@ -10,6 +10,7 @@ import pytest
 from lab.study import bits, bits_report
 
 from tf_signbin.convert import inspect_model
+from tf_signbin.training.datasets import glyphs
 from tf_signbin.training.methods import Method
 
 GROUP = "digits-w1"
@@ -59,6 +60,16 @@ def test_report_has_a_column_for_each_view_that_was_timed(tmp_path):
         "| signed-binary centered | 4 | 3 | 90.0 ± 1.0 | +0.0 ± 0.0 | 40 | 2.00x | 2.00x | 5.00x |"
         in text
     )
+
+
+def test_glyphs_are_tested_and_held_out_on_images_made_for_it():
+    task = dataclasses.replace(bits.TASKS["glyphs"], train_size=100, held_out=50, made=30)
+    data, held_out = task.load()
+    assert (data.train_size, data.test_size, held_out.test_size) == (100, 30, 30)
+    assert data.mean == held_out.mean
+    np.testing.assert_array_equal(data.test_images, glyphs.make(30, glyphs.TEST_SEED, 24)[0])
+    assert not np.array_equal(data.test_images, held_out.test_images)
+    assert not np.array_equal(data.train_images[:30], held_out.test_images)
 
 
 def test_keys_are_unique():
