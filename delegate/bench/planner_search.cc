@@ -117,7 +117,9 @@ Target TargetAs(const std::string& isa) {
   Target target = HostTarget();
   for (const Isa one : HostTarget().Isas()) {
     if (isa != IsaName(one)) continue;
-    target.features = IsaFeatures(one);
+    // With AVX-512 goes VBMI, which names no instruction set of its own.
+    const Features vbmi = IsaFeatures(one) & feature::kAvx512 ? feature::kAvx512Vbmi : 0;
+    target.features &= IsaFeatures(one) | vbmi;
     if (target.core != Core::kArm && !target.Has(feature::kAvx512)) target.core = Core::kGeneric;
   }
   return target;
