@@ -12,9 +12,6 @@ namespace {
 constexpr int kMostShift = 9;
 constexpr int kTriedMultipliers = 8;  // on either side of the nearest one
 
-// What the addend is added to: round((u << 7) * multiplier / 2^15), u = x + 128.
-int Scaled(int u, int multiplier) { return ((u << 7) * multiplier + (1 << 14)) >> 15; }
-
 // The addends that give all of `map`: none where most < least.
 struct Addends {
   int least = std::numeric_limits<int16_t>::min(), most = std::numeric_limits<int16_t>::max();
@@ -25,7 +22,7 @@ Addends AddendsOf(const ByteMap& map, int multiplier, int shift) {
   const int unit = 1 << shift;
   Addends addends;
   for (int u = 0; u < 256; ++u) {
-    const int scaled = Scaled(u, multiplier);
+    const int scaled = output::ScaleForRequantization(u, multiplier);
     // The clamp holds either end.
     if (map[u] != *lowest) {
       addends.least = std::max(addends.least, map[u] * unit - scaled);
@@ -64,25 +61,25 @@ std::optional<output::RequantizeParams> FindRequantization(const ByteMap& map, d
 }
 
 Requantization::Requantization(const output::RequantizeParams& params, const PlanOptions& options)
-    : params_(params), ops_(&output::kRequantizeOpsPortable) {
+    : params_(params), run_(&output::RequantizePortable) {
   for (const Isa isa : HostTarget().Isas()) {  // the better ones first
     if (options.isa != "auto" && options.isa != IsaName(isa)) continue;
-    ops_ = &output::RequantizeOpsFor(isa);
+    run_ = output::RequantizeFor(isa);
     break;
   }
 }
 
-bool Requantization::vectorized() const { return ops_ != &output::kRequantizeOpsPortable; }
+bool Requantization::vectorized() const { return run_ != &output::RequantizePortable; }
 
 void Requantization::Run(const int8_t* in, size_t count, int8_t* out, ThreadPool& pool) const {
   constexpr size_t kPart = 32 << 10;  // less takes no longer than to wake a thread
   const int parts = static_cast<int>((count + kPart - 1) / kPart);
   const auto run = [&](int part, int /*thread*/) {
     const size_t first = part * kPart;
-    ops_->run(params_, in + first, std::min(kPart, count - first), out + first);
+    run_(params_, in + first, std::min(kPart, count - first), out + first);
   };
   if (parts <= 1 || pool.threads() == 1) {
-    ops_->run(params_, in, count, out);
+    run_(params_, in, count, out);
   } else {
     pool.ParallelFor(parts, run);
   }

@@ -33,7 +33,7 @@ class Requantization {
 
  private:
   output::RequantizeParams params_;
-  const output::RequantizeOps* ops_;
+  output::RequantizeFn run_;
 };
 
 }  // namespace tf_signbin

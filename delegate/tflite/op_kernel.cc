@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -55,23 +54,6 @@ void ReplaceInvalidUtf8(char* text) noexcept {
 }
 
 }  // namespace
-
-Status ResizeOutput(abi::TfLiteContext* context, abi::TfLiteTensor* output,
-                    const std::vector<int>& dims) {
-  if (Dims(*output) == dims && output->dims != nullptr && output->data != nullptr) {
-    return Status::Ok();
-  }
-  // The runtime takes the array over and frees it with free().
-  auto* array = static_cast<abi::TfLiteIntArray*>(
-      std::malloc(sizeof(abi::TfLiteIntArray) + dims.size() * sizeof(int)));
-  if (array == nullptr) return Status::Error("out of memory");
-  array->size = static_cast<int>(dims.size());
-  std::copy(dims.begin(), dims.end(), array->data);
-  if (context->ResizeTensor(context, output, array) != abi::kOk) {
-    return Status::Error("the runtime could not resize the output to " + DimsText(dims));
-  }
-  return Status::Ok();
-}
 
 void ReportFailure(abi::TfLiteContext* context, const char* layer, const char* message) noexcept {
   char text[2048];

@@ -268,8 +268,9 @@ class DenseConv final : public ConvKernel {
     w.taps.resize(plan_.taps);
     w.run_taps.resize(plan_.taps);
     w.sums = Aligned<int32_t>(kFlushedCalls * kMaxDenseSums * kDenseLanes);
-    if (plan_.passes() > 1)
+    if (plan_.passes() > 1) {
       w.partial = Aligned<int32_t>(static_cast<size_t>(Filters()) * plan_.strip);
+    }
     return w;
   }
 

@@ -17,17 +17,6 @@
 
 namespace tf_signbin {
 
-// The magnitude that all weights but the zeros have; 1 where they differ.
-inline int CommonMagnitude(const std::vector<int8_t>& weights) {
-  int magnitude = 0;
-  for (const int weight : weights) {
-    if (weight == 0 || std::abs(weight) == magnitude) continue;
-    if (magnitude != 0) return 1;
-    magnitude = std::abs(weight);
-  }
-  return std::max(magnitude, 1);
-}
-
 // All arrays are [lanes].
 struct DenseFilters {
   Rescale rescale;
@@ -53,7 +42,7 @@ DenseFilters PrepareFilters(const PackedFilters& filters, const OutputStage& sta
     totals.push_back(TotalsOf(filters, filter));
     // The microkernels start at what the zero point adds to a window.
     const int64_t bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[filter];
-    sums.push_back(output::SumsOf(totals.back(), CommonMagnitude(weights), bias,
+    sums.push_back(output::SumsOf(totals.back(), output::CommonMagnitude(weights), bias,
                                   -128 - stage.input_zero_point, 127 - stage.input_zero_point));
   }
   DenseFilters prepared{Rescale(stage, padded, lanes, sums), Aligned<int32_t>(padded)};

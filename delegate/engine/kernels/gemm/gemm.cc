@@ -11,7 +11,6 @@
 
 #include "engine/aligned.h"
 #include "engine/ceil_div.h"
-#include "engine/kernels/dense/dense_filters.h"
 #include "engine/kernels/gemm/windows.h"
 #include "engine/kernels/output/filter_lanes.h"
 #include "engine/kernels/output/folding.h"
@@ -100,7 +99,7 @@ class GemmConv final : public ConvKernel {
     for (int filter = 0; filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
       int8_t* panel = &weights_[filter / ops_.filters * panel_bytes()];
-      const int d = rescale_.takes_sums() ? CommonMagnitude(weights) : 1;
+      const int d = rescale_.takes_sums() ? output::CommonMagnitude(weights) : 1;
       for (int k = 0; k < count; ++k) {
         const size_t at = ops_.PackedIndex(depth_, filter % ops_.filters, k);
         if (ops_.widen == nullptr) {
@@ -131,7 +130,7 @@ class GemmConv final : public ConvKernel {
     for (int filter = 0; ops_.rescales_sums && filter < filters.out_c; ++filter) {
       UnpackFilter(filters, filters.values_i8, filter, weights.data());
       const WeightTotals totals = TotalsOf(filters, filter);
-      sums.push_back(output::SumsOf(totals, CommonMagnitude(weights),
+      sums.push_back(output::SumsOf(totals, output::CommonMagnitude(weights),
                                     output::FoldedBias(output_, filter, totals), -128, 127));
     }
     const int padded = (panels_ - 1) * ops_.filters + kWriteFilters;
@@ -141,8 +140,9 @@ class GemmConv final : public ConvKernel {
 
   Workspace MakeWorkspace() const {
     Workspace w;
-    if (!in_place_ || ops_.to_unsigned != nullptr)
+    if (!in_place_ || ops_.to_unsigned != nullptr) {
       w.rows = Aligned<int8_t>(static_cast<size_t>(kTilePixels) * depth_);
+    }
     if (ops_.widen != nullptr) {
       w.wide_rows = Aligned<int16_t>(static_cast<size_t>(kTilePixels) * depth_);
     }

@@ -159,7 +159,7 @@ __attribute__((noinline)) void WriteWith(const OutputArgs& arguments, const Make
 
 void Write(const OutputArgs& args) {
   WithScale(args.rescale, [&args](const auto& make) {
-    if (std::decay_t<decltype(make)>::kRoundsDown) {
+    if (std::decay_t<decltype(make)>::Scale::kRoundsDown) {
       const RoundDown round_down;
       WriteWith(args, make);
     } else {

@@ -134,25 +134,13 @@ struct RealScale {
   }
 };
 
-// Calls `flush` with an object of the layer's rule as its template argument:
-//   WithScale(r, [&](auto make) { ... const auto scale = make(r, lane); ... });
-template <typename T>
-struct Make {
-  T operator()(const RescaleView& r, int lane) const { return T(r, lane); }
-};
-template <typename Flush>
-void WithScale(const RescaleView& r, const Flush& flush) {
-  switch (r.rule) {
-    case RescaleView::Rule::kFloat:
-      return r.signs ? flush(Make<FloatScale<true>>()) : flush(Make<FloatScale<false>>());
-    case RescaleView::Rule::kRightShift:
-      return r.signs ? flush(Make<RightShiftScale<true>>()) : flush(Make<RightShiftScale<false>>());
-    case RescaleView::Rule::kFixedPoint:
-      return flush(Make<FixedPointScale>());
-    case RescaleView::Rule::kReal:
-      return flush(Make<RealScale>());
-  }
-}
+}  // namespace
+}  // namespace tf_signbin
+
+#include "engine/kernels/output/with_scale-inl.h"
+
+namespace tf_signbin {
+namespace {
 
 inline __mmask64 FirstBytes(ptrdiff_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
 

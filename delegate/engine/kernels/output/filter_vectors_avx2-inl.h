@@ -122,26 +122,13 @@ struct RealScale {
   }
 };
 
-// Calls `flush` with an object that makes the layer's rule:
-//   WithScale(r, [&](auto make) { ... const auto scale = make(r, lane); ... });
-template <typename T>
-struct Make {
-  static constexpr bool kRoundsDown = T::kRoundsDown;
-  T operator()(const RescaleView& r, int lane) const { return T(r, lane); }
-};
-template <typename Flush>
-void WithScale(const RescaleView& r, const Flush& flush) {
-  switch (r.rule) {
-    case RescaleView::Rule::kFloat:
-      return r.signs ? flush(Make<FloatScale<true>>()) : flush(Make<FloatScale<false>>());
-    case RescaleView::Rule::kRightShift:
-      return r.signs ? flush(Make<RightShiftScale<true>>()) : flush(Make<RightShiftScale<false>>());
-    case RescaleView::Rule::kFixedPoint:
-      return flush(Make<FixedPointScale>());
-    case RescaleView::Rule::kReal:
-      return flush(Make<RealScale>());
-  }
-}
+}  // namespace
+}  // namespace tf_signbin
+
+#include "engine/kernels/output/with_scale-inl.h"
+
+namespace tf_signbin {
+namespace {
 
 // Of 16 filters of one pixel, as words [0-3, 8-11, 4-7, 12-15].
 template <typename Scale>

@@ -4,6 +4,7 @@
 #define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FOLDING_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/kernels/output/filter_lanes.h"
 #include "engine/types.h"
@@ -17,6 +18,9 @@ namespace output {
 // as padding holds the zero point. TFLite's 32-bit sums wrap; kernels that have it wrap too cast
 // it.
 int64_t FoldedBias(const OutputStage& stage, int filter, const WeightTotals& totals);
+
+// The magnitude that all weights but the zeros have, a `d` for SumsOf; 1 where they differ.
+int CommonMagnitude(const std::vector<int8_t>& weights);
 
 // What a filter sums up whose weights are all multiples of `d`, of activations in [least, most].
 FilterSums SumsOf(const WeightTotals& totals, int d, int64_t bias, int least, int most);

@@ -18,17 +18,23 @@ struct RequantizeParams {
   int8_t least = 0, most = 0;
 };
 
-struct RequantizeOps {
-  void (*run)(const RequantizeParams& params, const int8_t* in, size_t count, int8_t* out);
-};
+// What the addend is added to, of u = x + 128.
+[[maybe_unused]] static inline int ScaleForRequantization(int u, int multiplier) {
+  return ((u << 7) * multiplier + (1 << 14)) >> 15;
+}
 
-// The functions for `isa`, or, where this build has none for it, the portable ones.
-const RequantizeOps& RequantizeOpsFor(Isa isa);
+// Of `count` activations.
+using RequantizeFn = void (*)(const RequantizeParams& params, const int8_t* in, size_t count,
+                              int8_t* out);
 
-extern const RequantizeOps kRequantizeOpsPortable;
-extern const RequantizeOps kRequantizeOpsAvx2;
-extern const RequantizeOps kRequantizeOpsAvx512;
-extern const RequantizeOps kRequantizeOpsNeon;
+// The function for `isa`, or, where this build has none for it, the portable one.
+RequantizeFn RequantizeFor(Isa isa);
+
+void RequantizePortable(const RequantizeParams& params, const int8_t* in, size_t count,
+                        int8_t* out);
+void RequantizeAvx2(const RequantizeParams& params, const int8_t* in, size_t count, int8_t* out);
+void RequantizeAvx512(const RequantizeParams& params, const int8_t* in, size_t count, int8_t* out);
+void RequantizeNeon(const RequantizeParams& params, const int8_t* in, size_t count, int8_t* out);
 
 }  // namespace output
 }  // namespace tf_signbin

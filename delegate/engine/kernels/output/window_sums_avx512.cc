@@ -16,60 +16,41 @@ inline __m512i Places(int step) {
                             _mm512_set1_epi32(step));
 }
 
-struct Int32 {
-  using Vector = __m512i;
-  static Vector Zero() { return _mm512_setzero_si512(); }
-  static Vector Add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
-  static Vector Load(__mmask16 mask, const int32_t* p) { return _mm512_maskz_loadu_epi32(mask, p); }
-  static Vector Gather(__mmask16 mask, __m512i places, const int32_t* p) {
-    return _mm512_mask_i32gather_epi32(Zero(), mask, places, p, sizeof(*p));
-  }
-  static void Store(__mmask16 mask, Vector x, int32_t* p) { _mm512_mask_storeu_epi32(p, mask, x); }
-  static void Scatter(__mmask16 mask, __m512i places, Vector x, int32_t* p) {
-    _mm512_mask_i32scatter_epi32(p, mask, places, x, sizeof(*p));
-  }
-};
+// Only the addition tells the lanes' types apart.
+inline __m512i AddLanes(__m512i a, __m512i b, int32_t) { return _mm512_add_epi32(a, b); }
+inline __m512i AddLanes(__m512i a, __m512i b, float) {
+  return _mm512_castps_si512(_mm512_add_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+}
 
-struct Float32 {
-  using Vector = __m512;
-  static Vector Zero() { return _mm512_setzero_ps(); }
-  static Vector Add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
-  static Vector Load(__mmask16 mask, const float* p) { return _mm512_maskz_loadu_ps(mask, p); }
-  static Vector Gather(__mmask16 mask, __m512i places, const float* p) {
-    return _mm512_mask_i32gather_ps(Zero(), mask, places, p, sizeof(*p));
-  }
-  static void Store(__mmask16 mask, Vector x, float* p) { _mm512_mask_storeu_ps(p, mask, x); }
-  static void Scatter(__mmask16 mask, __m512i places, Vector x, float* p) {
-    _mm512_mask_i32scatter_ps(p, mask, places, x, sizeof(*p));
-  }
-};
-
-template <typename Type, typename Sum>
+template <typename Sum>
 inline void Add(const WindowSums<Sum>& w) {
   const __m512i places = Places(w.pixel_step), total_places = Places(w.total_step);
   for (int pixel = 0; pixel < w.pixels; pixel += kLanes) {
     const int left = w.pixels - pixel;
     const __mmask16 inside = static_cast<__mmask16>(left < kLanes ? (1 << left) - 1 : 0xffff);
-    typename Type::Vector total = Type::Zero();
+    __m512i total = _mm512_setzero_si512();
     for (int row = 0; row < w.rows; ++row) {
       const Sum* sums = w.columns[row] + static_cast<ptrdiff_t>(pixel) * w.pixel_step;
       for (int tap = 0; tap < w.taps; ++tap, sums += w.tap_step) {
-        total = Type::Add(total, w.pixel_step == 1 ? Type::Load(inside, sums)
-                                                   : Type::Gather(inside, places, sums));
+        const __m512i x = w.pixel_step == 1
+                              ? _mm512_maskz_loadu_epi32(inside, sums)
+                              : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), inside, places,
+                                                            sums, sizeof(Sum));
+        total = AddLanes(total, x, Sum());
       }
     }
     Sum* totals = w.totals + static_cast<ptrdiff_t>(pixel) * w.total_step;
     if (w.total_step == 1) {
-      Type::Store(inside, total, totals);
+      _mm512_mask_storeu_epi32(totals, inside, total);
     } else {
-      Type::Scatter(inside, total_places, total, totals);
+      _mm512_mask_i32scatter_epi32(totals, inside, total_places, total, sizeof(Sum));
     }
   }
 }
 
 }  // namespace
 
-void AddWindows(const WindowSums<int32_t>& windows) { Add<Int32>(windows); }
-void AddWindows(const WindowSums<float>& windows) { Add<Float32>(windows); }
+void AddWindows(const WindowSums<int32_t>& windows) { Add(windows); }
+void AddWindows(const WindowSums<float>& windows) { Add(windows); }
 
 }  // namespace tf_signbin
