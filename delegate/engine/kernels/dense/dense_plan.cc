@@ -16,8 +16,7 @@ namespace {
 
 // A strip of activations that stays in the first-level cache; more has not been measured to pay.
 constexpr size_t kMostStripBytes = 24 << 10;
-constexpr int kMinStrip = 48;  // pixels that share one pass over a block's weights
-constexpr int kMinNearStrip = 16;
+constexpr int kNearStrip = 16;
 
 // Fewer groups of a kernel row take less time than their sums to be stored and loaded again.
 constexpr int kLeastRowGroups = 32;
@@ -84,7 +83,10 @@ std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   four.dictionary = ChooseDictionary(filters, four.entries(), 0);
   // Intel's cores look up and widen on two ports; an addition would take the time of either.
   if (core != Core::kIntel) four.added_groups = AddedGroups(four.dictionary, most);
-  four.keep_near = core == Core::kZen5;
+  if (core == Core::kZen5) {
+    four.least_strip = kNearStrip;
+    four.least_row_blocks = 1;
+  }
   found.push_back(std::move(four));
   // Tables of all subsets have not been measured to pay here: they take longer to build, and each
   // sum is looked up twice as often as it is added.
@@ -92,7 +94,16 @@ std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   one.count = 1;
   one.dictionary = ChooseDictionary(filters, one.entries(), 0);
   one.added_groups = AddedGroups(one.dictionary, most);
-  one.keep_near = four.keep_near;
+  one.least_strip = four.least_strip;
+  one.least_row_blocks = four.least_row_blocks;
+  if (core == Core::kGeneric) {
+    // Each look-up loads a table that no other one shares: half as many a cycle as Zen 5's gain
+    // too, but only where all of a strip's tables stay.
+    const int groups = CeilDiv(filters.in_c, one.dictionary.channels);
+    const size_t strip_bytes = size_t{kNearStrip} * groups * kTableBytes;
+    if (strip_bytes <= problem.target.caches.level1) one.least_strip = kNearStrip;
+    one.least_row_blocks = 4;
+  }
   if (!one.dictionary.full && one.added_groups > 1 && SumsFitWords(filters, most)) {
     found.push_back(std::move(one));
   }
@@ -155,15 +166,15 @@ DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
   plan.ring_rows = (s.kernel_h - 1) * s.dilation_h + 1;
   const size_t budget =
       s.kernel_h == 1 ? std::min(caches.level1 * 3 / 4, kMostStripBytes) : caches.level2_kept();
-  const bool near = plan.tables && plan.tables->keep_near;
-  const int min_strip = near && s.kernel_h == 1 ? kMinNearStrip : kMinStrip;
+  const int min_strip = plan.tables && s.kernel_h == 1 ? plan.tables->least_strip : kMinStrip;
   for (int pieces = 1;; ++pieces) {
     plan.strip = CeilDiv(s.out_w, pieces);
     if (plan.ring_rows * plan.row_bytes() <= budget || plan.strip <= min_strip) break;
   }
-  if (near) {
+  if (plan.tables && plan.tables->least_row_blocks > 0) {
     const size_t block_bytes = plan.blocks.front().vectors * vector_bytes;
     plan.by_rows = s.kernel_h > 1 && plan.taps_per_row * plan.tap_groups >= kLeastRowGroups &&
+                   static_cast<int>(plan.blocks.size()) >= plan.tables->least_row_blocks &&
                    plan.ring_rows * plan.row_bytes() + block_bytes > caches.level1;
   }
   return plan;

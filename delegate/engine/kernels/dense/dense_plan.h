@@ -27,6 +27,9 @@ struct DenseRun {
   int pixels = 0;
 };
 
+// Pixels that share one pass over a block's weights, at least.
+inline constexpr int kMinStrip = 48;
+
 // What is looked up instead of multiplied: the sums of four channels' subsets, or of more channels
 // where few of them are effectual.
 struct DenseTables {
@@ -36,9 +39,11 @@ struct DenseTables {
   Dictionary dictionary;  // of one table
   // Groups whose sums a byte has room for, so that they are added before they are widened: 1, 2, 4.
   int added_groups = 1;
-  // Strips and kernel rows are divided so that tables stay in the first-level cache: for cores that
-  // look up faster than the second-level cache gives.
-  bool keep_near = false;
+  // What keeps tables in the first-level cache, for cores that look up faster than the second-level
+  // cache gives: short strips of 1x1 layers, pixels at least; and kernel rows that come one after
+  // another where so many blocks of filters share a row's tables (0: never).
+  int least_strip = kMinStrip;
+  int least_row_blocks = 0;
 
   int entries() const { return 64 / count; }
 };
