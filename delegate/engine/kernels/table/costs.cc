@@ -31,11 +31,11 @@ Measured MeasuredAs(Isa isa, const Target& target) {
 }
 
 // Nanoseconds of one, with tables of bytes, int16 and floats. x86's are measured (on Zen 5; AVX2's
-// tables of bytes on Zen 3; docs/performance.md) but for AVX-512's tables of bytes, which are those
-// of int16 with what llvm-mca says of widening, and a half more loads: two of three taps cross a
-// cache line. NEON's are llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz, and with
-// dot products of an A76 at 2.4 GHz, those of bytes not fitted. Zeros: there are no such kernels,
-// or no such work.
+// of floats on Zen 4, of bytes on Zen 3; docs/performance.md) but for AVX-512's tables of bytes,
+// which are those of int16 with what llvm-mca says of widening, and a half more loads: two of three
+// taps cross a cache line. NEON's are llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5
+// GHz, and with dot products of an A76 at 2.4 GHz, those of bytes not fitted. Zeros: there are no
+// such kernels, or no such work.
 struct UnitCost {
   double Work::*what;
   double ns[kMeasured][3];
@@ -43,21 +43,21 @@ struct UnitCost {
 // clang-format off
 constexpr UnitCost kUnitCosts[] = {
     //                       AVX-512                AVX2                   kAvx2Near              NEON                NEON, dot products  portable
-    {&Work::loads,          {{0.20, 0.155, 0.122},  {0.134, 0.134, 0.126}, {0.126, 0.126, 0.126}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
-    {&Work::misses,         {{0.075, 0.075, 0.125}, {0.03, 0.03, 0.049},   {0.068, 0.091, 0.081}, {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
-    {&Work::offsets,        {{0.155, 0.155, 0.26},  {0.092, 0.092, 0.08},  {0.05, 0.123, 0.047},  {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11}, {0, 0.5, 0.5}}},
-    {&Work::passes,         {{0.5, 0.5, 0.5},       {0.22, 0.22, 0.69},    {0.675, 0.6, 0.07},    {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
-    {&Work::accumulates,    {{0.33, 0.33, 0.97},    {0.18, 0.18, 0.54},    {0.613, 0.148, 0.341}, {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
-    {&Work::shifts,         {{0, 0.02, 0.02},       {0, 0.01, 0.01},       {0, 0.09, 0.0065},     {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
-    {&Work::branch_misses,  {{3.5, 3.5, 3.5},       {3.5, 3.5, 3.5},       {34, 14.6, 5.1},       {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
-    {&Work::stores,         {{0.42, 0.42, 0.32},    {0.30, 0.30, 0.26},    {0.085, 0.211, 0.208}, {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
-    {&Work::elements_in,    {{0.055, 0.086, 0.078}, {0.06, 0.095, 0.13},   {0.054, 0.089, 0.144}, {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
-    {&Work::elements_out,   {{0.105, 0.105, 0.38},  {0.13, 0.13, 0.2},     {0.11, 0.11, 0.136},   {0.56, 0.56, 0.7},  {0.15, 0.35, 0.3},  {0, 7, 3}}},
+    {&Work::loads,          {{0.20, 0.155, 0.122},  {0.134, 0.134, 0.146}, {0.126, 0.126, 0.126}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
+    {&Work::misses,         {{0.075, 0.075, 0.125}, {0.03, 0.03, 0.113},   {0.068, 0.091, 0.081}, {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
+    {&Work::offsets,        {{0.155, 0.155, 0.26},  {0.092, 0.092, 0.056}, {0.05, 0.123, 0.047},  {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11}, {0, 0.5, 0.5}}},
+    {&Work::passes,         {{0.5, 0.5, 0.5},       {0.22, 0.22, 0.207},   {0.675, 0.6, 0.07},    {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
+    {&Work::accumulates,    {{0.33, 0.33, 0.97},    {0.18, 0.18, 0.248},   {0.613, 0.148, 0.341}, {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
+    {&Work::shifts,         {{0, 0.02, 0.02},       {0, 0.01, 0.014},      {0, 0.09, 0.0065},     {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
+    {&Work::branch_misses,  {{3.5, 3.5, 3.5},       {3.5, 3.5, 2.8},       {34, 14.6, 5.1},       {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
+    {&Work::stores,         {{0.42, 0.42, 0.32},    {0.30, 0.30, 0.32},    {0.085, 0.211, 0.208}, {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
+    {&Work::elements_in,    {{0.055, 0.086, 0.078}, {0.06, 0.095, 0.083},  {0.054, 0.089, 0.144}, {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
+    {&Work::elements_out,   {{0.105, 0.105, 0.38},  {0.13, 0.13, 0.13},    {0.11, 0.11, 0.136},   {0.56, 0.56, 0.7},  {0.15, 0.35, 0.3},  {0, 7, 3}}},
     {&Work::widenings,      {{0.20, 0, 0},          {0.11, 0, 0},          {0.06, 0, 0},          {0.67, 0, 0},       {0.23, 0, 0},       {0, 0, 0}}},
 };
 // clang-format on
 // Bytes of tables from which on a part of what is read and written misses the near caches.
-constexpr double kNearBytes[kMeasured][3] = {{45056, 45056, 45056},  {45056, 45056, 45056},
+constexpr double kNearBytes[kMeasured][3] = {{45056, 45056, 45056},  {28672, 28672, 46080},
                                              {43008, 114688, 65536}, {28672, 28672, 28672},
                                              {57344, 57344, 57344},  {28672, 28672, 28672}};
 
@@ -88,9 +88,8 @@ UnitCosts UnitCostsOf(Isa isa, TableElements elements, const Target& target) {
   costs.core_factor = CoreFactor(target.core, measured, elements != TableElements::kFloat);
   costs.near_bytes = costs.level1_bytes = kNearBytes[measured][static_cast<int>(elements)];
   if (measured == kAvx2 || measured == kAvx2Near) {
-    const double level1 = static_cast<double>(target.caches.level1) * 7 / 8;
-    costs.level1_bytes = std::min(costs.level1_bytes, level1);
-    if (measured == kAvx2) costs.near_bytes = costs.level1_bytes;
+    costs.level1_bytes = static_cast<double>(target.caches.level1) * 7 / 8;
+    costs.near_bytes = std::max(costs.near_bytes, costs.level1_bytes);
   }
   return costs;
 }
