@@ -112,6 +112,17 @@ class TestMethods:
         effective, total = methods.effectual(model)
         assert density[0] <= effective / total <= density[1]
 
+    def test_pattern_of_wide_layers_alone(self):
+        method = methods.Method(pattern=(2, 10), pattern_from=16)
+        network = resnet.build("resnet8", (8, 8, 1), 10, resnet.Options(width=0.5))
+        kernels = tf_signbin.quantized_kernels(method.apply(network, "float32"))
+        patterns = {k.latent.shape[-2]: k.quantizer.pattern for k in kernels}
+        assert patterns == {8: None, 16: (2, 10), 32: (2, 10)}
+        assert method.of_layer(8).weight_spec().pattern == (0, 0)
+        assert method.of_layer(16) == methods.Method(pattern=(2, 10))
+        with pytest.raises(ValueError, match="needs a pattern"):
+            methods.Method(pattern_from=16)
+
     def test_weights_carry_over_to_int8(self):
         source = _model(method=methods.Method(background="learned", pattern=(2, 10)))
         for v in source.trainable_variables:

@@ -13,7 +13,7 @@ from tf_signbin.benchmark.weights import WeightSpec
 from tf_signbin.training.choices import WEIGHTS
 from tf_signbin.training.keras import keras
 
-_IN_LABEL = ("weights", "background", "pattern", "input_bits")
+_IN_LABEL = ("weights", "background", "pattern", "pattern_from", "input_bits")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Method:
     `positive_share` signed-binary's; see tf_signbin.SignedBinaryQuantizer. With int8 activations
     'full_precision' means dense int8 weights, one scale per filter.
 
+    pattern_from: the pattern is for layers of so many input channels or more; 0: all.
     input_bits: of the int8 inputs of quantized layers; see quantize_model.
     target_density: share of effectual weights to which delta moves in the first half of the
       training; None keeps delta.
@@ -32,6 +33,7 @@ class Method:
     weights: str = "signed_binary"
     background: str = "centered"
     pattern: tuple[int, int] | None = None
+    pattern_from: int = 0
     delta: float = 0.05
     positive_share: float = 0.5
     scale: str = "none"
@@ -45,6 +47,8 @@ class Method:
             raise ValueError(f"weights={self.weights!r} is not one of {', '.join(WEIGHTS)}.")
         if self.target_density is not None and self.weights != "signed_binary":
             raise ValueError("target_density is for signed-binary weights.")
+        if self.pattern_from and self.pattern is None:
+            raise ValueError("pattern_from needs a pattern.")
         if self.input_bits != 8 and self.weights == "full_precision":
             raise ValueError("input_bits is for quantized weights.")
 
@@ -56,6 +60,8 @@ class Method:
             return self.weights.replace("_", " ") + bits
         form = {"none": "paper", "centered": "centered", "learned": "learned"}[self.background]
         pattern = " {} of {}".format(*self.pattern) if self.pattern else ""
+        if self.pattern_from:
+            pattern += f" from {self.pattern_from} channels"
         return f"signed-binary {form}{pattern}{bits}"
 
     @property
@@ -77,8 +83,13 @@ class Method:
                 words.append(f"{field.name}-{value}")
         return "-".join(words)
 
+    def of_layer(self, channels: int) -> Method:
+        """The method of a layer with so many input channels: with or without the pattern."""
+        pattern = self.pattern if channels >= self.pattern_from else None
+        return dataclasses.replace(self, pattern=pattern, pattern_from=0)
+
     def weight_spec(self) -> WeightSpec:
-        """Random filters that take as long to run."""
+        """Random filters that take as long to run; of_layer first where layers differ."""
         if self.weights == "full_precision":
             return WeightSpec("dense")
         if self.weights != "signed_binary":
@@ -89,7 +100,10 @@ class Method:
         return WeightSpec(density=density, pattern=pattern, background=self.background != "none")
 
     def quantizer(self) -> Any:
-        """The quantizer of the 3x3 convolutions, None for full precision."""
+        """The quantizer of the 3x3 convolutions, or a function from layer to quantizer; None for
+        full precision."""
+        if self.pattern_from:
+            return lambda layer: self.of_layer(layer.kernel.shape[-2]).quantizer()
         common: dict[str, Any] = {
             "estimator": self.estimator,
             "region_channels": self.region_channels,

@@ -95,12 +95,15 @@ TASKS = {
         data_dir=FASHION_MNIST,
     ),
 }  # fmt: skip
-RATES = (0.003, 0.01, 0.02, 0.03)
+RATES = (0.003, 0.01, 0.02, 0.03, 0.04, 0.06)
 SEEDS = (0, 1, 2)
 INT8 = Method("full_precision")
 CENTERED = Method()
 PATTERN = Method(pattern=(2, 10))
 THREE_OF_SEVEN = Method(pattern=(3, 7))
+TWO_OF_EIGHT = Method(pattern=(2, 8))
+# Layers of few channels lose most by a pattern, and gain least time.
+WIDE_PATTERNS = tuple(Method(pattern=(2, 10), pattern_from=channels) for channels in (128, 256))
 BINARY = Method("binary")
 PAPER = Method(background="none")
 # Task, width, and methods with their bits, in the order of training: what says most comes first.
@@ -116,6 +119,7 @@ STUDY: tuple[tuple[str, float, tuple[tuple[Method, tuple[int, ...]], ...]], ...]
     ("glyphs", 2.0, ((CENTERED, (5, 6, 3)),)),
     ("glyphs", 4.0, ((PATTERN, (5,)),)),
     ("glyphs", 2.0, ((PATTERN, (5,)),)),
+    ("glyphs", 4.0, tuple((method, (5,)) for method in (*WIDE_PATTERNS, TWO_OF_EIGHT))),
     ("fashion_mnist", 2.0, ((CENTERED, (8, 5, 4)), (INT8, (8,)), (PATTERN, (8, 4)))),
     ("digits", 1.0, ((INT8, (8,)), (PATTERN, (8, 4)))),
     ("digits", 2.0, ((CENTERED, (8, 4, 3)), (INT8, (8,)), (PATTERN, (8, 4)))),

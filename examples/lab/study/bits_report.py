@@ -84,7 +84,7 @@ def _layer(
 ) -> bytes:
     channels, filters, stride, shrunk, stream = layer
     shape = (round(filters * width), 3, 3, round(channels * width))
-    weights = int8_filters(np.random.default_rng(0), shape, method.weight_spec())
+    weights = int8_filters(np.random.default_rng(0), shape, method.of_layer(shape[3]).weight_spec())
     few = method.input_bits < 8
     graph = GraphBuilder(INT8)
     size = side // shrunk
