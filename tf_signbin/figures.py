@@ -12,6 +12,8 @@ COLOURS = {
     "ours": "#0b6e4f",
     "signed_binary": "#0b6e4f",
     "pattern": "#58b368",
+    "few_bits": "#2a6f97",
+    "both": "#89c2d9",
     "ternary": "#8e3b8a",
     "binary": "#333333",
     "xnnpack_int8": "#c0752a",

@@ -32,24 +32,31 @@ from tf_signbin.figures import COLOURS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, IMAGES = ROOT / "docs/results", ROOT / "docs/images"
+# What is measured of layers and networks beside the default: the end of the file's name, the
+# column's title, and arguments.
+INT8_COLUMNS = {
+    "": ("ours", []),
+    "_2of10": ("2 of 10", ["--pattern", "2:10"]),
+    "_5bits": ("5-bit inputs", ["--input-bits", "5"]),
+    "_5bits_2of10": ("both", ["--input-bits", "5", "--pattern", "2:10"]),
+}
+FLOAT_COLUMNS = {
+    "": ("ours", ["--activations", "float32"]),
+    "_2of7": ("2 of 7", ["--activations", "float32", "--pattern", "2:7"]),
+}
+COLUMNS = {"int8": INT8_COLUMNS, "float32": FLOAT_COLUMNS}
+ROWS = {
+    "layers": ["benchmark", "layers"],
+    "resnet18": ["benchmark", "model", "--seconds", "6"],
+    "resnet20": ["benchmark", "model", "--network", "resnet20", "--seconds", "6"],
+}
 # JSON file: the command that makes it.
 COMMANDS = {
-    "layers_int8": ["benchmark", "layers"],
-    "layers_float32": ["benchmark", "layers", "--activations", "float32"],
-    "layers_int8_2of10": ["benchmark", "layers", "--pattern", "2:10"],
-    "layers_float32_2of7": [
-        "benchmark", "layers", "--activations", "float32", "--pattern", "2:7",
-    ],
-    "resnet18_int8": ["benchmark", "model", "--seconds", "6"],
-    "resnet18_float32": ["benchmark", "model", "--activations", "float32", "--seconds", "6"],
-    "resnet20_int8": ["benchmark", "model", "--network", "resnet20", "--seconds", "6"],
-    "resnet20_float32": [
-        "benchmark", "model", "--network", "resnet20", "--activations", "float32",
-        "--seconds", "6",
-    ],
-    "kinds_int8": ["benchmark", "kinds"],
-    "density_int8": ["benchmark", "density"],
-}  # fmt: skip
+    f"{row}_{activations}{end}": [*command, *arguments]
+    for row, command in ROWS.items()
+    for activations, columns in COLUMNS.items()
+    for end, (_, arguments) in columns.items()
+} | {"kinds_int8": ["benchmark", "kinds"], "density_int8": ["benchmark", "density"]}
 # The same of each view; the file's name starts with the view's.
 VIEW_COMMANDS = {
     "layers_int8": ["benchmark", "layers"],
@@ -108,46 +115,51 @@ def check_origin() -> None:
             )
 
 
+def of_row(row: str) -> Iterable[tuple[str, list[dict[str, Any]]]]:
+    """'int8', 'float32', and the results of a row of `ROWS` in the order of their columns."""
+    for activations, columns in COLUMNS.items():
+        yield activations, [load(f"{row}_{activations}{end}") for end in columns]
+
+
 def readme_table() -> str:
-    """The headline table: layers and ResNet-18 against XNNPACK with the same activations; views."""
+    """The headline table: layers and networks against XNNPACK with the same activations; views."""
     check_origin()
-    lines = [
-        "| one thread | int8: XNNPACK | ours | 2 of 10 | float32: XNNPACK | ours | 2 of 7 |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    columns = [
-        load(name)
-        for name in ("layers_int8", "layers_int8_2of10", "layers_float32", "layers_float32_2of7")
-    ]
-    for rows in zip(*(column["layers"] for column in columns), strict=True):
-        cells = [rows[0]["name"]]
-        for base in (0, 2):
-            cells.append(f"{rows[base]['xnnpack_ms']:.3f}")
-            cells += [
-                f"{row['ours_ms']:.3f} ({row['ratio']:.2f}x)" for row in rows[base : base + 2]
-            ]
-        lines.append(f"| {' | '.join(cells)} |")
-    means = [f"**{column['geomean_ratio']:.2f}x**" for column in columns]
-    lines.append(f"| geometric mean | | {means[0]} | {means[1]} | | {means[2]} | {means[3]} |")
+    titles = ["one thread"]
+    for activations, columns in COLUMNS.items():
+        titles += [f"{activations}: XNNPACK", *(title for title, _ in columns.values())]
+    lines = [_row(titles), "|" + "---|" * len(titles)]
+    layers = dict(of_row("layers"))
+    for index, layer in enumerate(layers["int8"][0]["layers"]):
+        cells = [layer["name"]]
+        for results in layers.values():
+            cells += _times([result["layers"][index] for result in results])
+        lines.append(_row(cells))
+    means = ["geometric mean"]
+    for results in layers.values():
+        means += ["", *(f"**{result['geomean_ratio']:.2f}x**" for result in results)]
+    lines.append(_row(means))
     for network, title in (("resnet18", "ResNet-18, 224x224"), ("resnet20", "ResNet-20, 32x32")):
-        cells = [title]
-        for activations in ("int8", "float32"):
-            model = load(f"{network}_{activations}")
-            digits = 1 if model["xnnpack_ms"] >= 1 else 3
-            cells += [
-                f"{model['xnnpack_ms']:.{digits}f}",
-                f"{model['ours_ms']:.{digits}f} ({model['ratio']:.2f}x)",
-                "",
-            ]
-        lines.append(f"| {' | '.join(cells)} |")
-    machine = columns[0]["machine"]
+        lines.append(_row([title, *(cell for _, r in of_row(network) for cell in _times(r))]))
+    int8, floats = layers["int8"], layers["float32"]
+    machine = int8[0]["machine"]
     lines += [
         "",
         f"{machine['cpu']} ({', '.join(machine['cpu_features'])}), {machine['runtime']}, random "
-        f"weights of density {columns[0]['weights']['density']:.2f} (2 of 10: "
-        f"{columns[1]['weights']['density']:.2f}, 2 of 7: {columns[3]['weights']['density']:.2f}).",
+        f"weights of density {int8[0]['weights']['density']:.2f} (2 of 10: "
+        f"{int8[1]['weights']['density']:.2f}, 2 of 7: {floats[1]['weights']['density']:.2f}).",
     ]
     return "\n".join(lines + view_rows()) + "\n"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _times(results: list[dict[str, Any]]) -> list[str]:
+    """XNNPACK's milliseconds, as measured beside the first result, and each one's of ours."""
+    digits = 1 if results[0]["xnnpack_ms"] >= 1 else 3
+    ours = [f"{r['ours_ms']:.{digits}f} ({r['ratio']:.2f}x)" for r in results]
+    return [f"{results[0]['xnnpack_ms']:.{digits}f}", *ours]
 
 
 def view_rows() -> list[str]:
@@ -174,29 +186,26 @@ def view_rows() -> list[str]:
 
 
 def headline(path: Path) -> None:
-    """Milliseconds of each layer: XNNPACK, ours, ours with a pattern; for int8 and float."""
-    figure, panels = figures.pyplot().subplots(1, 2, figsize=(11, 3.8))
-    for axes, kind, pattern in zip(panels, ("int8", "float32"), ("2 of 10", "2 of 7"), strict=True):
-        plain = load(f"layers_{kind}")
-        patterned = load(f"layers_{kind}_{pattern.replace(' ', '')}")
+    """Milliseconds of each layer: XNNPACK and the columns of ours; for int8 and float."""
+    figure, panels = figures.pyplot().subplots(
+        1, 2, figsize=(12, 3.8), width_ratios=[len(columns) + 1 for columns in COLUMNS.values()]
+    )
+    for axes, (kind, results) in zip(panels, of_row("layers"), strict=True):
         base = f"XNNPACK {'int8' if kind == 'int8' else 'fp32'}"
-        series = [
-            (base, [row["xnnpack_ms"] for row in plain["layers"]], COLOURS["xnnpack_int8"]),
-            ("tf_signbin", [row["ours_ms"] for row in plain["layers"]], COLOURS["ours"]),
-            (
-                f"tf_signbin, {pattern}",
-                [row["ours_ms"] for row in patterned["layers"]], COLOURS["pattern"],
-            ),
-        ]  # fmt: skip
+        plain = results[0]["layers"]
+        series = [(base, [row["xnnpack_ms"] for row in plain], COLOURS["xnnpack_int8"])]
+        for (title, _), result, colour in zip(
+            COLUMNS[kind].values(), results, ("ours", "pattern", "few_bits", "both"), strict=False
+        ):
+            label = f"{'tf_signbin' if title == 'ours' else title}: {result['geomean_ratio']:.2f}x"
+            series.append((label, [row["ours_ms"] for row in result["layers"]], COLOURS[colour]))
+        width = 0.84 / len(series)
         for offset, (label, values, colour) in enumerate(series):
-            places = [index + (offset - 1) * 0.28 for index in range(len(values))]
-            axes.bar(places, values, 0.26, label=label, color=colour)
-        axes.set_xticks(range(len(values)), [row["name"] for row in plain["layers"]])
-        axes.set_title(
-            f"{kind} activations: {plain['geomean_ratio']:.2f}x and "
-            f"{patterned['geomean_ratio']:.2f}x {base}"
-        )
-        axes.set_ylim(0, 1.35 * max(series[0][1]))
+            places = [i + (offset - (len(series) - 1) / 2) * width for i in range(len(values))]
+            axes.bar(places, values, 0.93 * width, label=label, color=colour)
+        axes.set_xticks(range(len(plain)), [row["name"] for row in plain])
+        axes.set_title(f"{kind} activations")
+        axes.set_ylim(0, 1.45 * max(series[0][1]))
         figures.clean(axes)
         axes.legend(frameon=False, ncols=3, fontsize=8, loc="upper center")
     panels[0].set_ylabel("ms an invoke, one thread")

@@ -36,7 +36,7 @@ def copied(tmp_path, monkeypatch):
     module = results()
     for name, command in module.commands(["avx2"]).items():
         kept = module.load(
-            name.removeprefix("view_avx2_").replace("_4bits", "").replace("50", "18")
+            name.removeprefix("view_avx2_").replace("_4bits", "_5bits").replace("50", "18")
         )
         view = {"view": {"name": "avx2"}} if "--as" in command else {}
         result = {**kept, **view, "session": "2026-11-29T10:00+00:00"}
