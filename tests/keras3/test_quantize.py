@@ -15,6 +15,7 @@ from tests.train import reference
 from tf_signbin.train import BinaryQuantizer, SignedBinaryQuantizer
 
 layers = keras.layers
+BLOCKS = ["conv_0a", "conv_0b", "conv_1a", "conv_1b"]
 
 
 def names(model):
@@ -22,9 +23,20 @@ def names(model):
 
 
 def test_defaults_are_those_of_the_other_front_end():
-    assert names(tf_signbin.quantize_model(models.residual())) == [
-        "conv_0a", "conv_0b", "conv_1a", "conv_1b"]  # fmt: skip
+    assert names(tf_signbin.quantize_model(models.residual())) == BLOCKS
     assert tf_signbin.default_keep_dense(models.residual()) == {"stem", "short_1", "logits"}
+
+
+def test_pattern_of_wide_layers():
+    model = models.residual()
+    channels = {name: model.get_layer(name).kernel.shape[-2] for name in BLOCKS}
+    widest = max(channels.values())
+    assert min(channels.values()) < widest
+    quantized = tf_signbin.quantize_model(
+        model, pattern=lambda layer: (2, 10) if layer.kernel.shape[-2] == widest else None
+    )
+    found = {k.name: k.quantizer.pattern for k in tf_signbin.quantized_kernels(quantized)}
+    assert found == {name: (2, 10) if c == widest else None for name, c in channels.items()}
 
 
 def test_weights_are_kept_and_quantized_by_the_rule(rng):

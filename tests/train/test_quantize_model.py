@@ -379,3 +379,31 @@ class TestAutoPattern:
             AutoPattern(retained=2.0)
         with pytest.raises(ValueError, match="pattern='best'"):
             tf_signbin.quantize_model(models.residual(), pattern="best")
+
+
+class TestPatternOfEachLayer:
+    @pytest.fixture(scope="class")
+    def model(self):
+        return models.residual()
+
+    def patterns(self, model, pattern, **arguments):
+        quantized = tf_signbin.quantize_model(model, pattern=pattern, **arguments)
+        return {k.name: k.quantizer.pattern for k in tf_signbin.quantized_kernels(quantized)}
+
+    def test_function_and_name_patterns(self, model):
+        names = list(self.patterns(model, None))
+        wide = self.patterns(model, lambda layer: (2, 10) if layer.name == names[-1] else None)
+        assert wide == dict.fromkeys(names) | {names[-1]: (2, 10)}
+        named = self.patterns(model, {names[0]: None, "*": [3, 7]}, activations="int8")
+        assert list(named.values()) == [None] + [(3, 7)] * (len(names) - 1)
+
+    def test_others_have_none(self, model):
+        names = list(self.patterns(model, None))
+        found = self.patterns(model, {names[1]: (2, 8)})
+        assert found == dict.fromkeys(names) | {names[1]: (2, 8)}
+
+    def test_errors_name_argument_and_layers(self, model):
+        with pytest.raises(ValueError, match=r"pattern: no quantized layer's name matches 'no'.*:"):
+            self.patterns(model, {"no": (3, 7)})
+        with pytest.raises(ValueError, match="1 <= n < m"):
+            self.patterns(model, lambda layer: (7, 3))

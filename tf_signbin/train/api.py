@@ -170,6 +170,8 @@ def quantize_model(
       activations: 'float32', or 'int8' as in tfmot's 8-bit quantization-aware training.
       pattern: (n, m): at most n effectual weights of each m input channels, None, or 'auto': per
         layer the fastest one that keeps 90% of its weights' energy (AutoPattern for other budgets).
+        A dictionary from name patterns, as in fnmatch, or a function of the layer gives each its
+        own.
       background, delta: of the SignedBinaryQuantizer; default 'centered' and 0.05.
       keep_dense: layers that keep full-precision (int8) weights: name patterns as in fnmatch, or
         a predicate of the layer. Default: first convolution, last dense layer, 1x1 shortcut and

@@ -8,7 +8,6 @@ the range [-(255 - L) s, L s].
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from tf_signbin.train.rules.layers import LayerFacts
 from tf_signbin.train.rules.namespace import ArrayNamespace
+from tf_signbin.train.rules.per_layer import rule_of
 from tf_signbin.train.rules.quantizers import Variables, VariableSpec
 
 InputBits = int | str | Mapping[str, int] | Callable[[Any], int | None] | None
@@ -192,7 +192,7 @@ def wanted_bits(
             )
         found = dict.fromkeys((layer.name for layer in layers), FULL_BITS)
     else:
-        rule = _rule(input_bits, layers)
+        rule = rule_of("input_bits", input_bits, layers)
         found = {layer.name: check_bits(rule(layer) or FULL_BITS) for layer in layers}
         found = {name: bits for name, bits in found.items() if bits < FULL_BITS}
     return found
@@ -204,26 +204,6 @@ def check_activations(input_bits: InputBits, activations: str) -> None:
         raise ValueError(
             f"input_bits={input_bits!r} needs activations='int8', not {activations!r}."
         )
-
-
-def _rule(input_bits: Any, layers: Sequence[LayerFacts]) -> Callable[[LayerFacts], int | None]:
-    if callable(input_bits):
-        return lambda layer: input_bits(layer.layer)
-    if not isinstance(input_bits, Mapping):
-        return lambda layer: input_bits
-    names = [layer.name for layer in layers]
-    for pattern in input_bits:
-        if not fnmatch.filter(names, pattern):
-            raise ValueError(
-                f"input_bits: no quantized layer's name matches {pattern!r}. Quantized layers: "
-                f"{', '.join(names)}."
-            )
-
-    def of_first_match(layer: LayerFacts) -> int | None:
-        matches = (b for p, b in input_bits.items() if fnmatch.fnmatchcase(layer.name, p))
-        return next(matches, None)
-
-    return of_first_match
 
 
 def warn_of_signed_inputs(names: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,19 @@ from tf_signbin.train.rules import inputs, patterns
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules.auto_pattern import AutoPattern
 from tf_signbin.train.rules.layers import LayerFacts
+from tf_signbin.train.rules.per_layer import rule_of
 from tf_signbin.train.rules.quantizers import SignedBinaryQuantizer, WeightQuantizer
 
 QuantizerChoice = WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None
 KeepDense = str | Iterable[str] | Callable[[Any], bool] | None
-PatternChoice = patterns.Pattern | AutoPattern | str | None
+PatternChoice = (
+    patterns.Pattern
+    | AutoPattern
+    | str
+    | Mapping[str, patterns.Pattern | None]
+    | Callable[[Any], patterns.Pattern | None]
+    | None
+)
 DEFAULT_BACKGROUND = "centered"
 DEFAULT_DELTA = 0.05
 
@@ -165,16 +173,21 @@ def _pattern_rule(
     """The function from a layer's name to its pattern that the argument stands for."""
     if isinstance(pattern, str):
         if pattern != "auto":
-            raise ValueError(f"pattern={pattern!r} must be (n, m), None, 'auto' or an AutoPattern.")
+            raise ValueError(
+                f"pattern={pattern!r} must be (n, m), None, 'auto', an AutoPattern, a dictionary "
+                "or a function of the layer."
+            )
         pattern = AutoPattern()
-    if not isinstance(pattern, AutoPattern):
-        fixed = patterns.check_pattern(pattern)
-        return lambda name: fixed
     is_kept = keep_rule(layers, keep_dense)
-    kernels = {
-        layer.name: read_kernel(layer.layer, layer_rules.KERNELS[layer.kind])
-        for layer in layers
-        if _is_candidate(layer) and not is_kept(layer)
-    }
-    chosen = pattern.choose(kernels, quantizer, activations)
+    quantized = [layer for layer in layers if _is_candidate(layer) and not is_kept(layer)]
+    chosen: Mapping[str, patterns.Pattern | None]
+    if isinstance(pattern, AutoPattern):
+        kernels = {
+            layer.name: read_kernel(layer.layer, layer_rules.KERNELS[layer.kind])
+            for layer in quantized
+        }
+        chosen = pattern.choose(kernels, quantizer, activations)
+    else:
+        rule = rule_of("pattern", pattern, quantized)
+        chosen = {layer.name: patterns.check_pattern(rule(layer)) for layer in quantized}
     return lambda name: chosen[name]
