@@ -157,7 +157,7 @@ def _row(cells: Iterable[str]) -> str:
 
 def _times(results: list[dict[str, Any]]) -> list[str]:
     """XNNPACK's milliseconds, as measured beside the first result, and each one's of ours."""
-    digits = 1 if results[0]["xnnpack_ms"] >= 1 else 3
+    digits = 1 if results[0]["xnnpack_ms"] >= 10 else 3
     ours = [f"{r['ours_ms']:.{digits}f} ({r['ratio']:.2f}x)" for r in results]
     return [f"{results[0]['xnnpack_ms']:.{digits}f}", *ours]
 
@@ -207,7 +207,7 @@ def headline(path: Path) -> None:
         axes.set_title(f"{kind} activations")
         axes.set_ylim(0, 1.45 * max(series[0][1]))
         figures.clean(axes)
-        axes.legend(frameon=False, ncols=3, fontsize=8, loc="upper center")
+        axes.legend(frameon=False, ncols=len(series) // 2 + 1, fontsize=8, loc="upper center")
     panels[0].set_ylabel("ms an invoke, one thread")
     figure.tight_layout()
     figures.save(figure, path, (".png",))

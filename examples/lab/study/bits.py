@@ -96,7 +96,7 @@ TASKS = {
     ),
 }  # fmt: skip
 RATES = (0.003, 0.01, 0.02, 0.03, 0.04, 0.06)
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3)
 INT8 = Method("full_precision")
 CENTERED = Method()
 PATTERN = Method(pattern=(2, 10))
