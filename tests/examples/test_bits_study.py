@@ -19,7 +19,7 @@ GROUP = "digits-w1"
 def invented(accuracy_of, time_of):
     values = {f"{GROUP}/time": {m.key: time_of(m) for m in bits.variants()}}
     for method in bits.variants():
-        for seed, shift in zip(bits.SEEDS, (-0.01, 0.0, 0.01), strict=True):
+        for seed, shift in enumerate((-0.01, 0.0, 0.01)):
             key = f"{GROUP}/{method.key}/seed{seed}"
             values[key] = {"accuracy": accuracy_of(method) + shift}
     return values
