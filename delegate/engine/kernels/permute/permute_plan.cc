@@ -58,13 +58,19 @@ std::vector<FilterBlock> MakeBlocks(const ConvShape& s, const Caches& caches, in
   return blocks;
 }
 
+// Groups whose tables, of so many bytes, stay in the first-level cache while all filters read them.
+int GroupsNear(const Caches& caches, size_t tile_bytes) {
+  return static_cast<int>(caches.level1 * 5 / 8 / tile_bytes);
+}
+
 // Nanoseconds on one thread (docs/performance.md).
 struct Costs {
-  double lookup;  // of a group for one vector of filters
-  double table;   // built
-  double output;  // one vector of one pixel
-  double tap;     // start of a tap in a microkernel
-  double call;    // of a microkernel
+  double lookup;       // of a group for one vector of filters
+  double table;        // built
+  double output;       // one vector of one pixel
+  double tap;          // start of a tap in a microkernel
+  double call;         // of a microkernel
+  double segment = 0;  // one vector of one pixel, stored and taken up again between two segments
 };
 constexpr double kRowNs = 20;
 
@@ -84,11 +90,12 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
                                       {0.55, 0.90},
                                       1.3,
                                       0.010};
-  static constexpr CoreCosts kZen4 = {{{0.300, 1.50, 5.0, 2.4, 17}, {0.325, 2.30, 5.0, 4.7, 16}},
-                                      {{0.325, 1.20, 3.0, 1.6, 13}, {0.410, 1.75, 3.0, 2.8, 8}},
-                                      {0.85, 1.90},
-                                      2.5,
-                                      0};
+  static constexpr CoreCosts kZen4 = {
+      {{0.300, 1.50, 5.0, 2.4, 17, 3.5}, {0.325, 2.30, 5.0, 4.7, 16, 3.0}},
+      {{0.325, 1.20, 3.0, 1.6, 13, 4.0}, {0.410, 1.75, 3.0, 2.8, 8, 6.0}},
+      {0.85, 1.90},
+      2.5,
+      0};
   static constexpr CoreCosts kIntel = {{{0.460, 2.50, 5.0, 2.4, 17}, {0.820, 4.00, 5.0, 4.7, 16}},
                                        {{0.440, 1.60, 4.0, 1.6, 13}, {0.500, 2.30, 4.0, 2.8, 8}},
                                        {1.30, 2.00},
@@ -113,7 +120,14 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
   const bool far_indices =
       run_index_bytes * vectors > static_cast<double>(caches.level2_streamed());
   double row_ns = kRowNs;
-  for (const FilterBlock& block : MakeBlocks(s, caches, vectors, groups)) {
+  const std::vector<FilterBlock> blocks = MakeBlocks(s, caches, vectors, groups);
+  if (s.kernel_h == 1) {  // tables are built segment by segment
+    const size_t tile_bytes = std::min(blocks.front().max_pixels, s.out_w) * tables.table_bytes();
+    const int segments =
+        CeilDiv(static_cast<int>(groups), std::max(GroupsNear(caches, tile_bytes), 1));
+    row_ns += static_cast<double>(segments - 1) * s.out_w * vectors * costs.segment;
+  }
+  for (const FilterBlock& block : blocks) {
     const int runs = CeilDiv(s.out_w, block.vectors == 1 ? kLongRun : block.max_pixels);
     const double pixels = std::max(s.out_w, runs * block.min_pixels);
     row_ns += pixels * block.vectors * static_cast<double>(groups) * taps * costs.lookup +
@@ -385,7 +399,7 @@ PermutePlan MakePermutePlan(const ConvProblem& problem, const PermuteTables& tab
   const FilterBlock& first = plan.blocks.front();
   const size_t tile_column_bytes =
       plan.ColumnsFor(std::min(first.max_pixels, s.out_w)) * s.kernel_h * plan.table_bytes();
-  int max_groups = static_cast<int>(caches.level1 * 5 / 8 / tile_column_bytes);
+  int max_groups = GroupsNear(caches, tile_column_bytes);
   const bool whole = !int8 || plan.blocks.size() == 1;
   if (whole && !plan.tables_per_segment) max_groups = groups;
   max_groups = std::max(max_groups / plan.word_groups, 1) * plan.word_groups;

@@ -12,6 +12,8 @@
 
 namespace tf_signbin {
 
+inline constexpr size_t kRegisterBytes = 64;
+
 // Filters in lanes: F adjacent vectors of filters that one microkernel call computes.
 struct FilterBlock {
   int first_vector = 0;
@@ -73,7 +75,7 @@ struct PermutePlan {
   int sums_per_filter() const { return folded ? 2 : 1; }
   int pixel_step() const { return shape.stride_w / column_step; }
   int tap_step() const { return shape.dilation_w / column_step; }
-  size_t table_bytes() const { return table_registers * size_t{64}; }
+  size_t table_bytes() const { return table_registers * kRegisterBytes; }
   size_t column_bytes() const;
   size_t ring_bytes() const;
   // Table columns that `pixels` adjacent output pixels read.
@@ -95,6 +97,7 @@ struct PermuteTables {
   double cost_ns = 0;  // predicted time of one Run on one thread
 
   int group_channels() const { return dictionary.channels * (folded ? 2 : 1); }
+  size_t table_bytes() const { return registers * kRegisterBytes; }
 };
 
 // The cheapest. `group` is PlanOptions::group; folded layers are planned where that leaves the
