@@ -29,6 +29,7 @@ from tf_signbin.benchmark.contenders import Settings
 from tf_signbin.benchmark.layers import LayerShape
 from tf_signbin.benchmark.views import VIEWS, available_views
 from tf_signbin.figures import COLOURS
+from tf_signbin.training import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, IMAGES = ROOT / "docs/results", ROOT / "docs/images"
@@ -127,32 +128,29 @@ def readme_table() -> str:
     titles = ["one thread"]
     for activations, columns in COLUMNS.items():
         titles += [f"{activations}: XNNPACK", *(title for title, _ in columns.values())]
-    lines = [_row(titles), "|" + "---|" * len(titles)]
+    rows = []
     layers = dict(of_row("layers"))
     for index, layer in enumerate(layers["int8"][0]["layers"]):
         cells = [layer["name"]]
         for results in layers.values():
             cells += _times([result["layers"][index] for result in results])
-        lines.append(_row(cells))
+        rows.append(cells)
     means = ["geometric mean"]
     for results in layers.values():
         means += ["", *(f"**{result['geomean_ratio']:.2f}x**" for result in results)]
-    lines.append(_row(means))
+    rows.append(means)
     for network, title in (("resnet18", "ResNet-18, 224x224"), ("resnet20", "ResNet-20, 32x32")):
-        lines.append(_row([title, *(cell for _, r in of_row(network) for cell in _times(r))]))
+        rows.append([title, *(cell for _, r in of_row(network) for cell in _times(r))])
     int8, floats = layers["int8"], layers["float32"]
     machine = int8[0]["machine"]
-    lines += [
+    lines = [
+        tables.markdown(titles, rows),
         "",
         f"{machine['cpu']} ({', '.join(machine['cpu_features'])}), {machine['runtime']}, random "
         f"weights of density {int8[0]['weights']['density']:.2f} (2 of 10: "
         f"{int8[1]['weights']['density']:.2f}, 2 of 7: {floats[1]['weights']['density']:.2f}).",
     ]
     return "\n".join(lines + view_rows()) + "\n"
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _times(results: list[dict[str, Any]]) -> list[str]:
@@ -168,21 +166,22 @@ def view_rows() -> list[str]:
     if not views:
         return []
     date = load(f"view_{views[0]}_layers_int8")["session"].partition("T")[0]
-    lines = [
+    titles = (
+        "`benchmark --as`", "3x3, int8", "2 of 10", "inputs of 4 bits", "3x3, float32",
+        "ResNet-18, int8", "ResNet-50, int8",
+    )  # fmt: skip
+    rows = []
+    for view in views:
+        results = [load(f"view_{view}_{name}") for name in VIEW_COMMANDS]
+        ratios = [result.get("geomean_ratio") or result["ratio"] for result in results]
+        rows.append([f"`{view}`: {VIEWS[view]}", *(f"{ratio:.2f}x" for ratio in ratios)])
+    return [
         "",
         f"The same machine as others ([views](docs/performance.md#views)), {date}: how many times "
         "as fast as XNNPACK with the same activations; 3x3 layers: geometric mean.",
         "",
-        "| `benchmark --as` | 3x3, int8 | 2 of 10 | inputs of 4 bits | 3x3, float32 "
-        "| ResNet-18, int8 | ResNet-50, int8 |",
-        "|---|---|---|---|---|---|---|",
+        tables.markdown(titles, rows),
     ]
-    for view in views:
-        results = [load(f"view_{view}_{name}") for name in VIEW_COMMANDS]
-        ratios = [result.get("geomean_ratio") or result["ratio"] for result in results]
-        cells = [f"`{view}`: {VIEWS[view]}", *(f"{ratio:.2f}x" for ratio in ratios)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
 
 
 def headline(path: Path) -> None:

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_signbin.train.rules.layers import LayerFacts
+
+
+def check_names(
+    argument: str, name_patterns: Iterable[str], layers: Iterable[LayerFacts], kind: str = "layer"
+) -> None:
+    """Raises ValueError, naming argument and layers, for a pattern that matches no layer."""
+    names = [layer.name for layer in layers]
+    for pattern in name_patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ValueError(
+                f"{argument}: no {kind}'s name matches {pattern!r}. {kind.capitalize()}s: "
+                f"{', '.join(names)}."
+            )
 
 
 def rule_of(
@@ -30,13 +43,7 @@ def rule_of(
         return lambda layer: value(layer.layer)
     if not isinstance(value, Mapping):
         return lambda layer: value
-    names = [layer.name for layer in layers]
-    for pattern in value:
-        if not fnmatch.filter(names, pattern):
-            raise ValueError(
-                f"{argument}: no quantized layer's name matches {pattern!r}. Quantized layers: "
-                f"{', '.join(names)}."
-            )
+    check_names(argument, value, layers, "quantized layer")
 
     def of_first_match(layer: LayerFacts) -> Any | None:
         matches = (v for p, v in value.items() if fnmatch.fnmatchcase(layer.name, p))

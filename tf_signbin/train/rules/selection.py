@@ -13,7 +13,7 @@ from tf_signbin.train.rules import inputs, patterns
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules.auto_pattern import AutoPattern
 from tf_signbin.train.rules.layers import LayerFacts
-from tf_signbin.train.rules.per_layer import rule_of
+from tf_signbin.train.rules.per_layer import check_names, rule_of
 from tf_signbin.train.rules.quantizers import SignedBinaryQuantizer, WeightQuantizer
 
 QuantizerChoice = WeightQuantizer | Callable[[Any], WeightQuantizer | None] | None
@@ -42,12 +42,7 @@ def keep_rule(layers: Sequence[LayerFacts], keep_dense: KeepDense) -> Callable[[
     if callable(keep_dense):
         return lambda layer: bool(keep_dense(layer.layer))
     name_patterns = [keep_dense] if isinstance(keep_dense, str) else list(keep_dense)
-    names = [layer.name for layer in layers]
-    for p in name_patterns:
-        if not fnmatch.filter(names, p):
-            raise ValueError(
-                f"keep_dense: no layer's name matches {p!r}. Layers: {', '.join(names)}."
-            )
+    check_names("keep_dense", name_patterns, layers)
     return lambda layer: any(fnmatch.fnmatchcase(layer.name, p) for p in name_patterns)
 
 

@@ -79,23 +79,20 @@ std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   }
   std::vector<DenseTables> found;
   const int most = problem.most_input();
-  DenseTables four;
+  DenseTables four, one;
+  if (core == Core::kZen5) {
+    four.least_strip = one.least_strip = kNearStrip;
+    four.least_row_blocks = one.least_row_blocks = 1;
+  }
   four.dictionary = ChooseDictionary(filters, four.entries(), 0);
   // Intel's cores look up and widen on two ports; an addition would take the time of either.
   if (core != Core::kIntel) four.added_groups = AddedGroups(four.dictionary, most);
-  if (core == Core::kZen5) {
-    four.least_strip = kNearStrip;
-    four.least_row_blocks = 1;
-  }
   found.push_back(std::move(four));
   // Tables of all subsets have not been measured to pay here: they take longer to build, and each
   // sum is looked up twice as often as it is added.
-  DenseTables one;
   one.count = 1;
   one.dictionary = ChooseDictionary(filters, one.entries(), 0);
   one.added_groups = AddedGroups(one.dictionary, most);
-  one.least_strip = four.least_strip;
-  one.least_row_blocks = four.least_row_blocks;
   if (core == Core::kGeneric) {
     // Each look-up loads a table that no other one shares: half as many a cycle as Zen 5's gain
     // too, but only where all of a strip's tables stay.

@@ -134,6 +134,8 @@ struct RealScale {
   }
 };
 
+constexpr bool kTakesSums = true;
+
 }  // namespace
 }  // namespace tf_signbin
 

@@ -118,27 +118,13 @@ inline void StoreBytes(int8x16_t bytes, int count, int8_t* to) {
   for (int i = 0; i < count; ++i) to[i] = all[i];
 }
 
-// Calls `write` with an object of the layer's rule as its template argument, as WithScale of
-// filter_lanes_avx512-inl.h does.
-template <typename T>
-struct Make {
-  T operator()(const RescaleView& r, int lane) const { return T(r, lane); }
-};
-template <typename Write>
-void WithScale(const RescaleView& r, const Write& write) {
-  switch (r.rule) {
-    case RescaleView::Rule::kRightShift:
-      return r.signs ? write(Make<RightShiftScale<true>>()) : write(Make<RightShiftScale<false>>());
-    case RescaleView::Rule::kFixedPoint:
-      return write(Make<FixedPointScale>());
-    case RescaleView::Rule::kReal:
-      return write(Make<RealScale>());
-    case RescaleView::Rule::kFloat:  // takes sums, not accumulators
-      return;
-  }
-}
+constexpr bool kTakesSums = false;  // but accumulators
+template <bool kSigns>
+struct FloatScale;
 
 }  // namespace
 }  // namespace tf_signbin
+
+#include "engine/kernels/output/with_scale-inl.h"
 
 #endif  // TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_LANES_NEON_INL_H_

@@ -122,6 +122,8 @@ struct RealScale {
   }
 };
 
+constexpr bool kTakesSums = true;
+
 }  // namespace
 }  // namespace tf_signbin
 

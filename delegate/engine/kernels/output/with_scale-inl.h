@@ -1,6 +1,6 @@
 // The choice of a layer's rule among the classes that the including file has defined in this
 // namespace, for its instruction set: FloatScale and RightShiftScale, templates of bool kSigns,
-// FixedPointScale and RealScale.
+// FixedPointScale and RealScale. Where its kTakesSums is false, FloatScale is only declared.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_WITH_SCALE_INL_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_WITH_SCALE_INL_H_
 
@@ -20,7 +20,10 @@ template <typename Flush>
 void WithScale(const RescaleView& r, const Flush& flush) {
   switch (r.rule) {
     case RescaleView::Rule::kFloat:
-      return r.signs ? flush(Make<FloatScale<true>>()) : flush(Make<FloatScale<false>>());
+      if constexpr (kTakesSums) {
+        r.signs ? flush(Make<FloatScale<true>>()) : flush(Make<FloatScale<false>>());
+      }
+      return;
     case RescaleView::Rule::kRightShift:
       return r.signs ? flush(Make<RightShiftScale<true>>()) : flush(Make<RightShiftScale<false>>());
     case RescaleView::Rule::kFixedPoint:
