@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/aligned.h"
 #include "engine/types.h"
 
 namespace tf_signbin {
@@ -105,22 +106,22 @@ inline BenchLayer MakeBenchLayer(const LayerSize& size, DataType type,
   return layer;
 }
 
-// Random input and room for the output, in bytes.
+// Random input and room for the output, in bytes, aligned as LiteRT aligns tensors.
 struct BenchData {
-  std::vector<char> input, output;
+  Aligned<char> input, output;
 
   BenchData(const LayerSize& size, DataType type, int input_bits = 8) {
     const ConvShape s = size.shape();
     const size_t element = type == DataType::kInt8 ? 1 : 4;
     const size_t inputs = static_cast<size_t>(s.in_h) * s.in_w * s.in_c;
-    input.assign(inputs * element, 0);
-    output.assign(static_cast<size_t>(s.out_h) * s.out_w * s.out_c * element, 0);
+    input = Aligned<char>(inputs * element);
+    output = Aligned<char>(static_cast<size_t>(s.out_h) * s.out_w * s.out_c * element);
     std::mt19937 rng(2);
     for (size_t i = 0; i < inputs; ++i) {
       if (type == DataType::kInt8) {
         input[i] = static_cast<char>(127 - static_cast<int>(rng() % (1u << input_bits)));
       } else {
-        reinterpret_cast<float*>(input.data())[i] = static_cast<float>(rng() % 1000) * 1e-3f;
+        reinterpret_cast<float*>(input.get())[i] = static_cast<float>(rng() % 1000) * 1e-3f;
       }
     }
   }

@@ -103,7 +103,7 @@ double ThreadNs() {
 
 double RunNs(const Contender& contender, BenchData* data, ThreadPool* pool) {
   const double start = ThreadNs();
-  contender.kernel->Run(data->input.data(), data->output.data(), *pool);
+  contender.kernel->Run(data->input.get(), data->output.get(), *pool);
   return ThreadNs() - start;
 }
 

@@ -63,7 +63,7 @@ TEST(TilesPlan, ChunksOfEveryPositionAreItsWindow) {
   for (const uint64_t seed : Seeds(300)) {
     SCOPED_TRACE("TF_SIGNBIN_SEED=" + std::to_string(seed));
     const RandomLayer layer = MakeRandomLayer(DataType::kInt8, seed);
-    const TilesPlan plan = MakeTilesPlan(layer.shape, /*copy_bytes=*/4096);
+    const TilesPlan plan = MakeTilesPlan(layer.shape, layer.filters, /*copy_bytes=*/4096);
     const ConvShape& s = plan.shape;
     std::vector<int8_t> weights(layer.filters.weights_per_filter());
     UnpackFilter(layer.filters, layer.filters.values_i8, 0, weights.data());
@@ -118,9 +118,9 @@ TEST(TilesPlan, PointwiseLayersOfWholeTilesAreNotCopied) {
   shape.in_w = shape.out_w = 9;
   shape.in_c = 2 * kTileBytes;
   shape.out_c = 40;
-  EXPECT_TRUE(MakeTilesPlan(shape, 1 << 18).direct);
+  EXPECT_TRUE(MakeTilesPlan(shape, PackedFilters(), 1 << 18).direct);
   shape.in_c += 4;
-  EXPECT_FALSE(MakeTilesPlan(shape, 1 << 18).direct);
+  EXPECT_FALSE(MakeTilesPlan(shape, PackedFilters(), 1 << 18).direct);
 }
 
 }  // namespace

@@ -186,6 +186,7 @@ class DenseConv final : public ConvKernel {
   DenseFilters PackWeights(const PackedFilters& filters) const {
     const std::vector<int> lanes = Lanes();
     return PrepareFilters(filters, output_, lanes, Filters(), kDenseOffset,
+                          Beginning::kInAccumulators,
                           [&](const std::vector<int8_t>& weights, int filter) {
                             const FilterWeights groups = WeightsOf(lanes[filter]);
                             for (size_t k = 0; k < weights.size(); ++k) {
@@ -451,6 +452,7 @@ class DenseConv final : public ConvKernel {
       }
       watch.Lap(&w->times.lookup_ns);
       if (filters_.has_background) flush.box = &w->box[first];
+      flush.row_outputs = flush.row_pixels = flush.pixels;
       flush.out = out_row + static_cast<size_t>(first) * out_c + block.first_filter;
       DenseFlushSums(flush);
       watch.Lap(&w->times.output_ns);

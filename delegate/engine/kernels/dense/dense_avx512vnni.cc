@@ -1,6 +1,7 @@
 // Dense family, vector parts (AVX-512 F, BW, DQ, VL, VNNI). See dense_ops.h.
 #include <immintrin.h>
 
+#include "engine/kernels/dense/dense_flush_avx512-inl.h"
 #include "engine/kernels/dense/dense_ops.h"
 #include "engine/kernels/output/filter_lanes_avx512-inl.h"
 
@@ -40,86 +41,40 @@ void CopyThreeChannels(const int8_t* in, ptrdiff_t pixels, int8_t* out) {
 
 // ---------------------------------------------------------------- accumulators to outputs
 
-// What microkernels left, as accumulators (or sums, where they are rescaled). Made once for a
-// vector of filters.
-struct AsTheyAre {
-  AsTheyAre(const DenseFlush& /*flush*/, int /*lane*/) {}
-
-  __m512i operator()(const int32_t* sums, int /*pixel*/) const { return _mm512_load_si512(sums); }
-};
-
-// kMultiplied: by the difference already.
-template <bool kMultiplied>
-struct WithBackground {
-  const int32_t* box;
-  __m512i difference, background, bias;
-
-  WithBackground(const DenseFlush& f, int lane)
-      : box(f.box),
-        difference(kMultiplied ? _mm512_setzero_si512() : LoadLanes(f.difference, lane)),
-        background(LoadLanes(f.background, lane)),
-        bias(LoadLanes(f.bias, lane)) {}
-
-  __m512i operator()(const int32_t* sums, int pixel) const {
-    __m512i masked = _mm512_load_si512(sums);
-    if (!kMultiplied) masked = _mm512_mullo_epi32(masked, difference);
-    const __m512i all = _mm512_mullo_epi32(_mm512_set1_epi32(box[pixel]), background);
-    return _mm512_add_epi32(_mm512_add_epi32(masked, all), bias);
-  }
-};
-
-inline void StoreBytes(int8_t* out, __m256i y, __mmask32 mask) {
-  if (mask == ~0u) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), y);
-  } else {
-    _mm256_mask_storeu_epi8(out, mask, y);
-  }
-}
-
-// Two vectors of filters: two pixels fill a vector of bytes.
-template <typename Load, typename MakeScale>
-void FlushPair(const DenseFlush& f, const Clamp& clamp, int vector, const MakeScale& make_scale) {
-  const int filters = f.filters - vector * kDenseLanes;
-  const __mmask32 mask = static_cast<__mmask32>(FirstBytes(filters));
-  const int lane = f.first_lane + vector * kDenseLanes;
-  const auto scale0 = make_scale(f.rescale, lane);
-  const auto scale1 = make_scale(f.rescale, lane + kDenseLanes);
-  const Load load0(f, lane), load1(f, lane + kDenseLanes);
-  const __m512i addend = _mm512_loadu_si512(f.rescale.addend + lane);
-  const __m512i pixels = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-  const int pixel_sums = f.vectors * kDenseLanes;
-  const int32_t* sums = f.sums + vector * kDenseLanes;
-  const auto words = [&](const int32_t* sums, int pixel) {
-    return _mm512_packs_epi32(scale0(load0(sums, pixel)), scale1(load1(sums + kDenseLanes, pixel)));
-  };
-  int8_t* out = f.out + vector * kDenseLanes;
-  for (int p = 0; p < f.pixels; p += 2, sums += 2 * pixel_sums) {
-    const bool pair = p + 1 < f.pixels;
-    const __m512i y = _mm512_permutexvar_epi64(
-        pixels, PackBytes(words(sums, p), pair ? words(sums + pixel_sums, p + 1) : words(sums, p),
-                          addend, clamp));
-    StoreBytes(out, _mm512_castsi512_si256(y), mask);
-    out += f.out_pixel;
-    if (!pair) break;
-    StoreBytes(out, _mm512_extracti64x4_epi64(y, 1), mask);
-    out += f.out_pixel;
+// Calls write(first, count, out) for the pixels of each output row.
+template <typename Write>
+inline __attribute__((always_inline)) void ForEachRow(const DenseFlush& f, const Write& write) {
+  int8_t* out = f.out;
+  for (int first = 0, column = f.first_column; first < f.pixels; column = 0) {
+    const int left = f.pixels - first;
+    const int count = f.row_outputs - column < left ? f.row_outputs - column : left;
+    if (count > 0) {
+      write(first, count, out);
+      out += count * f.out_pixel;
+    }
+    first += f.row_pixels - column;
   }
 }
 
 template <typename Load, typename MakeScale>
-void FlushOne(const DenseFlush& f, const Clamp& clamp, const MakeScale& make_scale) {
-  const auto scale = make_scale(f.rescale, f.first_lane);
-  const Load load(f, f.first_lane);
-  StoreOneVector(f.rescale.addend + f.first_lane, f.filters, clamp, f.pixels, f.out, f.out_pixel,
-                 [&](int p) { return scale(load(f.sums + p * kDenseLanes, p)); });
+void FlushOne(const DenseFlush& f, const MakeScale& make_scale) {
+  const Clamp clamp(f.clamp_min, f.clamp_max);
+  const Vector<Load, typename MakeScale::Scale> v(f, 0, make_scale);
+  ForEachRow(f, [&](int first, int count, int8_t* out) {
+    StoreOneVector(f.rescale.addend + f.first_lane, f.filters, clamp, count, out, f.out_pixel,
+                   [&](int p) { return v(f.sums + (first + p) * kDenseLanes, first + p); });
+  });
 }
 
 template <typename Load, typename MakeScale>
 void FlushVectors(const DenseFlush& f, const MakeScale& make_scale) {
-  const Clamp clamp(f.clamp_min, f.clamp_max);
-  if (f.vectors == 1) return FlushOne<Load>(f, clamp, make_scale);
-  for (int vector = 0; vector < f.vectors && vector * kDenseLanes < f.filters; vector += 2) {
-    FlushPair<Load>(f, clamp, vector, make_scale);
+  switch (f.vectors) {
+    case 1:
+      return FlushOne<Load>(f, make_scale);
+    case 2:
+      return TwoVectors<Load, MakeScale>(f, make_scale).Write(f.pixels);
+    default:
+      return FourVectors<Load, MakeScale>(f, make_scale).Write(f.pixels);
   }
 }
 

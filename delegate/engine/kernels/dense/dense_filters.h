@@ -20,7 +20,7 @@ namespace tf_signbin {
 // All arrays are [lanes].
 struct DenseFilters {
   Rescale rescale;
-  Aligned<int32_t> start;  // of the accumulators
+  Aligned<int32_t> start;  // of the accumulators; none where all start at 0
   // With tables: what a looked-up sum counts, a byte four times; for 64 filters a look-up a word.
   Aligned<int32_t> factors = {};
   // Where filters have a background (DenseFlush).
@@ -28,33 +28,48 @@ struct DenseFilters {
   Aligned<int32_t> difference = {}, background = {}, bias = {};
 };
 
+// Where to begin accumulators at other values than 0 takes time, PrepareFilters leaves it to the
+// output stage if it can.
+enum class Beginning { kInAccumulators, kInOutputsIfPossible };
+
 // `lanes`: the lane of each filter, below `padded`. Microkernels see an activation x as x + offset.
 // Calls pack(weights, filter) with the weights that the microkernels multiply.
 template <typename Pack>
 DenseFilters PrepareFilters(const PackedFilters& filters, const OutputStage& stage,
                             const std::vector<int>& lanes, int padded, int offset,
-                            const Pack& pack) {
+                            Beginning beginning, const Pack& pack) {
   std::vector<int8_t> weights(filters.weights_per_filter());
-  std::vector<WeightTotals> totals;
-  std::vector<FilterSums> sums;
+  std::vector<FilterSums> sums, begun_later;
+  std::vector<int64_t> starts;  // what the zero point adds to a window's sum
   for (int filter = 0; filter < filters.out_c; ++filter) {
     UnpackFilter(filters, filters.values_i8, filter, weights.data());
-    totals.push_back(TotalsOf(filters, filter));
-    // The microkernels start at what the zero point adds to a window.
+    const WeightTotals totals = TotalsOf(filters, filter);
     const int64_t bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[filter];
-    sums.push_back(output::SumsOf(totals.back(), output::CommonMagnitude(weights), bias,
+    sums.push_back(output::SumsOf(totals, output::CommonMagnitude(weights), bias,
                                   -128 - stage.input_zero_point, 127 - stage.input_zero_point));
+    starts.push_back(totals.sum() / sums.back().d * -(offset + stage.input_zero_point));
+    begun_later.push_back(output::Without(sums.back(), starts.back()));
   }
-  DenseFilters prepared{Rescale(stage, padded, lanes, sums), Aligned<int32_t>(padded)};
+  DenseFilters prepared;
+  if (beginning == Beginning::kInOutputsIfPossible) {
+    prepared.rescale = Rescale(stage, padded, lanes, begun_later);
+  }
+  const bool begins_at_zero = prepared.rescale.takes_sums();
+  if (!begins_at_zero) {
+    prepared.rescale = Rescale(stage, padded, lanes, sums);
+    prepared.start = Aligned<int32_t>(padded);
+  }
   const bool takes_sums = prepared.rescale.takes_sums();
   for (int filter = 0; filter < filters.out_c; ++filter) {
     UnpackFilter(filters, filters.values_i8, filter, weights.data());
-    const int d = takes_sums ? sums[filter].d : 1;
-    for (int8_t& weight : weights) weight = static_cast<int8_t>(weight / d);
+    const FilterSums& own = sums[filter];
+    if (takes_sums) {
+      for (int8_t& weight : weights) weight = static_cast<int8_t>(weight / own.d);
+    }
     pack(weights, filter);
-    const int64_t start = totals[filter].sum() / d * -(offset + stage.input_zero_point);
+    if (begins_at_zero) continue;
     prepared.start[lanes[filter]] =
-        static_cast<int32_t>(start + (takes_sums ? 0 : sums[filter].bias));
+        static_cast<int32_t>(takes_sums ? starts[filter] : starts[filter] * own.d + own.bias);
   }
   return prepared;
 }

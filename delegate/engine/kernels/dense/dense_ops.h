@@ -47,7 +47,10 @@ struct DenseRow {
 // sums + (p * vectors + f) * 16.
 struct DenseFlush {
   const int32_t* sums;
-  int pixels, vectors;
+  int pixels, vectors;  // vectors: 1, 2 or 4
+  // Pixels from one output row to the next. The first `row_outputs` of them are written, the others
+  // skipped; pixel 0 is in column `first_column`.
+  int first_column, row_outputs, row_pixels;
   int filters;     // filters to write, at most vectors * 16
   int first_lane;  // of the layer's lanes, which `rescale` is ordered by
   RescaleView rescale;
@@ -60,10 +63,10 @@ struct DenseFlush {
   size_t out_pixel;  // from pixel to pixel
 };
 
-// Which of a block's filters sits in a lane: the order that the packs to bytes of two vectors undo.
+// Which of a block's filters sits in a lane: the order that the packs to bytes undo.
 inline int DenseLaneFilter(int vectors, int vector, int lane) {
   if (vectors == 1) return lane;
-  return vector / 2 * 2 * kDenseLanes + lane / 4 * 8 + vector % 2 * 4 + lane % 4;
+  return lane / 4 * (4 * vectors) + vector * 4 + lane % 4;
 }
 
 void DenseCopyRow(const DenseRow& row);

@@ -17,8 +17,8 @@ std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& reques
   const Caches& caches = problem.target.caches;
   for (const Isa isa : request.isas) {
     if (isa == Isa::kAmx) {
-      const auto plan =
-          std::make_shared<const TilesPlan>(MakeTilesPlan(problem.shape, caches.level2_kept()));
+      const auto plan = std::make_shared<const TilesPlan>(
+          MakeTilesPlan(problem.shape, *problem.filters, caches.level2_kept()));
       offers.push_back({isa, TilesCostNs(*plan, caches.level2_streamed()),
                         [problem, plan](int threads, bool profile) {
                           return MakeTilesKernel(problem, *plan, profile, threads);

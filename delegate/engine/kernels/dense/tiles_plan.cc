@@ -8,6 +8,11 @@
 namespace tf_signbin {
 namespace {
 
+// Positions so far apart share a sixteenth of the first-level cache's sets. Layers of so few need
+// the activations of all for each tile of filters, which then drive each other out.
+constexpr int kConflictingBytes = 1024, kFewPositions = 64;
+constexpr int kMostWideChunks = 4;
+
 int FindPhase(int row, int column, std::vector<TilePhase>* phases) {
   const auto found = std::find_if(phases->begin(), phases->end(), [&](const TilePhase& phase) {
     return phase.row == row && phase.column == column;
@@ -19,7 +24,7 @@ int FindPhase(int row, int column, std::vector<TilePhase>* phases) {
 
 void AddChunks(const ConvShape& s, TilesPlan* plan) {
   // Neighbouring taps of a row are neighbouring bytes, of filters and of images.
-  const bool contiguous = s.stride_w == 1 && s.dilation_w == 1;
+  const bool contiguous = s.stride_w == 1 && s.dilation_w == 1 && plan->pixel_bytes == s.in_c;
   const int taps = contiguous ? s.kernel_w : 1;
   for (int dy = 0; dy < s.kernel_h; ++dy) {
     for (int dx = 0; dx < s.kernel_w; dx += taps) {
@@ -38,9 +43,20 @@ void AddChunks(const ConvShape& s, TilesPlan* plan) {
   }
 }
 
+// Whether bits say all about the weights that tiles multiply. Behind a chunk that does not fill its
+// row are activations of something else, which only weights of 0 leave out.
+bool TakesBits(const PackedFilters& filters, const TilesPlan& plan) {
+  if (filters.kind != WeightKind::kTwoValued || filters.regions != 1) return false;
+  if (plan.whole_chunks()) return true;
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    if (filters.values_i8[2 * filter] != 0) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
-TilesPlan MakeTilesPlan(const ConvShape& shape, size_t copy_bytes) {
+TilesPlan MakeTilesPlan(const ConvShape& shape, const PackedFilters& filters, size_t copy_bytes) {
   TilesPlan plan;
   plan.shape = FlattenPointwise(shape);
   ConvShape& s = plan.shape;
@@ -51,12 +67,18 @@ TilesPlan MakeTilesPlan(const ConvShape& shape, size_t copy_bytes) {
     std::swap(s.in_h, s.in_w);
     std::swap(s.out_h, s.out_w);
   }
+  plan.pixel_bytes = s.in_c;
+  if (s.in_c % kConflictingBytes == 0 && s.out_h * s.out_w <= kFewPositions) {
+    plan.pixel_bytes += kTileBytes;
+  }
   AddChunks(s, &plan);
+  plan.bits = TakesBits(filters, plan);
+  if (static_cast<int>(plan.chunks.size()) > kMostWideChunks) plan.group_tiles = 2;
   // A last chunk that is not full reads on into what follows.
-  plan.direct = pointwise && s.in_c % kTileBytes == 0;
+  plan.direct = pointwise && s.in_c % kTileBytes == 0 && plan.pixel_bytes == s.in_c;
   plan.more_rows = (s.kernel_h - 1) * s.dilation_h / s.stride_h;
   plan.columns = s.out_w + (s.kernel_w - 1) * s.dilation_w / s.stride_w;
-  const size_t row_bytes = plan.phases.size() * plan.columns * s.in_c;
+  const size_t row_bytes = plan.phases.size() * plan.columns * plan.pixel_bytes;
   const int64_t rows = static_cast<int64_t>(copy_bytes / row_bytes) - plan.more_rows;
   const int most = static_cast<int>(std::min<int64_t>(std::max<int64_t>(rows, 1), s.out_h));
   plan.band_rows = CeilDiv(s.out_h, CeilDiv(s.out_h, most));
@@ -64,22 +86,36 @@ TilesPlan MakeTilesPlan(const ConvShape& shape, size_t copy_bytes) {
 }
 
 double TilesCostNs(const TilesPlan& plan, size_t cache_bytes) {
-  // Emerald Rapids, of a prototype (docs/performance.md): a product of tiles, a stored tile, 16
-  // outputs, a copied byte, and a byte of weights from beyond the second-level cache.
-  constexpr double kProductNs = 6.5, kStoreNs = 6, kOutputNs = 2.5, kByteNs = 0.02,
-                   kFarByteNs = 0.03, kBlockNs = 20;
+  // Emerald Rapids, fitted to 2 x 63 layers (docs/performance.md): the products of a chunk, by how
+  // many tiles of sums a block has; a tile of weights expanded to a ring in the first-level cache
+  // or to two groups' beyond it; a block of positions and filters; a vector of outputs; a copied
+  // byte, and more for a pixel of a strided layer; and a byte of weights from beyond the
+  // second-level cache.
+  constexpr double kChunkNs[] = {0, 9, 17, 22, 27}, kRingNs = 2.5, kExpandNs = 10.6, kBlockNs = 30,
+                   kOutputNs = 1.4, kByteNs = 0.023, kPixelNs = 1.25, kFarByteNs = 0.03;
   const ConvShape& s = plan.shape;
   const int positions = plan.Positions(plan.band_rows);
-  const int tiles = 2 * CeilDiv(positions, kTileRows);  // of sums, a block of filters
-  const double blocks_ns =
-      CeilDiv(positions, kTilePositions) * kBlockNs +
-      tiles * (plan.chunks.size() * kProductNs + kStoreNs + kTileRows * kOutputNs);
-  const double weight_bytes = static_cast<double>(plan.blocks()) * plan.block_bytes();
-  const double far_ns = weight_bytes > cache_bytes ? weight_bytes * kFarByteNs : 0;
-  const double copy_ns =
-      plan.direct ? 0 : static_cast<double>(plan.phases.size()) * plan.phase_bytes() * kByteNs;
-  return static_cast<double>(s.batch) * plan.bands() *
-         (plan.blocks() * blocks_ns + copy_ns + far_ns);
+  const int tiles = CeilDiv(positions, kTileRows), chunks = static_cast<int>(plan.chunks.size());
+  const double weight_tiles = static_cast<double>(plan.filter_tiles()) * chunks;
+  double band_ns = 0;
+  if (TilesNeededOnce(plan, positions)) {
+    band_ns += weight_tiles * (kChunkNs[tiles] + kRingNs) + plan.filter_tiles() * kBlockNs;
+  } else {
+    const int filters = std::min(plan.filter_tiles(), 2);
+    const double pairs = CeilDiv(plan.filter_tiles(), 2);
+    band_ns += pairs * chunks * (tiles / 2 * kChunkNs[2 * filters] + tiles % 2 * kChunkNs[filters]);
+    band_ns += pairs * CeilDiv(tiles, 2) * kBlockNs;
+    if (plan.bits) band_ns += weight_tiles * kExpandNs;
+    const double weight_bytes = weight_tiles * kTileRows * kTileBytes;
+    if (!plan.bits && weight_bytes > cache_bytes) band_ns += weight_bytes * kFarByteNs;
+  }
+  if (!plan.direct) {
+    const double bytes = static_cast<double>(plan.phases.size()) * plan.phase_bytes();
+    band_ns += bytes * kByteNs;
+    if (s.stride_w > 1) band_ns += bytes / plan.pixel_bytes * kPixelNs;
+  }
+  const double outputs = static_cast<double>(s.out_h) * s.out_w * plan.filter_tiles();
+  return s.batch * (plan.bands() * band_ns + outputs * kOutputNs);
 }
 
 }  // namespace tf_signbin

@@ -9,6 +9,7 @@
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_TILES_PLAN_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_DENSE_TILES_PLAN_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -17,6 +18,8 @@
 #include "engine/types.h"
 
 namespace tf_signbin {
+
+inline constexpr int kMostPositionTiles = 4;  // of a block
 
 struct TilePhase {
   int row = 0, column = 0;  // residues of padded rows and columns
@@ -32,29 +35,52 @@ struct TileChunk {
 struct TilesPlan {
   ConvShape shape;      // pointwise: one column of pixels
   bool direct = false;  // positions are in the input itself
+  bool bits = false;    // weights are kept as bits
   std::vector<TilePhase> phases;
   std::vector<TileChunk> chunks;
-  int more_rows = 0;  // of a phase, than output rows
-  int columns = 0;    // of a phase
-  int band_rows = 0;  // output rows that are copied together
+  int pixel_bytes = 0;  // from pixel to pixel of a phase, or of the input itself
+  int more_rows = 0;    // of a phase, than output rows
+  int columns = 0;      // of a phase
+  int band_rows = 0;    // output rows that are copied together
+  // Of filters whose outputs are made together: 4 fill a cache line, 2 leave room in the first
+  // level for their weights.
+  int group_tiles = 4;
 
   int bands() const { return CeilDiv(shape.out_h, band_rows); }
-  int blocks() const { return CeilDiv(shape.out_c, kTileFilters); }
+  int group_filters() const { return group_tiles * kTileFilters; }
+  int groups() const { return CeilDiv(shape.out_c, group_filters()); }
+  // The last group may have fewer: 1, 2 or 4.
+  int GroupTiles(int group) const {
+    const int left = CeilDiv(shape.out_c - group * group_filters(), kTileFilters);
+    return std::min(left > 2 ? 4 : left, group_tiles);
+  }
+  int filter_tiles() const { return (groups() - 1) * group_tiles + GroupTiles(groups() - 1); }
+  int FilterTile(int group, int tile) const { return group * group_tiles + tile; }
   // Positions of `rows` output rows.
   int Positions(int rows) const { return (rows - 1) * columns + shape.out_w; }
   size_t phase_bytes() const {
-    return static_cast<size_t>(band_rows + more_rows) * columns * shape.in_c;
+    return static_cast<size_t>(band_rows + more_rows) * columns * pixel_bytes;
   }
   // Bytes from a position, in the first phase, to a chunk of its activations.
   ptrdiff_t offset(const TileChunk& chunk) const {
     return static_cast<ptrdiff_t>(chunk.phase * phase_bytes()) +
-           (static_cast<ptrdiff_t>(chunk.row) * columns + chunk.column) * shape.in_c + chunk.byte;
+           (static_cast<ptrdiff_t>(chunk.row) * columns + chunk.column) * pixel_bytes + chunk.byte;
   }
-  size_t block_bytes() const { return chunks.size() * kTileBytes * kTileFilters; }
+  size_t filter_tile_bytes() const { return chunks.size() * kTileBytes * kTileRows; }
+  // Whether each chunk fills a tile's row.
+  bool whole_chunks() const {
+    return std::all_of(chunks.begin(), chunks.end(),
+                       [](const TileChunk& chunk) { return chunk.weights == kTileBytes; });
+  }
 };
 
 // `copy_bytes`: what a band's copy should fit.
-TilesPlan MakeTilesPlan(const ConvShape& shape, size_t copy_bytes);
+TilesPlan MakeTilesPlan(const ConvShape& shape, const PackedFilters& filters, size_t copy_bytes);
+
+// Whether one block has all positions of a band. It needs each tile of weights once.
+inline bool TilesNeededOnce(const TilesPlan& plan, int positions) {
+  return plan.bits && positions <= kMostPositionTiles * kTileRows;
+}
 
 // Nanoseconds on one thread.
 double TilesCostNs(const TilesPlan& plan, size_t cache_bytes);

@@ -156,9 +156,10 @@ struct Clamp {
 };
 
 // Two vectors of words without their addends, as bytes.
-inline __m512i PackBytes(__m512i low, __m512i high, __m512i addend, const Clamp& clamp) {
+inline __m512i PackBytes(__m512i low, __m512i high, __m512i low_addend, __m512i high_addend,
+                         const Clamp& clamp) {
   const __m512i y =
-      _mm512_packs_epi16(_mm512_adds_epi16(low, addend), _mm512_adds_epi16(high, addend));
+      _mm512_packs_epi16(_mm512_adds_epi16(low, low_addend), _mm512_adds_epi16(high, high_addend));
   return _mm512_max_epi8(_mm512_min_epi8(y, clamp.most), clamp.least);
 }
 
@@ -180,8 +181,9 @@ inline __attribute__((always_inline)) void StoreOneVector(const int16_t* addends
   for (int p = 0; p < pixels; p += 4) {
     const int count = pixels - p < 4 ? pixels - p : 4;
     const __m512i y = _mm512_permutexvar_epi32(
-        order, PackBytes(_mm512_packs_epi32(rescaled(p), rescaled(p + 1)),
-                         _mm512_packs_epi32(rescaled(p + 2), rescaled(p + 3)), addend, clamp));
+        order,
+        PackBytes(_mm512_packs_epi32(rescaled(p), rescaled(p + 1)),
+                  _mm512_packs_epi32(rescaled(p + 2), rescaled(p + 3)), addend, addend, clamp));
     if (adjacent) {
       _mm512_mask_storeu_epi8(out, FirstBytes(count * kLanes), y);
       out += 4 * kLanes;

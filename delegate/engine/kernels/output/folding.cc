@@ -30,5 +30,9 @@ FilterSums SumsOf(const WeightTotals& totals, int d, int64_t bias, int least, in
   return sums;
 }
 
+FilterSums Without(const FilterSums& sums, int64_t part) {
+  return {sums.d, sums.bias + sums.d * part, sums.least - part, sums.most - part};
+}
+
 }  // namespace output
 }  // namespace tf_signbin

@@ -25,6 +25,9 @@ int CommonMagnitude(const std::vector<int8_t>& weights);
 // What a filter sums up whose weights are all multiples of `d`, of activations in [least, most].
 FilterSums SumsOf(const WeightTotals& totals, int d, int64_t bias, int least, int most);
 
+// The same accumulators of sums that lack `part`.
+FilterSums Without(const FilterSums& sums, int64_t part);
+
 }  // namespace output
 }  // namespace tf_signbin
 
