@@ -116,9 +116,9 @@ Core DetectCore(Features features) {
   const bool amd = vendor.ebx == 0x68747541;    // "Auth", of AuthenticAMD
   const bool intel = vendor.ebx == 0x756e6547;  // "Genu", of GenuineIntel
   const unsigned family = (basic.eax >> 8 & 0xf) + (basic.eax >> 20 & 0xff);
-  // Both are told by their 512-bit units: with those hidden (`tf-signbin benchmark --as avx2`) the
-  // processor is planned for as the PC that it is shown as.
-  if (intel && (features & feature::kAvx512Vbmi)) return Core::kIntel;
+  // By their 512-bit units: with those hidden (`tf-signbin benchmark --as avx2`) the processor is
+  // planned for as the PC that it is shown as.
+  if (intel) return features & feature::kAvx512Vbmi ? Core::kIntel : Core::kIntelPc;
   return amd && family >= 0x1a && (features & feature::kAvx512) ? Core::kZen5 : Core::kGeneric;
 }
 

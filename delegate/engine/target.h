@@ -37,7 +37,8 @@ Features IsaFeatures(Isa isa);
 enum class Core {
   kGeneric,  // of x86, as Zen 4
   kZen5,
-  kIntel,  // with VBMI: Ice Lake, Sapphire Rapids and later
+  kIntel,    // with VBMI: Ice Lake, Sapphire Rapids and later
+  kIntelPc,  // Intel's others
   kArm,
 };
 

@@ -30,7 +30,8 @@ const GemmOps* OpsFor(Isa isa) {
   }
 }
 
-// Nanoseconds, with AVX2 measured on Zen 4, with AVX-VNNI on Zen 5 without its AVX-512. Else by
+// Nanoseconds, with AVX2 measured on Zen 4, with AVX-VNNI on Zen 5 and on Emerald Rapids without
+// their AVX-512. Else by
 // llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz, with dot products an A76 and
 // with i8mm a Neoverse N2 at 2.4 GHz.
 double CostNs(const ConvProblem& problem, const GemmOps& ops) {
@@ -39,7 +40,11 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
     double far_byte;                 // of weights beyond the second-level cache, for every tile
     double row_product, row_output;  // where there is only one pixel; 0: as of any
   };
-  const Costs costs = ops.isa == Isa::kAvx2       ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
+  const Core core = problem.target.core;
+  const bool intel = core == Core::kIntel || core == Core::kIntelPc;
+  const Costs costs = ops.isa == Isa::kAvx2 ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
+                      : ops.isa == Isa::kAvxVnni && intel
+                          ? Costs{0.0057, 0.04, 0.15, 0.025, 0.03, 0.09}
                       : ops.isa == Isa::kAvxVnni  ? Costs{0.0039, 0.03, 0.09, 0.025, 0.03, 0.09}
                       : ops.isa == Isa::kNeonI8mm ? Costs{0.0092, 0.03, 0.5, 0.1, 0, 0}
                       : ops.isa == Isa::kNeonDot  ? Costs{0.013, 0.03, 0.45, 0.1, 0.0135, 0.8}

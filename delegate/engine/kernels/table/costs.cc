@@ -6,9 +6,9 @@ namespace tf_signbin {
 namespace table {
 namespace {
 
-// Rows of costs; kAvx2Near: AVX2 where the first level of the caches has more than 32 KiB (Zen 5,
-// Intel's since Ice Lake) and the second one is wider, too.
-enum Measured { kAvx512, kAvx2, kAvx2Near, kNeon, kNeonDot, kPortable, kMeasured };
+// Columns of costs; kAvx2Near and kAvx2Intel: AVX2 where the first level of the caches has more
+// than 32 KiB, on Zen 5 and on Intel's cores since Ice Lake.
+enum Measured { kAvx512, kAvx2, kAvx2Near, kAvx2Intel, kNeon, kNeonDot, kPortable, kMeasured };
 
 Measured MeasuredAs(Isa isa, const Target& target) {
   switch (isa) {
@@ -18,7 +18,8 @@ Measured MeasuredAs(Isa isa, const Target& target) {
       return kAvx512;
     case Isa::kAvx2:
     case Isa::kAvxVnni:
-      return target.caches.level1 > 32 << 10 && target.core != Core::kIntel ? kAvx2Near : kAvx2;
+      if (target.caches.level1 <= 32 << 10) return kAvx2;
+      return target.core == Core::kIntel || target.core == Core::kIntelPc ? kAvx2Intel : kAvx2Near;
     case Isa::kNeon:
       return kNeon;
     case Isa::kNeonDot:
@@ -31,35 +32,35 @@ Measured MeasuredAs(Isa isa, const Target& target) {
 }
 
 // Nanoseconds of one, with tables of bytes, int16 and floats. x86's are measured (on Zen 5; AVX2's
-// on Zen 4, but of bytes on Zen 3; docs/performance.md) but for AVX-512's tables of bytes,
-// which are those of int16 with what llvm-mca says of widening, and a half more loads: two of three
-// taps cross a cache line. NEON's are llvm-mca's cycles (tools/arm_cost.py) of a Cortex-A72 at 1.5
-// GHz, and with dot products of an A76 at 2.4 GHz, those of bytes not fitted. Zeros: there are no
-// such kernels, or no such work.
+// on Zen 4, but of bytes on Zen 3, and on Emerald Rapids; docs/performance.md) but for AVX-512's
+// tables of bytes, which are those of int16 with what llvm-mca says of widening, and a half more
+// loads: two of three taps cross a cache line. NEON's are llvm-mca's cycles (tools/arm_cost.py) of
+// a Cortex-A72 at 1.5 GHz, and with dot products of an A76 at 2.4 GHz, those of bytes not fitted.
+// Zeros: there are no such kernels, or no such work.
 struct UnitCost {
   double Work::*what;
   double ns[kMeasured][3];
 };
 // clang-format off
 constexpr UnitCost kUnitCosts[] = {
-    //                       AVX-512                AVX2                   kAvx2Near              NEON                NEON, dot products  portable
-    {&Work::loads,          {{0.20, 0.155, 0.122},  {0.134, 0.109, 0.146}, {0.126, 0.126, 0.126}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
-    {&Work::misses,         {{0.075, 0.075, 0.125}, {0.03, 0.126, 0.113},  {0.068, 0.091, 0.081}, {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
-    {&Work::offsets,        {{0.155, 0.155, 0.26},  {0.092, 0.123, 0.056}, {0.05, 0.123, 0.047},  {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11}, {0, 0.5, 0.5}}},
-    {&Work::passes,         {{0.5, 0.5, 0.5},       {0.22, 0.323, 0.207},  {0.675, 0.6, 0.07},    {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
-    {&Work::accumulates,    {{0.33, 0.33, 0.97},    {0.18, 0.269, 0.248},  {0.613, 0.148, 0.341}, {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
-    {&Work::shifts,         {{0, 0.02, 0.02},       {0, 0.117, 0.014},     {0, 0.09, 0.0065},     {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
-    {&Work::branch_misses,  {{3.5, 3.5, 3.5},       {3.5, 6, 2.8},         {34, 14.6, 5.1},       {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
-    {&Work::stores,         {{0.42, 0.42, 0.32},    {0.30, 0.228, 0.32},   {0.085, 0.211, 0.208}, {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
-    {&Work::elements_in,    {{0.055, 0.086, 0.078}, {0.06, 0.1, 0.083},    {0.054, 0.089, 0.144}, {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
-    {&Work::elements_out,   {{0.105, 0.105, 0.38},  {0.13, 0.111, 0.13},   {0.11, 0.11, 0.136},   {0.56, 0.56, 0.7},  {0.15, 0.35, 0.3},  {0, 7, 3}}},
-    {&Work::widenings,      {{0.20, 0, 0},          {0.11, 0, 0},          {0.06, 0, 0},          {0.67, 0, 0},       {0.23, 0, 0},       {0, 0, 0}}},
+    //                       AVX-512                AVX2                   kAvx2Near              kAvx2Intel             NEON                NEON, dot products  portable
+    {&Work::loads,         {{0.20, 0.155, 0.122},  {0.134, 0.109, 0.146}, {0.126, 0.126, 0.126}, {0.153, 0.123, 0.103}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
+    {&Work::misses,        {{0.075, 0.075, 0.125}, {0.03, 0.126, 0.113},  {0.068, 0.091, 0.081}, {0.106, 0.189, 0.14},  {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
+    {&Work::offsets,       {{0.155, 0.155, 0.26},  {0.092, 0.123, 0.056}, {0.05, 0.123, 0.047},  {0.16, 0.236, 0.183},  {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11}, {0, 0.5, 0.5}}},
+    {&Work::passes,        {{0.5, 0.5, 0.5},       {0.22, 0.323, 0.207},  {0.675, 0.6, 0.07},    {0, 1.28, 0},          {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
+    {&Work::accumulates,   {{0.33, 0.33, 0.97},    {0.18, 0.269, 0.248},  {0.613, 0.148, 0.341}, {0.7, 0.145, 0.251},   {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
+    {&Work::shifts,        {{0, 0.02, 0.02},       {0, 0.117, 0.014},     {0, 0.09, 0.0065},     {0, 0.264, 0.253},     {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
+    {&Work::branch_misses, {{3.5, 3.5, 3.5},       {3.5, 6, 2.8},         {34, 14.6, 5.1},       {22, 19, 11.4},        {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
+    {&Work::stores,        {{0.42, 0.42, 0.32},    {0.30, 0.228, 0.32},   {0.085, 0.211, 0.208}, {0.71, 0.705, 0.553},  {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
+    {&Work::elements_in,   {{0.055, 0.086, 0.078}, {0.06, 0.1, 0.083},    {0.054, 0.089, 0.144}, {0.058, 0.115, 0.272}, {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
+    {&Work::elements_out,  {{0.105, 0.105, 0.38},  {0.13, 0.111, 0.13},   {0.11, 0.11, 0.136},   {0.191, 0.187, 0.297}, {0.56, 0.56, 0.7},  {0.15, 0.35, 0.3},  {0, 7, 3}}},
+    {&Work::widenings,     {{0.20, 0, 0},          {0.11, 0, 0},          {0.06, 0, 0},          {0.18, 0, 0},          {0.67, 0, 0},       {0.23, 0, 0},       {0, 0, 0}}},
 };
 // clang-format on
 // Bytes of tables from which on a part of what is read and written misses the near caches.
-constexpr double kNearBytes[kMeasured][3] = {{45056, 45056, 45056},  {28672, 54272, 46080},
-                                             {43008, 114688, 65536}, {28672, 28672, 28672},
-                                             {57344, 57344, 57344},  {28672, 28672, 28672}};
+constexpr double kNearBytes[kMeasured][3] = {
+    {45056, 45056, 45056}, {28672, 54272, 46080}, {43008, 114688, 65536}, {43008, 54272, 43008},
+    {28672, 28672, 28672}, {57344, 57344, 57344}, {28672, 28672, 28672}};
 
 // Measured on Zen 4, whose 512-bit units are half as wide as Zen 5's, and on Sapphire Rapids. On
 // Arm only the portable code's costs are Zen 5's; a Cortex-A72 has about an eighth of its
@@ -67,7 +68,7 @@ constexpr double kNearBytes[kMeasured][3] = {{45056, 45056, 45056},  {28672, 542
 double CoreFactor(Core core, Measured isa, bool int8) {
   if (core == Core::kArm) return isa == kPortable ? 8 : 1;
   if (core == Core::kZen5) return 1;
-  if (core == Core::kIntel && isa != kPortable) return int8 ? 2.2 : 1.9;
+  if (core == Core::kIntel && isa == kAvx512) return int8 ? 2.2 : 1.9;
   return isa == kAvx512 ? 1.85 : isa == kAvx2 ? 1.35 : 1;
 }
 
@@ -87,7 +88,7 @@ UnitCosts UnitCostsOf(Isa isa, TableElements elements, const Target& target) {
   }
   costs.core_factor = CoreFactor(target.core, measured, elements != TableElements::kFloat);
   costs.near_bytes = costs.level1_bytes = kNearBytes[measured][static_cast<int>(elements)];
-  if (measured == kAvx2 || measured == kAvx2Near) {
+  if (measured == kAvx2 || measured == kAvx2Near || measured == kAvx2Intel) {
     costs.level1_bytes = static_cast<double>(target.caches.level1) * 7 / 8;
     costs.near_bytes = std::max(costs.near_bytes, costs.level1_bytes);
   }
