@@ -62,13 +62,14 @@ constexpr double kNearBytes[kMeasured][3] = {
     {45056, 45056, 45056}, {28672, 54272, 46080}, {43008, 114688, 65536}, {43008, 54272, 43008},
     {28672, 28672, 28672}, {57344, 57344, 57344}, {28672, 28672, 28672}};
 
-// Measured on Zen 4, whose 512-bit units are half as wide as Zen 5's, and on Sapphire Rapids. On
-// Arm only the portable code's costs are Zen 5's; a Cortex-A72 has about an eighth of its
-// instructions a second.
+// Measured on Zen 4, whose 512-bit units are half as wide as Zen 5's, and on Sapphire Rapids
+// (at 2.5 GHz, as its other families' costs; kAvx2Intel's are of 3.5). On Arm only the portable
+// code's costs are Zen 5's; a Cortex-A72 has about an eighth of its instructions a second.
 double CoreFactor(Core core, Measured isa, bool int8) {
   if (core == Core::kArm) return isa == kPortable ? 8 : 1;
   if (core == Core::kZen5) return 1;
   if (core == Core::kIntel && isa == kAvx512) return int8 ? 2.2 : 1.9;
+  if (core == Core::kIntel && isa == kAvx2Intel) return 1.5;
   return isa == kAvx512 ? 1.85 : isa == kAvx2 ? 1.35 : 1;
 }
 
