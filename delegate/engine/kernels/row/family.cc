@@ -9,7 +9,8 @@ namespace tf_signbin {
 namespace row {
 namespace {
 
-// Nanoseconds, measured on Zen 4: docs/performance.md.
+// Nanoseconds, measured on Zen 4 and, at the clock of the other families' costs, on Emerald Rapids:
+// docs/performance.md.
 double CostNs(const ConvProblem& problem) {
   constexpr double kGroupOfBlock = 0.7;  // looked up for 32 filters
   constexpr double kTable = 1.4;         // of a group
@@ -21,7 +22,8 @@ double CostNs(const ConvProblem& problem) {
   const double output = problem.output->real_multiplier.empty() ? kFixedPointOutput : kOutput;
   const double row = groups * CeilDiv(filters.out_c, kBlockFilters) * kGroupOfBlock +
                      groups / planes * kTable + filters.out_c * output;
-  return kCall + Rows(problem.shape) * row;
+  const double core = problem.target.core == Core::kIntel ? 1.7 : 1;
+  return core * (kCall + Rows(problem.shape) * row);
 }
 
 std::vector<Offer> Offers(const ConvProblem& problem, const OfferRequest& request) {
