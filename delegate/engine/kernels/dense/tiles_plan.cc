@@ -86,13 +86,13 @@ TilesPlan MakeTilesPlan(const ConvShape& shape, const PackedFilters& filters, si
 }
 
 double TilesCostNs(const TilesPlan& plan, size_t cache_bytes) {
-  // Emerald Rapids, fitted to 2 x 63 layers (docs/performance.md): the products of a chunk, by how
-  // many tiles of sums a block has; a tile of weights expanded to a ring in the first-level cache
-  // or to two groups' beyond it; a block of positions and filters; a vector of outputs; a copied
-  // byte, and more for a pixel of a strided layer; and a byte of weights from beyond the
+  // Emerald Rapids, fitted to 2 x 63 layers (docs/performance.md): a call; the products of a chunk,
+  // by how many tiles of sums a block has; a tile of weights expanded to a ring in the first-level
+  // cache or to two groups' beyond it; a block of positions and filters; a vector of outputs; a
+  // copied byte, and more for a pixel of a strided layer; and a byte of weights from beyond the
   // second-level cache.
-  constexpr double kChunkNs[] = {0, 9, 17, 22, 27}, kRingNs = 2.5, kExpandNs = 10.6, kBlockNs = 30,
-                   kOutputNs = 1.4, kByteNs = 0.023, kPixelNs = 1.25, kFarByteNs = 0.03;
+  constexpr double kCallNs = 1000, kChunkNs[] = {0, 9, 17, 22, 27}, kRingNs = 2.5, kExpandNs = 10.6,
+                   kBlockNs = 30, kOutputNs = 1.4, kByteNs = 0.023, kPixelNs = 2, kFarByteNs = 0.03;
   const ConvShape& s = plan.shape;
   const int positions = plan.Positions(plan.band_rows);
   const int tiles = CeilDiv(positions, kTileRows), chunks = static_cast<int>(plan.chunks.size());
@@ -115,7 +115,7 @@ double TilesCostNs(const TilesPlan& plan, size_t cache_bytes) {
     if (s.stride_w > 1) band_ns += bytes / plan.pixel_bytes * kPixelNs;
   }
   const double outputs = static_cast<double>(s.out_h) * s.out_w * plan.filter_tiles();
-  return s.batch * (plan.bands() * band_ns + outputs * kOutputNs);
+  return kCallNs + s.batch * (plan.bands() * band_ns + outputs * kOutputNs);
 }
 
 }  // namespace tf_signbin
