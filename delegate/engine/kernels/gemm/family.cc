@@ -44,7 +44,7 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
   const bool intel = core == Core::kIntel || core == Core::kIntelPc;
   const Costs costs = ops.isa == Isa::kAvx2 ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
                       : ops.isa == Isa::kAvxVnni && intel
-                          ? Costs{0.0054, 0.04, 0.13, 0.025, 0.03, 0.09}
+                          ? Costs{0.0052, 0.04, 0.12, 0.025, 0.03, 0.09}
                       : ops.isa == Isa::kAvxVnni  ? Costs{0.0039, 0.03, 0.09, 0.025, 0.03, 0.09}
                       : ops.isa == Isa::kNeonI8mm ? Costs{0.0092, 0.03, 0.5, 0.1, 0, 0}
                       : ops.isa == Isa::kNeonDot  ? Costs{0.013, 0.03, 0.45, 0.1, 0.0135, 0.8}
