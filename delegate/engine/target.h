@@ -61,6 +61,7 @@ struct Target {
   Caches caches;
 
   bool Has(Features wanted) const { return (features & wanted) == wanted; }
+  bool OfIntel() const { return core == Core::kIntel || core == Core::kIntelPc; }
   // The instruction sets it runs, best first; always ends with kPortable.
   std::vector<Isa> Isas() const;
   std::vector<std::string> IsaNames() const;

@@ -70,33 +70,6 @@ RandomLayer LayerOf(const ConvShape& shape, Rng* rng) {
   return layer;
 }
 
-// Matrix tiles: one block and several, tiles that overlap, groups of one to four tiles of filters,
-// sums long enough to be interrupted, and pixels that are copied further apart.
-TEST(Dense, TilesOfEveryNumberOfPositionsAndFilters) {
-  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
-  Rng rng(11);
-  const auto expect = [&rng](int width, int height, int in_c, int out_c, int kernel) {
-    ConvShape shape;
-    shape.in_h = shape.out_h = height;
-    shape.in_w = shape.out_w = width;
-    shape.in_c = in_c;
-    shape.out_c = out_c;
-    shape.kernel_h = shape.kernel_w = kernel;
-    shape.pad_top = shape.pad_left = kernel / 2;
-    const RandomLayer layer = LayerOf(shape, &rng);
-    SCOPED_TRACE(layer.Describe());
-    ExpectDenseEqualsReference(layer, 2);
-  };
-  for (const int width : {1, 15, 16, 17, 32, 33, 47, 49, 64, 65, 96, 113}) {
-    for (const int out_c : {5, 16, 17, 33, 64, 65, 100}) expect(width, 1, 64, out_c, 1);
-    expect(width, 1, 1100, 40, 1);
-    expect(width, 1, 1024, 70, 1);
-  }
-  for (const int side : {3, 5, 7, 9}) {
-    for (const int in_c : {16, 24, 64, 128}) expect(side, side, in_c, 80, 3);
-  }
-}
-
 // Runs of every length, panels that are not full, rows that are taken as they lie and others.
 TEST(Dense, AnyNumberOfPixelsAndFilters) {
   if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
@@ -167,6 +140,28 @@ ConvShape SameShape(int height, int width, int in_c, int out_c, int kernel) {
   s.kernel_h = s.kernel_w = kernel;
   s.pad_top = s.pad_left = kernel / 2;
   return s;
+}
+
+// Matrix tiles: one block and several, tiles that overlap, groups of one to four tiles of filters,
+// sums long enough to be interrupted, and pixels that are copied further apart.
+TEST(Dense, TilesOfEveryNumberOfPositionsAndFilters) {
+  if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
+  Rng rng(11);
+  const auto expect = [&rng](const ConvShape& shape) {
+    const RandomLayer layer = LayerOf(shape, &rng);
+    SCOPED_TRACE(layer.Describe());
+    ExpectDenseEqualsReference(layer, 2);
+  };
+  for (const int width : {1, 15, 16, 17, 32, 33, 47, 49, 64, 65, 96, 113}) {
+    for (const int out_c : {5, 16, 17, 33, 64, 65, 100}) {
+      expect(SameShape(1, width, 64, out_c, 1));
+    }
+    expect(SameShape(1, width, 1100, 40, 1));
+    expect(SameShape(1, width, 1024, 70, 1));
+  }
+  for (const int side : {3, 5, 7, 9}) {
+    for (const int in_c : {16, 24, 64, 128}) expect(SameShape(side, side, in_c, 80, 3));
+  }
 }
 
 // Shapes that random layers are too small to reach: rows cut into strips, filters into panels, and

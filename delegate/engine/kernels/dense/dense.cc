@@ -22,6 +22,7 @@
 #include "engine/kernels/dense/dense_kernels.h"
 #include "engine/kernels/dense/dense_ops.h"
 #include "engine/kernels/dense/dense_plan.h"
+#include "engine/kernels/dense/dense_rows.h"
 #include "engine/kernels/output/window_sums.h"
 #include "engine/stopwatch.h"
 #include "engine/strip_tasks.h"
@@ -305,20 +306,8 @@ class DenseConv final : public ConvKernel {
 
   DenseRow PrepareRow(int x0, int width) const {
     const ConvShape& s = plan_.shape;
-    const int first_x = x0 * s.stride_w - s.pad_left;
-    DenseRow row{};
-    row.in_c = s.in_c;
-    row.padded_c = plan_.padded_c;
-    row.columns = plan_.ColumnsFor(width);
-    row.step = plan_.column_step;
-    const auto columns_before = [&](int x) {
-      const int columns = x > first_x ? (x - first_x + row.step - 1) / row.step : 0;
-      return std::min(columns, row.columns);
-    };
-    row.inside = columns_before(0);
-    row.right = columns_before(s.in_w);
-    row.inside_x = first_x + row.inside * row.step;
-    row.padding = static_cast<int8_t>(output_.input_zero_point);
+    DenseRow row = MakeDenseRow(s, x0 * s.stride_w - s.pad_left, plan_.column_step,
+                                plan_.ColumnsFor(width), plan_.padded_c, output_.input_zero_point);
     row.recipe = &recipe_;
     return row;
   }

@@ -41,36 +41,11 @@ void CopyThreeChannels(const int8_t* in, ptrdiff_t pixels, int8_t* out) {
 
 // ---------------------------------------------------------------- accumulators to outputs
 
-// Calls write(first, count, out) for the pixels of each output row.
-template <typename Write>
-inline __attribute__((always_inline)) void ForEachRow(const DenseFlush& f, const Write& write) {
-  int8_t* out = f.out;
-  for (int first = 0, column = f.first_column; first < f.pixels; column = 0) {
-    const int left = f.pixels - first;
-    const int count = f.row_outputs - column < left ? f.row_outputs - column : left;
-    if (count > 0) {
-      write(first, count, out);
-      out += count * f.out_pixel;
-    }
-    first += f.row_pixels - column;
-  }
-}
-
-template <typename Load, typename MakeScale>
-void FlushOne(const DenseFlush& f, const MakeScale& make_scale) {
-  const Clamp clamp(f.clamp_min, f.clamp_max);
-  const Vector<Load, typename MakeScale::Scale> v(f, 0, make_scale);
-  ForEachRow(f, [&](int first, int count, int8_t* out) {
-    StoreOneVector(f.rescale.addend + f.first_lane, f.filters, clamp, count, out, f.out_pixel,
-                   [&](int p) { return v(f.sums + (first + p) * kDenseLanes, first + p); });
-  });
-}
-
 template <typename Load, typename MakeScale>
 void FlushVectors(const DenseFlush& f, const MakeScale& make_scale) {
   switch (f.vectors) {
     case 1:
-      return FlushOne<Load>(f, make_scale);
+      return OneVector<Load, MakeScale>(f, make_scale).Write();
     case 2:
       return TwoVectors<Load, MakeScale>(f, make_scale).Write(f.pixels);
     default:

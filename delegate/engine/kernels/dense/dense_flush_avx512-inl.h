@@ -57,7 +57,7 @@ struct Vector {
 };
 
 // Writes the outputs of a DenseFlush little by little, so that others' work can be done in between:
-// what the following two have in common.
+// what the classes below have in common.
 class OutputWriter {
  public:
   explicit OutputWriter(const DenseFlush& f)
@@ -72,10 +72,17 @@ class OutputWriter {
     return f_.sums + static_cast<ptrdiff_t>(pixel_) * f_.vectors * kDenseLanes;
   }
 
-  void Advance() {
-    out_ += f_.out_pixel;
-    ++pixel_;
-    if (++column_ == f_.row_outputs) NextRow();
+  // Pixels that are left of the output row.
+  int row_left() const {
+    const int row = f_.row_outputs - column_, all = f_.pixels - pixel_;
+    return row < all ? row : all;
+  }
+
+  void Advance(int pixels) {
+    out_ += pixels * f_.out_pixel;
+    pixel_ += pixels;
+    column_ += pixels;
+    if (column_ == f_.row_outputs) NextRow();
   }
 
   const DenseFlush f_;
@@ -121,7 +128,7 @@ class FourVectors : public OutputWriter {
       } else {
         _mm512_mask_storeu_epi8(out_, mask_, y);
       }
-      Advance();
+      Advance(1);
     }
   }
 
@@ -145,20 +152,17 @@ class TwoVectors : public OutputWriter {
   // At least `count` pixels, or all that are left.
   inline __attribute__((always_inline)) void Write(int count) {
     while (count > 0 && !done()) {
-      const bool pair = pixel_ + 1 < f_.pixels && column_ + 1 < f_.row_outputs;
+      const bool pair = row_left() > 1;
       const int32_t* s = sums();
       const __m512i one = Words(s, pixel_);
       const __m512i y = _mm512_permutexvar_epi64(
           _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7),
           PackBytes(one, pair ? Words(s + 2 * kDenseLanes, pixel_ + 1) : one, addend_, addend_,
                     clamp_));
-      Store(_mm512_castsi512_si256(y));
-      Advance();
-      --count;
-      if (!pair) continue;
-      Store(_mm512_extracti64x4_epi64(y, 1));
-      Advance();
-      --count;
+      Store(_mm512_castsi512_si256(y), out_);
+      if (pair) Store(_mm512_extracti64x4_epi64(y, 1), out_ + f_.out_pixel);
+      Advance(1 + pair);
+      count -= 1 + pair;
     }
   }
 
@@ -167,17 +171,38 @@ class TwoVectors : public OutputWriter {
     return _mm512_packs_epi32(v0_(s, pixel), v1_(s + kDenseLanes, pixel));
   }
 
-  void Store(__m256i y) const {
+  void Store(__m256i y, int8_t* out) const {
     if (mask_ == ~0u) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out_), y);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), y);
     } else {
-      _mm256_mask_storeu_epi8(out_, mask_, y);
+      _mm256_mask_storeu_epi8(out, mask_, y);
     }
   }
 
   const __mmask32 mask_;
   const __m512i addend_;
   const Vector<Load, typename MakeScale::Scale> v0_, v1_;
+};
+
+// One: rows are written whole.
+template <typename Load, typename MakeScale>
+class OneVector : public OutputWriter {
+ public:
+  OneVector(const DenseFlush& f, const MakeScale& make_scale)
+      : OutputWriter(f), v_(f, 0, make_scale) {}
+
+  void Write() {
+    while (!done()) {
+      const int first = pixel_, count = row_left();
+      StoreOneVector(f_.rescale.addend + f_.first_lane, f_.filters, clamp_, count, out_,
+                     f_.out_pixel,
+                     [&](int p) { return v_(f_.sums + (first + p) * kDenseLanes, first + p); });
+      Advance(count);
+    }
+  }
+
+ private:
+  const Vector<Load, typename MakeScale::Scale> v_;
 };
 
 }  // namespace

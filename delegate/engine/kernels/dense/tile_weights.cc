@@ -52,8 +52,10 @@ void TileWeights::Pack(const PackedFilters& filters, const std::vector<int8_t>& 
 
 size_t TileWeights::ring_bytes() const {
   if (!plan_.bits) return 0;
-  // This group's and the next one's, or a short ring.
-  return std::max(2 * plan_.group_tiles * plan_.filter_tile_bytes(), kRingTiles * kTile);
+  constexpr size_t kShort = kRingTiles * kTile;
+  if (TilesNeededOnce(plan_, plan_.Positions(plan_.band_rows))) return kShort;
+  // This group's and the next one's; a last band may be short.
+  return std::max(two_groups_bytes(), kShort);
 }
 
 TileWeightsReader::TileWeightsReader(const TileWeights& weights, int first, int end, int positions,
@@ -69,7 +71,7 @@ TileWeightsReader::TileWeightsReader(const TileWeights& weights, int first, int 
   e.values = &weights.values_[first_tile_ * kTileValues];
   e.chunks = weights.chunks_;
   e.next = e.begin = ring;
-  e.end = ring + (once_ ? kRingTiles * kTile : 2 * plan.group_tiles * plan.filter_tile_bytes());
+  e.end = ring + (once_ ? kRingTiles * kTile : weights.two_groups_bytes());
   const int end_tile = plan.FilterTile(end - 1, plan.GroupTiles(end - 1));
   const int all = (end_tile - first_tile_) * e.chunks;
   const int ahead = std::min(once_ ? kRingAhead : plan.GroupTiles(first) * e.chunks, all);

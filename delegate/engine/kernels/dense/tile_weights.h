@@ -28,6 +28,7 @@ class TileWeights {
  private:
   friend class TileWeightsReader;
 
+  size_t two_groups_bytes() const { return 2 * plan_.group_tiles * plan_.filter_tile_bytes(); }
   size_t tile_masks() const { return static_cast<size_t>(chunks_) * kTileRows; }
 
   const TilesPlan& plan_;

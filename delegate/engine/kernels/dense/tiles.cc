@@ -11,6 +11,7 @@
 #include "engine/aligned.h"
 #include "engine/kernels/dense/dense_filters.h"
 #include "engine/kernels/dense/dense_ops.h"
+#include "engine/kernels/dense/dense_rows.h"
 #include "engine/kernels/dense/tile_weights.h"
 #include "engine/stopwatch.h"
 #include "engine/strip_tasks.h"
@@ -215,20 +216,8 @@ class TilesConv final : public ConvKernel {
     for (size_t phase = 0; phase < plan_.phases.size(); ++phase) {
       const TilePhase& p = plan_.phases[phase];
       int8_t* out = copy + phase * plan_.phase_bytes() + begin * row_bytes;
-      const int first_x = p.column - s.pad_left;
-      DenseRow row{};
-      row.in_c = s.in_c;
-      row.padded_c = plan_.pixel_bytes;
-      row.columns = plan_.columns;
-      row.step = s.stride_w;
-      row.padding = static_cast<int8_t>(output_.input_zero_point);
-      const auto columns_before = [&](int x) {
-        const int columns = x > first_x ? CeilDiv(x - first_x, s.stride_w) : 0;
-        return std::min(columns, row.columns);
-      };
-      row.inside = columns_before(0);
-      row.right = columns_before(s.in_w);
-      row.inside_x = first_x + row.inside * row.step;
+      DenseRow row = MakeDenseRow(s, p.column - s.pad_left, s.stride_w, plan_.columns,
+                                  plan_.pixel_bytes, output_.input_zero_point);
       int in_y = (first_row + begin) * s.stride_h + p.row - s.pad_top;
       if (plan_.pixel_bytes == s.in_c && s.in_w == plan_.columns && row.inside == 0 &&
           s.stride_h == 1 && in_y >= 0 && in_y + end - begin <= s.in_h) {

@@ -2,8 +2,7 @@
 //
 // Tiles 0 and 1 hold activations (16 positions x 64 bytes each), 2 and 3 weights (16 groups of 4
 // bytes x 16 filters), 4 to 7 the sums of up to four products. A product takes 16 cycles; the four
-// loads beside four products are free, and so is half of what expands the weights of two tiles
-// (docs/performance.md).
+// loads beside four products are free (docs/performance.md).
 #include <immintrin.h>
 
 #include <algorithm>
@@ -72,17 +71,16 @@ void Start(const TileBlock& b, int filter_tiles) {
   if constexpr (kTiles > 3) _tile_loadd(7, odd, 0);
 }
 
-// `more_weights`: of the second filter tile, from the first one's.
 template <int kPositions, int kFilters>
-inline __attribute__((always_inline)) void Products(const int8_t* input, ptrdiff_t stride,
-                                                    const int8_t* last, const int8_t* weights,
-                                                    ptrdiff_t more_weights) {
-  const ptrdiff_t tile = kTileRows * stride;
+inline __attribute__((always_inline)) void Products(const TileBlock& b, const int8_t* input,
+                                                    const int8_t* weights) {
+  const ptrdiff_t stride = b.position_bytes, tile = kTileRows * stride;
+  const int8_t* last = input + b.last_tile * stride;
   _tile_loadd(0, input, stride);
   _tile_loadd(2, weights, kTileBytes);
   if constexpr (kFilters > 1) {
     if constexpr (kPositions > 1) _tile_loadd(1, last, stride);
-    _tile_loadd(3, weights + more_weights, kTileBytes);
+    _tile_loadd(3, weights + b.chunks * kTile, kTileBytes);
     _tile_dpbssd(4, 0, 2);
     _tile_dpbssd(5, 0, 3);
     if constexpr (kPositions > 1) {
@@ -110,25 +108,18 @@ inline __attribute__((always_inline)) void Products(const int8_t* input, ptrdiff
 // `outputs` has its own copy of everything, so that it stays in registers.
 template <int kPositions, int kFilters, typename Outputs>
 void Multiply(const TileBlock& b, Outputs outputs, int pixels) {
-  // Copies, since tiles that wait to be stored hold up loads from memory (docs/performance.md).
-  const int8_t* const input = b.input;
-  const ptrdiff_t* const offsets = b.offsets;
-  const ptrdiff_t stride = b.position_bytes, last_tile = b.last_tile * stride;
-  const int chunks = b.chunks, outputs_a_chunk = CeilDiv(pixels, chunks);
-  const int8_t *weights = b.weights, *const begin = b.weights_begin, *const end = b.weights_end;
-  const ptrdiff_t more_weights = chunks * kTile;
+  const int outputs_a_chunk = CeilDiv(pixels, b.chunks);
+  const int8_t* weights = b.weights;
   TileExpansion expansion{};
   if (b.expansion != nullptr) expansion = *b.expansion;
   const int now = expansion.now;
   StoresBeforeLoads();
   Start<kPositions * kFilters>(b, kFilters);
-  for (int chunk = 0; chunk < chunks; ++chunk) {
-    const int8_t* activations = input + offsets[chunk];
-    Products<kPositions, kFilters>(activations, stride, activations + last_tile, weights,
-                                   more_weights);
+  for (int chunk = 0; chunk < b.chunks; ++chunk) {
+    Products<kPositions, kFilters>(b, b.input + b.offsets[chunk], weights);
     StayAwake(b, chunk);
     weights += kTile;
-    if (weights == end) weights = begin;
+    if (weights == b.weights_end) weights = b.weights_begin;
     if (chunk < now) {
       ExpandTile(&expansion);
       StoresBeforeLoads();
@@ -137,7 +128,7 @@ void Multiply(const TileBlock& b, Outputs outputs, int pixels) {
   }
   outputs.Write(pixels);
   if (b.expansion == nullptr) return;
-  for (int more = chunks; more < now; ++more) ExpandTile(&expansion);
+  for (int more = b.chunks; more < now; ++more) ExpandTile(&expansion);
   *b.expansion = expansion;
 }
 

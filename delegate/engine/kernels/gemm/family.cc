@@ -40,8 +40,7 @@ double CostNs(const ConvProblem& problem, const GemmOps& ops) {
     double far_byte;                 // of weights beyond the second-level cache, for every tile
     double row_product, row_output;  // where there is only one pixel; 0: as of any
   };
-  const Core core = problem.target.core;
-  const bool intel = core == Core::kIntel || core == Core::kIntelPc;
+  const bool intel = problem.target.OfIntel();
   const Costs costs = ops.isa == Isa::kAvx2 ? Costs{0.0125, 0.08, 0.27, 0.04, 0, 0}
                       : ops.isa == Isa::kAvxVnni && intel
                           ? Costs{0.0052, 0.04, 0.12, 0.025, 0.03, 0.09}

@@ -19,7 +19,7 @@ Measured MeasuredAs(Isa isa, const Target& target) {
     case Isa::kAvx2:
     case Isa::kAvxVnni:
       if (target.caches.level1 <= 32 << 10) return kAvx2;
-      return target.core == Core::kIntel || target.core == Core::kIntelPc ? kAvx2Intel : kAvx2Near;
+      return target.OfIntel() ? kAvx2Intel : kAvx2Near;
     case Isa::kNeon:
       return kNeon;
     case Isa::kNeonDot:
