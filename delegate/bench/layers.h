@@ -2,6 +2,7 @@
 #ifndef TF_SIGNBIN_BENCH_LAYERS_H_
 #define TF_SIGNBIN_BENCH_LAYERS_H_
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -46,7 +47,8 @@ struct RandomWeights {
   double density = 0.36;             // share of effectual weights
   int pattern_n = 0, pattern_m = 0;  // at most n of m consecutive channels; 0, 0: none
   WeightKind kind = WeightKind::kTwoValued;
-  int input_bits = 8;  // int8: below 8, inputs have the 2^bits values from the zero point up
+  int input_bits = 8;       // int8: below 8, inputs have the 2^bits values from the zero point up
+  bool background = false;  // of two values: centered filters instead of zeros
 };
 
 // A layer's weights and the rescaling of its outputs: everything ConvProblem points to.
@@ -70,7 +72,7 @@ inline BenchLayer MakeBenchLayer(const LayerSize& size, DataType type,
   f.masks.assign(f.planes() * f.out_c * f.mask_row_bytes(), 0);
   std::mt19937 rng(1);
   for (int filter = 0; filter < f.out_c; ++filter) {
-    int kept = 0;
+    int kept = 0, effectual_weights = 0;
     for (size_t k = 0; k < f.weights_per_filter(); ++k) {
       if (weights.pattern_m != 0 && k % f.in_c % weights.pattern_m == 0) kept = 0;
       if (rng() % 10000 >= weights.density * 10000) continue;
@@ -78,15 +80,23 @@ inline BenchLayer MakeBenchLayer(const LayerSize& size, DataType type,
       const int plane = f.planes() == 2 && rng() % 2 ? 1 : 0;
       f.masks[(static_cast<size_t>(plane) * f.out_c + filter) * f.mask_row_bytes() + k / 8] |=
           static_cast<uint8_t>(1 << k % 8);
+      ++effectual_weights;
     }
     const bool positive = filter < f.out_c / 2;
+    const auto total = static_cast<float>(f.weights_per_filter());
+    const float share = static_cast<float>(effectual_weights) / total;
+    // What the mean of a filter's weights is 0 with, as a part of the effectual one.
+    const float rest = weights.background && f.kind == WeightKind::kTwoValued && share < 0.5f
+                           ? -share / (1 - share)
+                           : 0;
     for (int v = 0; v < f.values_per_region(); ++v) {
       const bool effectual = v == f.values_per_region() - 1;
-      const int sign = !effectual ? 0 : f.kind == WeightKind::kTernary || positive ? 1 : -1;
+      const float sign = f.kind == WeightKind::kTernary || positive ? 1 : -1;
+      const float value = sign * (effectual ? 1 : rest);
       if (type == DataType::kInt8) {
-        f.values_i8.push_back(static_cast<int8_t>(127 * sign));
+        f.values_i8.push_back(static_cast<int8_t>(std::lround(127 * value)));
       } else {
-        f.values_f32.push_back(0.03f * static_cast<float>(sign));
+        f.values_f32.push_back(0.03f * value);
       }
     }
   }

@@ -2,7 +2,8 @@
 // picks and every other one that could run it (family, instruction set, group of channels and, for
 // the memory table, tiles and chunks), and prints the loss against the fastest.
 //   build/bench/bench/planner_search [type=int8|float32] [density=0.36] [pattern=N:M]
-//       [kind=two_valued|ternary] [input_bits=4] [isa=avx2] [layers=1x1] [width=24] [list=1]
+//       [kind=two_valued|ternary] [input_bits=4] [background=1] [isa=avx2] [layers=1x1]
+//       [width=24] [list=1]
 //
 // `isa` plans for the processor whose best instruction set that is, as `tf-signbin benchmark --as`
 // does. `layers` keeps the layers whose name contains the text. Of the memory table's thousands of
@@ -270,6 +271,8 @@ bool Parse(const std::string& argument, Request* request) {
   } else if (key == "input_bits") {
     request->weights.input_bits = std::atoi(value.c_str());
     return request->weights.input_bits >= 1 && request->weights.input_bits <= 8;
+  } else if (key == "background") {
+    request->weights.background = value == "1";
   } else if (key == "isa") {
     request->isa = value;
   } else if (key == "layers") {

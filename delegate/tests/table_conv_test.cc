@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/families.h"
+#include "engine/kernels/table/filter_values.h"
 #include "engine/kernels/table/planner.h"
 #include "engine/kernels/table/table_ops.h"
 #include "tests/table_case.h"
@@ -184,21 +185,35 @@ TEST_P(TableConvTest, LargeKernelsAndDilations) {
   }
 }
 
-// Layers that are large enough for outputs by floats (FilterValues::floats), more filters than are
-// written at a time, tiles of several and of parts of rows.
+// Whether the outputs of a layer, cut into segments as by `config`, have a rule in floats.
+bool HasFloats(const Case& c, const TableConfig& config) {
+  const table::Geometry geometry = config.MakeGeometry(c.problem.shape, 16);
+  const table::Streams streams(c.filters, geometry, config.stream,
+                               {2, 2, c.problem.least_input(), c.problem.most_input()});
+  const table::FilterValues<int16_t> values(c.problem, streams.segments(), /*takes_floats=*/true);
+  return !values.floats.empty();
+}
+
+// Layers that are large enough for outputs by floats (FilterValues::floats), with one segment of
+// sums and with several; more filters than are written at a time, tiles of several and of parts of
+// rows.
 TEST_P(TableConvTest, ManyPixelsAndFilters) {
   unsigned seed = Seed();
-  for (int i = 0; i < 12; ++i, ++seed) {
+  int with_floats = 0, int8_layers = 0;
+  for (int i = 0; i < 24; ++i, ++seed) {
     std::mt19937 random(seed);
     CaseOptions options;
     options.int8 = i % 4 != 0;
     options.kind = i % 3 == 0 ? WeightKind::kTernary : WeightKind::kTwoValued;
+    options.background = i % 3 == 1;
     options.input_bits = i % 6 == 1 ? 4 : 8;
     options.density = 0.4;
+    options.steep = i % 8 == 7;
     const int kernel = i % 2 == 0 ? 1 : 3, stride = 1 + i % 5 / 4;
+    const int channels = (i % 7 < 3 ? 80 : 8) + static_cast<int>(random() % 30);
     options.shape =
         MakeShape(1 + i % 2, 14 * stride + static_cast<int>(random() % 4),
-                  14 * stride + static_cast<int>(random() % 9), 8 + static_cast<int>(random() % 30),
+                  14 * stride + static_cast<int>(random() % 9), channels,
                   60 + static_cast<int>(random() % 80), kernel, kernel, stride, stride, 1, 1, true);
     SCOPED_TRACE("TABLE_TEST_SEED=" + std::to_string(seed) + " " + Describe(options));
     const auto c = MakeCase(options, random);
@@ -215,7 +230,10 @@ TEST_P(TableConvTest, ManyPixelsAndFilters) {
     ASSERT_NE(flat_kernel, nullptr);
     ExpectCorrect(*c, *flat_kernel, 1);
     if (HasFailure()) return;
+    int8_layers += options.int8;
+    with_floats += options.int8 && HasFloats(*c, flat);
   }
+  EXPECT_GE(with_floats, int8_layers / 2);
 }
 
 TEST_P(TableConvTest, FullyConnected) {

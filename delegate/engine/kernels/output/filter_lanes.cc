@@ -10,6 +10,7 @@ namespace tf_signbin {
 namespace {
 
 constexpr int64_t kExactFloats = 1 << 24;  // whole numbers up to here are float32 values
+constexpr double kLargestFloat = 1 << 30;  // far from where floats are no int32
 constexpr int kMaxWholeOffset = 1 << 14;   // far from where 16-bit outputs saturate
 // The inner sum is rounded to 24 bits and stays below 2.
 constexpr double kMargin = 1.0 / (1 << 22);
@@ -56,8 +57,24 @@ struct Interval {
 bool FindFloatRescale(const OutputStage& output, int filter, const FilterSums& sums,
                       FloatRescale* result) {
   const ExactRule rule(output, filter);
-  if (rule.wraps() || -sums.least >= kExactFloats || sums.most >= kExactFloats) return false;
+  if (rule.wraps() || sums.least * sums.d + sums.bias < INT32_MIN ||
+      sums.most * sums.d + sums.bias > INT32_MAX) {
+    return false;
+  }
+  // Larger sums are rounded on their way to floats, and to the outputs of these where these lie a
+  // step beyond the clamp: rounding does not change the order of sums.
+  const int64_t least = std::max(sums.least, 1 - kExactFloats);
+  const int64_t most = std::min(sums.most, kExactFloats - 1);
+  const auto output_of = [&](int64_t sum) {
+    return int64_t{rule(sums.d * sum + sums.bias)} + output.output_zero_point;
+  };
+  if (least > most || (least > sums.least && output_of(least) >= output.clamp_min_i8) ||
+      (most < sums.most && output_of(most) <= output.clamp_max_i8)) {
+    return false;
+  }
   const double step = rule.scale() * sums.d, base = rule.scale() * static_cast<double>(sums.bias);
+  const auto largest = static_cast<double>(std::max(-sums.least, sums.most));
+  if (step * largest >= kLargestFloat) return false;
   result->scale = static_cast<float>(step);
   result->correction = static_cast<float>(step - static_cast<double>(result->scale));
   const double scale = static_cast<double>(result->scale) + result->correction;
@@ -65,31 +82,28 @@ bool FindFloatRescale(const OutputStage& output, int filter, const FilterSums& s
       -(sums.bias >= 0 ? sums.bias / sums.d : -((-sums.bias + sums.d - 1) / sums.d));
   // Sums below it: x < 0. Where signs do not matter, vector code uses one offset for all sums.
   const bool signs = output.clamp_min_i8 < output.output_zero_point;
-  result->split = static_cast<int32_t>(signs ? std::min(std::max(split, sums.least), sums.most + 1)
-                                             : sums.least);
+  result->split =
+      static_cast<int32_t>(signs ? std::min(std::max(split, sums.least), most + 1) : sums.least);
 
-  const auto reaches = [&](int64_t sum, int32_t value) {
-    return rule(sums.d * sum + sums.bias) >= value;
-  };
   Interval above, below;  // offsets for sums from `split` on, and for those below it
   for (int y = output.clamp_min_i8 + 1; y <= output.clamp_max_i8; ++y) {
     const int value = y - output.output_zero_point;
-    // The smallest sum that gives at least `value`; most + 1 where none does.
-    int64_t first = sums.most + 1;
+    // The smallest sum that gives at least y; most + 1 where none does.
+    int64_t first = most + 1;
     if (step > 0) {
       const double estimate = std::ceil((value - 0.5 - base) / step);
-      first = static_cast<int64_t>(std::min(std::max(estimate, static_cast<double>(sums.least)),
-                                            static_cast<double>(sums.most + 1)));
-      while (first > sums.least && reaches(first - 1, value)) --first;
-      while (first <= sums.most && !reaches(first, value)) ++first;
-    } else if (reaches(sums.least, value)) {
-      first = sums.least;
+      first = static_cast<int64_t>(
+          std::min(std::max(estimate, static_cast<double>(least)), static_cast<double>(most + 1)));
+      while (first > least && output_of(first - 1) >= y) --first;
+      while (first <= most && output_of(first) < y) ++first;
+    } else if (output_of(least) >= y) {
+      first = least;
     }
-    if (first <= sums.most) {
+    if (first <= most) {
       Interval& side = first >= result->split ? above : below;
       side.low = std::max(side.low, value - scale * static_cast<double>(first));
     }
-    if (first > sums.least) {
+    if (first > least) {
       Interval& side = first - 1 >= result->split ? above : below;
       side.high = std::min(side.high, value - scale * static_cast<double>(first - 1));
     }

@@ -215,7 +215,7 @@ struct FloatRule {
   }
 
   HWY_INLINE V<I32> Scale(V<I32> sum) const {
-    const __m256 x = _mm256_cvtepi32_ps(sum.raw);  // exact
+    const __m256 x = _mm256_cvtepi32_ps(sum.raw);  // exact, or beyond the clamp (FloatRescale)
     __m256 c = offset;
     if (kExactNegative) {
       const __m256i below = _mm256_cmpgt_epi32(split, sum.raw);
@@ -392,7 +392,7 @@ HWY_INLINE void OutputI8BySums(const ArgsI8& args) {
 // Not inlined: RoundDown.
 template <bool kExactNegative>
 HWY_NOINLINE void WriteI8ByFloats(const ArgsI8& args) {
-  OutputI8Loop<FloatRule<kExactNegative>, false, false>(args);
+  OutputI8BySums<FloatRule<kExactNegative>>(args);
 }
 #endif
 

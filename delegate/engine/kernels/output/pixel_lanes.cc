@@ -26,20 +26,14 @@ bool AllowsFast(const OutputStage& output, int filter, int64_t magnitude, int la
   return std::ldexp(sum * output.multiplier[filter], shift - 31) < 32000;
 }
 
-bool FindFloatParams(const OutputStage& output, int filter, const ParamsI8& params, int32_t least,
-                     int32_t most, FloatParamsI8* found) {
-  if (params.scale == 0) {
-    const int32_t y =
-        MultiplyByQuantizedMultiplier(params.bias, output.multiplier[filter], output.shift[filter]);
-    *found = {0, 0, 0, 0, 0, static_cast<int16_t>(y + output.output_zero_point), 1};
-    return true;
-  }
-  const bool negative = params.scale < 0;
+bool FindFloatParams(const OutputStage& output, int filter, const ParamsI8& params, bool sums_alone,
+                     int64_t least, int64_t most, FloatParamsI8* found) {
+  // Multiples of the filter's one weight are fewer, and so more often expressible.
   FilterSums sums;
-  sums.d = std::abs(params.scale);
+  sums.d = sums_alone ? std::max(std::abs(int{params.scale}), 1) : 1;
   sums.bias = params.bias;
-  sums.least = negative ? -most : least;
-  sums.most = negative ? -least : most;
+  sums.least = least / sums.d;
+  sums.most = most / sums.d;
   FloatRescale rescale;
   if (!FindFloatRescale(output, filter, sums, &rescale)) return false;
   found->scale = rescale.scale;
@@ -48,7 +42,7 @@ bool FindFloatParams(const OutputStage& output, int filter, const ParamsI8& para
   found->negative_offset = rescale.negative_offset;
   found->split = rescale.split;
   found->addend = static_cast<int16_t>(rescale.addend);
-  found->factor = negative ? -1 : 1;
+  found->factor = static_cast<int16_t>(params.scale / sums.d);
   return true;
 }
 

@@ -18,11 +18,11 @@ void SetMultiplier(const OutputStage& output, int filter, ParamsI8* params);
 // once the zero point is removed, allows ArgsI8::fast.
 bool AllowsFast(const OutputStage& output, int filter, int64_t magnitude, int largest);
 
-// What a filter's unspilled sums become in floats: accumulators are scale * (acc - center) + bias,
-// acc - center in [least, most], and allow ArgsI8::fast. False where floats cannot express the
-// rule.
-bool FindFloatParams(const OutputStage& output, int filter, const ParamsI8& params, int32_t least,
-                     int32_t most, FloatParamsI8* found);
+// What a filter's accumulators x, which allow ArgsI8::fast, become in floats; without their bias
+// they lie in [least, most]. `sums_alone`: they are scale * (acc - center), with neither totals nor
+// boxes. False where floats cannot express the rule.
+bool FindFloatParams(const OutputStage& output, int filter, const ParamsI8& params, bool sums_alone,
+                     int64_t least, int64_t most, FloatParamsI8* found);
 
 // All but the sums, the lanes and the pixels, of filters [first, first + count); `params` has those
 // of every filter.

@@ -31,14 +31,15 @@ struct ParamsI8 {
   uint8_t left_shift, right_shift;
 };
 
-// The same of an unspilled sum without a box, in floats (FloatRescale): x = factor * (acc - center)
-// becomes floor(x * scale + (x * correction + offset)) + addend, whose terms 16 bits hold.
+// The same in floats (FloatRescale): x, without its bias, becomes
+//   floor(x * scale + (x * correction + offset)) + addend,
+// whose terms 16 bits hold.
 struct FloatParamsI8 {
   float scale, correction;
   float offset, negative_offset;  // for x from `split` on, and below it
   int32_t split;
   int16_t addend;  // with the zero point
-  int16_t factor;  // 1 or -1
+  int16_t factor;  // of acc - center, in place of ParamsI8::scale
 };
 
 struct ParamsF32 {

@@ -82,9 +82,9 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
     }
   }
   const ConvShape& shape = problem.shape;
-  if (takes_floats && fast_output && !has_totals && !has_box &&
+  if (takes_floats && fast_output && regions == 1 &&
       shape.batch * shape.out_h * shape.out_w >= kLeastPixels) {
-    FindFloats(problem);
+    FindFloats(problem, segments);
   }
   if (regions > 1) {
     region_scale = std::move(scale);
@@ -93,20 +93,19 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
 }
 
 template <typename Element>
-void FilterValues<Element>::FindFloats(const ConvProblem& problem) {
+void FilterValues<Element>::FindFloats(const ConvProblem& problem,
+                                       const std::vector<Segment>& segments) {
   if constexpr (std::is_same<Sum, int32_t>::value) {
     floats.resize(params.size());
     for (size_t i = 0; i < params.size(); ++i) {
       const int f = static_cast<int>(i);
       const output::ParamsI8& p = params[i];
-      // Of weights of 1: those of filters below zero have the sums' signs changed.
-      const FilterSums sums =
-          output::SumsOf(TotalsOf(*problem.filters, f), std::max(std::abs(p.scale), 1), 0,
-                         problem.least_input(), problem.most_input());
-      const int64_t least = p.scale < 0 ? -sums.most : sums.least;
-      const int64_t most = p.scale < 0 ? -sums.least : sums.most;
-      if (!output::FindFloatParams(*problem.output, f, p, static_cast<int32_t>(least - p.center),
-                                   static_cast<int32_t>(most - p.center), &floats[i])) {
+      const FilterSums sums = output::SumsOf(TotalsOf(*problem.filters, f), 1, 0,
+                                             problem.least_input(), problem.most_input());
+      int64_t centers = 0;  // subtracted from the sums, and in the bias
+      for (const Segment& segment : segments) centers += int64_t{p.scale} * segment.center[f];
+      if (!output::FindFloatParams(*problem.output, f, p, !has_totals && !has_box,
+                                   sums.least - centers, sums.most - centers, &floats[i])) {
         floats.clear();
         return;
       }

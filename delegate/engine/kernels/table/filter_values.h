@@ -39,7 +39,7 @@ struct FilterValues {
   std::vector<Sum> region_scale, region_background;
 
  private:
-  void FindFloats(const ConvProblem& problem);
+  void FindFloats(const ConvProblem& problem, const std::vector<Segment>& segments);
 };
 
 }  // namespace table

@@ -49,29 +49,42 @@ void Spill(const float* HWY_RESTRICT acc, float /*center*/, float scale, float b
   }
 }
 
+// sum[lane] = (accumulate ? sum[lane] : 0) + x, kLanes16 of them.
+HWY_INLINE void AddWidened(V<hn::ScalableTag<int16_t>> x, bool accumulate,
+                           int32_t* HWY_RESTRICT sum) {
+  const hn::ScalableTag<int32_t> d32;
+  const hn::Rebind<int16_t, decltype(d32)> half;
+  auto low = hn::PromoteTo(d32, hn::LowerHalf(half, x));
+  auto high = hn::PromoteTo(d32, hn::UpperHalf(half, x));
+  if (accumulate) {
+    low = hn::Add(low, hn::Load(d32, sum));
+    high = hn::Add(high, hn::Load(d32, sum + kLanes32));
+  }
+  hn::Store(low, d32, sum);
+  hn::Store(high, d32, sum + kLanes32);
+}
+
+// (16 bits hold what the channels of a group add up to.)
 void ChannelSum(const int16_t* HWY_RESTRICT planes, size_t stride, int channels, int lanes,
                 bool accumulate, int32_t* HWY_RESTRICT sum) {
-  const hn::ScalableTag<int32_t> d32;
-  const hn::Rebind<int16_t, decltype(d32)> d16;
-  for (int lane = 0; lane < lanes; lane += static_cast<int>(hn::MaxLanes(d32))) {
-    auto x = accumulate ? hn::Load(d32, sum + lane) : hn::Zero(d32);
-    for (int c = 0; c < channels; ++c) {
-      x = hn::Add(x, hn::PromoteTo(d32, hn::Load(d16, planes + c * stride + lane)));
-    }
-    hn::Store(x, d32, sum + lane);
+  const hn::ScalableTag<int16_t> d16;
+  for (int lane = 0; lane < lanes; lane += kLanes16) {
+    auto x = hn::Load(d16, planes + lane);
+    for (int c = 1; c < channels; ++c) x = hn::Add(x, hn::Load(d16, planes + c * stride + lane));
+    AddWidened(x, accumulate, sum + lane);
   }
 }
 
 [[maybe_unused]] void ChannelSum(const uint8_t* HWY_RESTRICT planes, size_t stride, int channels,
                                  int lanes, bool accumulate, int32_t* HWY_RESTRICT sum) {
-  const hn::ScalableTag<int32_t> d32;
-  const hn::Rebind<uint8_t, decltype(d32)> d8;
-  for (int lane = 0; lane < lanes; lane += kLanes32) {
-    auto x = accumulate ? hn::Load(d32, sum + lane) : hn::Zero(d32);
+  const hn::ScalableTag<int16_t> d16;
+  const hn::Rebind<uint8_t, decltype(d16)> d8;
+  for (int lane = 0; lane < lanes; lane += kLanes16) {
+    auto x = hn::Zero(d16);
     for (int c = 0; c < channels; ++c) {
-      x = hn::Add(x, hn::PromoteTo(d32, hn::Load(d8, planes + c * stride + lane)));
+      x = hn::Add(x, hn::PromoteTo(d16, hn::Load(d8, planes + c * stride + lane)));
     }
-    hn::Store(x, d32, sum + lane);
+    AddWidened(x, accumulate, sum + lane);
   }
 }
 
