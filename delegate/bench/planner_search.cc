@@ -9,12 +9,12 @@
 // does. `layers` keeps the layers whose name contains the text. Of the memory table's thousands of
 // configurations the `width` that its cost model puts first are measured. The plain reference
 // kernel is left out. `list=1` prints each kernel that comes within 1.5 of the fastest, with the
-// time its cost model predicts. One thread; interleaved, medians.
+// time its cost model predicts. One thread; interleaved, medians of moments in which nothing else
+// slowed the processor down.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <map>
 #include <memory>
 #include <random>
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "bench/layers.h"
+#include "bench/quiet.h"
 #include "engine/kernels/table/planner.h"
 #include "engine/kernels/table/table_conv.h"
 #include "engine/kernels/table/table_ops.h"
@@ -94,19 +95,6 @@ struct Contender {
   std::unique_ptr<ConvKernel> kernel;
   double predicted_ns = 0, measured_ns = 0;
 };
-
-// This thread's processor time: what else runs on the machine is left out.
-double ThreadNs() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return 1e9 * static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec);
-}
-
-double RunNs(const Contender& contender, BenchData* data, ThreadPool* pool) {
-  const double start = ThreadNs();
-  contender.kernel->Run(data->input.get(), data->output.get(), *pool);
-  return ThreadNs() - start;
-}
 
 double Median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
@@ -200,13 +188,17 @@ std::vector<Contender> Contenders(const ConvProblem& problem, const Request& req
   return distinct;
 }
 
-void Measure(const LayerSize& size, const Request& request, std::vector<Contender>* contenders) {
+void Measure(const LayerSize& size, const Request& request, QuietTimer* timer,
+             std::vector<Contender>* contenders) {
   BenchData data(size, request.type, request.weights.input_bits);
   ThreadPool pool(1);
+  const auto time = [&](const Contender& contender) {
+    return timer->Time([&] { contender.kernel->Run(data.input.get(), data.output.get(), pool); });
+  };
   double best = INFINITY;
   for (Contender& contender : *contenders) {
     std::vector<double> times;
-    for (int i = 0; i < 4; ++i) times.push_back(RunNs(contender, &data, &pool));
+    for (int i = 0; i < 4; ++i) times.push_back(time(contender));
     contender.measured_ns = *std::min_element(times.begin(), times.end());
     best = std::min(best, contender.measured_ns);
   }
@@ -221,19 +213,19 @@ void Measure(const LayerSize& size, const Request& request, std::vector<Contende
   const int rounds = std::clamp(static_cast<int>(2e7 / best), 21, 101);
   for (int round = 0; round < rounds; ++round) {
     std::shuffle(near.begin(), near.end(), rng);
-    for (Contender* contender : near) times[contender].push_back(RunNs(*contender, &data, &pool));
+    for (Contender* contender : near) times[contender].push_back(time(*contender));
   }
   for (Contender* contender : near) contender->measured_ns = Median(times[contender]);
 }
 
 // The planner's loss, as a factor of at least 1.
-double Report(const LayerSize& size, const Request& request) {
+double Report(const LayerSize& size, const Request& request, QuietTimer* timer) {
   const BenchLayer layer = MakeBenchLayer(size, request.type, request.weights);
   const ConvProblem problem{request.type,  size.shape(),          &layer.filters,
                             &layer.output, TargetAs(request.isa), request.weights.input_bits < 7};
   std::vector<Contender> contenders = Contenders(problem, request);
   if (contenders.empty()) return 1;
-  Measure(size, request, &contenders);
+  Measure(size, request, timer, &contenders);
   const Contender* chosen = &contenders.front();
   std::vector<const Contender*> order;
   for (const Contender& contender : contenders) order.push_back(&contender);
@@ -304,11 +296,12 @@ int Main(int argc, char** argv) {
     return 2;
   }
   std::printf("%-24s %-43s %7s  fastest, where it is another\n", "layer", "   chosen", "loss");
+  QuietTimer timer;
   int layers = 0, close = 0;
   double log_sum = 0, worst = 1;
   for (const LayerSize& size : kLayers) {
     if (size.name().find(request.layers) == std::string::npos) continue;
-    const double loss = Report(size, request);
+    const double loss = Report(size, request, &timer);
     ++layers;
     close += loss <= 1.1;
     log_sum += std::log(loss);
@@ -316,6 +309,10 @@ int Main(int argc, char** argv) {
   }
   std::printf("%d of %d layers within 10 %%; mean loss %.1f %%, largest %.1f %%\n", close, layers,
               (std::exp(log_sum / std::max(layers, 1)) - 1) * 100, (worst - 1) * 100);
+  if (timer.disturbed() > 0) {
+    std::printf("%d times were taken while something else slowed the processor down\n",
+                timer.disturbed());
+  }
   return 0;
 }
 

@@ -116,10 +116,14 @@ Core DetectCore(Features features) {
   const bool amd = vendor.ebx == 0x68747541;    // "Auth", of AuthenticAMD
   const bool intel = vendor.ebx == 0x756e6547;  // "Genu", of GenuineIntel
   const unsigned family = (basic.eax >> 8 & 0xf) + (basic.eax >> 20 & 0xff);
+  const unsigned model = (basic.eax >> 4 & 0xf) + (basic.eax >> 12 & 0xf0);
   // By their 512-bit units: with those hidden (`tf-signbin benchmark --as avx2`) the processor is
   // planned for as the PC that it is shown as.
   if (intel) return features & feature::kAvx512Vbmi ? Core::kIntel : Core::kIntelPc;
-  return amd && family >= 0x1a && (features & feature::kAvx512) ? Core::kZen5 : Core::kGeneric;
+  if (!amd) return Core::kGeneric;
+  // Of family 19h, Zen 4 has the models 10h to 1fh and from 60h on.
+  if (family == 0x17 || (family == 0x19 && model >> 4 != 1 && model < 0x60)) return Core::kZen3;
+  return family >= 0x1a && (features & feature::kAvx512) ? Core::kZen5 : Core::kGeneric;
 }
 
 #elif defined(__aarch64__)

@@ -36,6 +36,7 @@ Features IsaFeatures(Isa isa);
 // Cores that want other kernels or constants than their features tell.
 enum class Core {
   kGeneric,  // of x86, as Zen 4
+  kZen3,     // and AMD's before it: those without AVX-512
   kZen5,
   kIntel,    // with VBMI: Ice Lake, Sapphire Rapids and later
   kIntelPc,  // Intel's others

@@ -66,6 +66,17 @@ struct PackedFilters {
                                             : static_cast<int>(weights_per_filter());
   }
   size_t mask_row_bytes() const { return (weights_per_filter() + 7) / 8; }
+  // Of two values: that some filter's weights which are not effectual are not 0 either.
+  bool has_background() const {
+    if (kind != WeightKind::kTwoValued) return false;
+    for (size_t i = 0; i < values_i8.size(); i += 2) {
+      if (values_i8[i] != 0) return true;
+    }
+    for (size_t i = 0; i < values_f32.size(); i += 2) {
+      if (values_f32[i] != 0) return true;
+    }
+    return false;
+  }
   bool bit(int plane, int filter, size_t weight) const {
     return masks[(static_cast<size_t>(plane) * out_c + filter) * mask_row_bytes() + weight / 8] >>
                (weight % 8) &

@@ -11,7 +11,8 @@ namespace tf_signbin {
 template <typename Body>
 void ForEachTarget(const Body& body) {
   const Core own = HostTarget().core;
-  const std::vector<Core> x86 = {Core::kGeneric, Core::kZen5, Core::kIntel};
+  const std::vector<Core> x86 = {Core::kGeneric, Core::kZen3, Core::kZen5, Core::kIntel,
+                                 Core::kIntelPc};
   for (const Core core : own == Core::kArm ? std::vector<Core>{own} : x86) {
     Target target = HostTarget();
     target.core = core;

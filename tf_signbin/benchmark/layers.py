@@ -1,4 +1,4 @@
-"""Single layers to measure: the shapes of ResNet-18 and ResNet-50, and variations."""
+"""Single layers to measure: the shapes of ResNet-18, ResNet-50 and MobileNet, and variations."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def _fully_connected(in_channels: int, out_channels: int) -> LayerShape:
     return LayerShape(0, in_channels, out_channels, kernel=1)
 
 
-# 3x3: ResNet-18. strided: its first layers of a stage. 1x1: ResNet-50.
+# 3x3: ResNet-18. strided: its first layers of a stage. 1x1: ResNet-50. mobilenet: the pointwise
+# convolutions of MobileNet (Howard et al. 2017, table 1).
 LAYER_GROUPS: dict[str, tuple[LayerShape, ...]] = {
     "3x3": tuple(LayerShape(s, c, c) for s, c in ((56, 64), (28, 128), (14, 256), (7, 512))),
     "strided": tuple(
@@ -72,6 +73,13 @@ LAYER_GROUPS: dict[str, tuple[LayerShape, ...]] = {
         for s, i, o in (
             (56, 64, 64), (56, 64, 256), (56, 256, 64), (28, 128, 512), (28, 512, 128),
             (14, 256, 1024), (14, 1024, 256), (7, 512, 2048), (7, 2048, 512),
+        )
+    ),
+    "mobilenet": tuple(
+        LayerShape(s, i, o, kernel=1)
+        for s, i, o in (
+            (112, 32, 64), (56, 64, 128), (56, 128, 128), (28, 128, 256), (28, 256, 256),
+            (14, 256, 512), (14, 512, 512), (7, 512, 1024), (7, 1024, 1024),
         )
     ),
     "5x5": (LayerShape(28, 64, 64, kernel=5), LayerShape(14, 128, 128, kernel=5)),

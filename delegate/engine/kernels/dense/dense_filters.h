@@ -81,9 +81,7 @@ inline DenseFilters PrepareTableFilters(const ConvProblem& problem, const std::v
   const OutputStage& stage = *problem.output;
   const auto value = [&](int filter, int which) { return filters.values_i8[2 * filter + which]; };
   DenseFilters prepared;
-  for (int filter = 0; filter < filters.out_c; ++filter) {
-    prepared.has_background |= value(filter, 0) != 0;
-  }
+  prepared.has_background = filters.has_background();
   std::vector<FilterSums> sums;
   for (int filter = 0; filter < filters.out_c; ++filter) {
     // Accumulators with a background are multiples of nothing, which the rule may bear all the

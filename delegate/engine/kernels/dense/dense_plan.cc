@@ -216,19 +216,12 @@ Costs CostsOf(const DensePlan& plan, Core core) {
   return {lookup, lookup, 3.2, 0, 0.1};
 }
 
-bool HasBackground(const PackedFilters& filters) {
-  for (size_t i = 0; i < filters.values_i8.size(); i += 2) {
-    if (filters.values_i8[i] != 0) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   Costs costs = CostsOf(plan, problem.target.core);
   double pixel_ns = 0;
-  if (plan.tables && HasBackground(*problem.filters)) {  // window sums, and a slower output stage
+  if (plan.tables && problem.filters->has_background()) {  // window sums, and a slower output stage
     const bool zen5 = problem.target.core == Core::kZen5;
     costs.output += zen5 ? 0.35 : 0.8;
     pixel_ns = zen5 ? 2.3 : 5;

@@ -35,7 +35,7 @@ struct FloatScale {
 
   __m512i operator()(__m512i sum) const {
     constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-    const __m512 x = _mm512_cvtepi32_ps(sum);  // exact
+    const __m512 x = _mm512_cvtepi32_ps(sum);  // exact, or beyond the clamp
     const __m512 c =
         kSigns ? _mm512_mask_blend_ps(_mm512_cmplt_epi32_mask(sum, split), offset, negative_offset)
                : offset;

@@ -32,7 +32,7 @@ struct FloatScale {
   template <int kVector>
   __m256i Of(__m256i sum) const {
     const int at = lane + 8 * kVector;
-    const __m256 x = _mm256_cvtepi32_ps(sum);  // exact
+    const __m256 x = _mm256_cvtepi32_ps(sum);  // exact, or beyond the clamp
     __m256 c = _mm256_load_ps(r.offset + at);
     if (kSigns) {
       const __m256i below = _mm256_cmpgt_epi32(LoadLanes(r.split, at), sum);

@@ -20,6 +20,8 @@ struct Work {
   double elements_in = 0;    // channels of pixels brought into planes
   double elements_out = 0;   // accumulators turned into output elements
   double widenings = 0;      // vectors of bytes widened and added to accumulators
+  double summed_in = 0;      // elements_in that are summed over channels, for backgrounds
+  double backgrounds = 0;    // elements_out to which one is added
 };
 
 enum class TableElements { kBytes, kInt16, kFloat };

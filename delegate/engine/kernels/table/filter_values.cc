@@ -51,7 +51,9 @@ void SetOutput(const OutputStage& stage, const std::vector<Segment>&, int f, con
 template <typename Element>
 FilterValues<Element>::FilterValues(const ConvProblem& problem,
                                     const std::vector<Segment>& segments, bool takes_floats)
-    : regions(problem.filters->regions), has_totals(regions > 1 || segments.size() > 1) {
+    : regions(problem.filters->regions),
+      has_totals(regions > 1 || segments.size() > 1),
+      has_box(problem.filters->has_background()) {
   const PackedFilters& filters = *problem.filters;
   const OutputStage& stage = *problem.output;
   const auto& values = ValuesOf(filters, Sum());
@@ -62,7 +64,6 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
     const Sum a = ternary ? Sum{0} : values[2 * i], b = ternary ? values[i] : values[2 * i + 1];
     scale[i] = b - a;
     background[i] = a;
-    has_box |= a != 0;
   }
   params.resize(filters.out_c);
   for (int f = 0; f < filters.out_c; ++f) {

@@ -35,6 +35,7 @@ struct Estimator {
   UnitCosts cost;
   int element_bytes, vector_lanes;
   int max_vectors, list_multiple;  // ElementOps
+  bool has_background;
 
   Estimator(const ConvProblem& p, const TableOps& o, bool byte_tables)
       : problem(p),
@@ -46,7 +47,8 @@ struct Estimator {
                                                   : 4),
         vector_lanes(o.vector_bytes / element_bytes),
         max_vectors(bytes ? o.u8.max_vectors : o.i16.max_vectors),
-        list_multiple(bytes ? o.u8.list_multiple : o.i16.list_multiple) {}
+        list_multiple(bytes ? o.u8.list_multiple : o.i16.list_multiple),
+        has_background(p.filters->has_background()) {}
 
   TableElements Elements() const {
     return bytes                             ? TableElements::kBytes
@@ -125,6 +127,10 @@ struct Estimator {
     if (s.skip_zeros) work.branch_misses = tiles * lists * std::min(1.0, lists / kLearnedLoops);
     work.elements_in = tiles * geometry.entry_lanes() * problem.shape.in_c;
     work.elements_out = tiles * vectors * vector_lanes * filters;
+    if (has_background) {
+      work.summed_in = work.elements_in;
+      work.backgrounds = work.elements_out;
+    }
     return work;
   }
 };
