@@ -42,9 +42,11 @@ HWY_INLINE void ForChannelRuns(const int8_t* const* pixels, int first, int lanes
   const hn::ScalableTag<int8_t> d8;
   constexpr int kPixels = 2 * kLanes16;
   HWY_ALIGN int8_t copy[kPixels * 16] = {};
-  for (int c = 0; c < channels; c += 16) {
-    const int count = channels - c < 16 ? channels - c : 16;
-    for (int lane = 0; lane < lanes; lane += kPixels) {
+  // Pixels that lie a power of two apart share few of the cache's sets: all channels of some pixels
+  // come before other pixels.
+  for (int lane = 0; lane < lanes; lane += kPixels) {
+    for (int c = 0; c < channels; c += 16) {
+      const int count = channels - c < 16 ? channels - c : 16;
       const int8_t* rows[kPixels];
       for (int i = 0; i < kPixels; ++i) rows[i] = pixels[lane + i] + first + c;
       if (available - c < 16) {  // not to read behind the last pixel
@@ -121,9 +123,9 @@ void Planes(const float* const* pixels, int first, int lanes, int channels, int 
             int32_t /*zero_point*/, float* planes, size_t stride) {
   const hn::ScalableTag<float> d;
   HWY_ALIGN float copy[kLanes32 * 4] = {};
-  for (int c = 0; c < channels; c += 4) {
-    const int count = channels - c < 4 ? channels - c : 4;
-    for (int lane = 0; lane < lanes; lane += kLanes32) {
+  for (int lane = 0; lane < lanes; lane += kLanes32) {
+    for (int c = 0; c < channels; c += 4) {
+      const int count = channels - c < 4 ? channels - c : 4;
       const float* rows[kLanes32];
       for (int i = 0; i < kLanes32; ++i) rows[i] = pixels[lane + i] + first + c;
       if (available - c < 4) {
