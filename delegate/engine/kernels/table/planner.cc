@@ -103,10 +103,12 @@ struct Estimator {
                             : Filling(geometry, s.chunk_groups, GroupCount(s.group));
     const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *
                                std::min(GroupCount(s.group), s.chunk_groups);
-    // Share of table accesses that miss the near caches.
-    const double miss = chunk_bytes <= cost.near_bytes ? 0 : 1 - cost.near_bytes / chunk_bytes;
-    const double entry_vectors = static_cast<double>(geometry.entry_lanes()) / vector_lanes;
     const bool direct = s.group == 1 && s.skip_zeros;  // the planes are the table
+    // Share of table accesses that miss the near caches. Filters walk through planes from end to
+    // end, so that those which the first level does not hold push out one another.
+    const double near = direct ? cost.level1_bytes : cost.near_bytes;
+    const double miss = chunk_bytes <= near ? 0 : 1 - near / chunk_bytes;
+    const double entry_vectors = static_cast<double>(geometry.entry_lanes()) / vector_lanes;
     const double tiles = geometry.tiles();
 
     Work work;
