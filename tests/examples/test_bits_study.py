@@ -88,7 +88,7 @@ def test_layers_that_read_a_residual_stream_requantize_it(bits_wanted):
 
 def test_a_pattern_of_wide_layers_is_timed_without_it_on_the_others():
     method = bits.WIDE_PATTERNS[0]
-    specs = [method.of_layer(4 * layer[0]).weight_spec() for layer in bits_report._LAYERS]
+    specs = [method.of_layer(4 * layer[1]).weight_spec() for layer in bits_report._LAYERS]
     assert [spec.pattern for spec in specs] == [(0, 0)] * 3 + [(2, 10)] * 3
 
 

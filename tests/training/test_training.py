@@ -123,6 +123,16 @@ class TestMethods:
         with pytest.raises(ValueError, match="needs a pattern"):
             methods.Method(pattern_from=16)
 
+    def test_layers_that_keep_int8_weights(self):
+        method = methods.Method(int8_layers=("stage1_block1_1_conv",), input_bits=5)
+        network = resnet.build("resnet8", (8, 8, 1), 10, resnet.Options())
+        model = method.apply(network, "int8")
+        names = {kernel.name for kernel in tf_signbin.quantized_kernels(model)}
+        all_names = {layer.name for layer in network.layers if methods.is_quantizable(layer)}
+        assert names == all_names - {"stage1_block1_1_conv"}
+        assert len(tf_signbin.low_bit_inputs(model)) == len(names)
+        assert "stage1_block1_1_conv" in method.label
+
     def test_weights_carry_over_to_int8(self):
         source = _model(method=methods.Method(background="learned", pattern=(2, 10)))
         for v in source.trainable_variables:

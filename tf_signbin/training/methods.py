@@ -13,7 +13,7 @@ from tf_signbin.benchmark.weights import WeightSpec
 from tf_signbin.training.choices import WEIGHTS
 from tf_signbin.training.keras import keras
 
-_IN_LABEL = ("weights", "background", "pattern", "pattern_from", "input_bits")
+_IN_LABEL = ("weights", "background", "pattern", "pattern_from", "int8_layers", "input_bits")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Method:
     'full_precision' means dense int8 weights, one scale per filter.
 
     pattern_from: the pattern is for layers of so many input channels or more; 0: all.
+    int8_layers: names of layers that keep dense int8 weights and 8-bit inputs.
     input_bits: of the int8 inputs of quantized layers; see quantize_model.
     target_density: share of effectual weights to which delta moves in the first half of the
       training; None keeps delta.
@@ -34,6 +35,7 @@ class Method:
     background: str = "centered"
     pattern: tuple[int, int] | None = None
     pattern_from: int = 0
+    int8_layers: tuple[str, ...] = ()
     delta: float = 0.05
     positive_share: float = 0.5
     scale: str = "none"
@@ -62,6 +64,8 @@ class Method:
         pattern = " {} of {}".format(*self.pattern) if self.pattern else ""
         if self.pattern_from:
             pattern += f" from {self.pattern_from} channels"
+        if self.int8_layers:
+            pattern += f" but {' '.join(self.int8_layers)}"
         return f"signed-binary {form}{pattern}{bits}"
 
     @property
@@ -86,7 +90,7 @@ class Method:
     def of_layer(self, channels: int) -> Method:
         """The method of a layer with so many input channels: with or without the pattern."""
         pattern = self.pattern if channels >= self.pattern_from else None
-        return dataclasses.replace(self, pattern=pattern, pattern_from=0)
+        return dataclasses.replace(self, pattern=pattern, pattern_from=0, int8_layers=())
 
     def weight_spec(self) -> WeightSpec:
         """Random filters that take as long to run; of_layer first where layers differ."""
@@ -102,8 +106,8 @@ class Method:
     def quantizer(self) -> Any:
         """The quantizer of the 3x3 convolutions, or a function from layer to quantizer; None for
         full precision."""
-        if self.pattern_from:
-            return lambda layer: self.of_layer(layer.kernel.shape[-2]).quantizer()
+        if self.int8_layers or self.pattern_from:
+            return self._quantizer_of
         common: dict[str, Any] = {
             "estimator": self.estimator,
             "region_channels": self.region_channels,
@@ -123,6 +127,11 @@ class Method:
                 **common,
             )
         return None
+
+    def _quantizer_of(self, layer: Any) -> Any:
+        if layer.name in self.int8_layers:
+            return None
+        return self.of_layer(layer.kernel.shape[-2]).quantizer()
 
     def apply(self, model: Any, activations: str) -> Any:
         """The model with quantized weights and activations 'float32' or 'int8'; weights are kept.

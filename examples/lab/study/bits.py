@@ -104,6 +104,9 @@ THREE_OF_SEVEN = Method(pattern=(3, 7))
 TWO_OF_EIGHT = Method(pattern=(2, 8))
 # Layers of few channels lose most by a pattern, and gain least time.
 WIDE_PATTERNS = tuple(Method(pattern=(2, 10), pattern_from=channels) for channels in (128, 256))
+# What the first block's layers lose that narrow networks have.
+FIRST_INT8 = Method(int8_layers=("stage1_block1_1_conv",))
+BLOCK_INT8 = Method(int8_layers=("stage1_block1_1_conv", "stage1_block1_2_conv"))
 BINARY = Method("binary")
 PAPER = Method(background="none")
 # Task, width, and methods with their bits, in the order of training: what says most comes first.
@@ -124,6 +127,8 @@ STUDY: tuple[tuple[str, float, tuple[tuple[Method, tuple[int, ...]], ...]], ...]
     ("digits", 1.0, ((INT8, (8,)), (PATTERN, (8, 4)))),
     ("digits", 2.0, ((CENTERED, (8, 4, 3)), (INT8, (8,)), (PATTERN, (8, 4)))),
     ("glyphs", 2.0, ((THREE_OF_SEVEN, (8, 4)), (BINARY, (8, 4)), (PAPER, (8, 4)))),
+    ("glyphs", 2.0, ((FIRST_INT8, (8, 5, 4)), (BLOCK_INT8, (5,)))),
+    ("glyphs", 1.0, ((FIRST_INT8, (8, 4)),)),
 )  # fmt: skip
 
 

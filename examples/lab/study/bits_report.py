@@ -21,11 +21,13 @@ from tf_signbin.runtime import find_runtime
 from tf_signbin.training import plots, tables
 from tf_signbin.training.methods import Method
 
-# The quantized 3x3 layers of resnet8 at width 1: input channels, filters, stride, input over the
-# stem's output, and whether a residual stream is read.
-_LAYERS = (
-    (16, 16, 1, 1, True), (16, 16, 1, 1, False), (16, 32, 2, 1, True),
-    (32, 32, 1, 2, False), (32, 64, 2, 2, True), (64, 64, 1, 4, False),
+# The quantized 3x3 layers of resnet8 at width 1: name, input channels, filters, stride, input over
+# the stem's output, and whether a residual stream is read.
+_Layer = tuple[str, int, int, int, int, bool]
+_LAYERS: tuple[_Layer, ...] = (
+    ("stage1_block1_1_conv", 16, 16, 1, 1, True), ("stage1_block1_2_conv", 16, 16, 1, 1, False),
+    ("stage2_block1_1_conv", 16, 32, 2, 1, True), ("stage2_block1_2_conv", 32, 32, 1, 2, False),
+    ("stage3_block1_1_conv", 32, 64, 2, 2, True), ("stage3_block1_2_conv", 64, 64, 1, 4, False),
 )  # fmt: skip
 _SIDES = {"digits": 8, "glyphs": 24, "fashion_mnist": 28}
 # Of the images, as multiples of the task's: with few pixels fixed costs weigh more than usual.
@@ -67,22 +69,21 @@ def _times(task: str, width: float, seconds: float) -> dict[str, float]:
     settings, totals = Settings(), defaultdict(float)
     for layer in _LAYERS:
         contenders = {}
-        for method in bits.variants():
+        for variant in bits.variants():
+            method = bits.INT8 if layer[0] in variant.int8_layers else variant
             model = _layer(method, layer, width, side)
             if method.weights == "full_precision":
-                contenders[method.key] = xnnpack(model, settings)
+                contenders[variant.key] = xnnpack(model, settings)
             else:
-                contenders[method.key] = ours(model, settings)[1]
+                contenders[variant.key] = ours(model, settings)[1]
         timings = interleave(contenders, seconds=seconds, rounds=(30, 5000))
         for key, timing in timings.items():
             totals[key] += 1e3 * timing.median_ms
     return dict(totals)
 
 
-def _layer(
-    method: Method, layer: tuple[int, int, int, int, bool], width: float, side: int
-) -> bytes:
-    channels, filters, stride, shrunk, stream = layer
+def _layer(method: Method, layer: _Layer, width: float, side: int) -> bytes:
+    _, channels, filters, stride, shrunk, stream = layer
     shape = (round(filters * width), 3, 3, round(channels * width))
     weights = int8_filters(np.random.default_rng(0), shape, method.of_layer(shape[3]).weight_spec())
     few = method.input_bits < 8
