@@ -6,8 +6,9 @@ namespace tf_signbin {
 namespace table {
 namespace {
 
-// Columns of costs; kAvx2Near and kAvx2Intel: AVX2 where the first level of the caches has more
-// than 32 KiB, on Zen 5 and on Intel's cores since Ice Lake.
+// Columns of costs; kAvx2Zen3: processors whose only vectors are AVX2's; kAvx2Near and kAvx2Intel:
+// AVX2 where the first level of the caches has more than 32 KiB, on Zen 5 and on Intel's cores
+// since Ice Lake.
 enum Measured {
   kAvx512,
   kAvx2Zen3,
@@ -43,10 +44,11 @@ Measured MeasuredAs(Isa isa, const Target& target) {
 }
 
 // Nanoseconds of one, with tables of bytes, int16 and floats. x86's are measured (on Zen 5; AVX2's
-// on Zen 4, but of bytes on Zen 3, and on Emerald Rapids; docs/performance.md) but for AVX-512's
-// tables of bytes, which are those of int16 with what llvm-mca says of widening, and a half more
-// loads: two of three taps cross a cache line. NEON's are llvm-mca's cycles (tools/arm_cost.py) of
-// a Cortex-A72 at 1.5 GHz, and with dot products of an A76 at 2.4 GHz, those of bytes not fitted.
+// on Zen 3, on Zen 4, but of bytes on Zen 3, and on Emerald Rapids; docs/performance.md) but for
+// what backgrounds cost on others than Zen 3, which is estimated, and for AVX-512's tables of
+// bytes, which are those of int16 with what llvm-mca says of widening, and a half more loads: two
+// of three taps cross a cache line. NEON's are llvm-mca's cycles (tools/arm_cost.py) of a
+// Cortex-A72 at 1.5 GHz, and with dot products of an A76 at 2.4 GHz, those of bytes not fitted.
 // Zeros: there are no such kernels, or no such work.
 struct UnitCost {
   double Work::*what;
@@ -54,20 +56,20 @@ struct UnitCost {
 };
 // clang-format off
 constexpr UnitCost kUnitCosts[] = {
-    //                       AVX-512                kAvx2Zen3               kAvx2                  kAvx2Near              kAvx2Intel             NEON                NEON, dot products  portable
-    {&Work::loads,         {{0.20, 0.155, 0.122},  {0.192, 0.2, 0.207},  {0.134, 0.109, 0.146}, {0.126, 0.126, 0.126}, {0.148, 0.123, 0.103}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
-    {&Work::misses,        {{0.075, 0.075, 0.125},  {0.0681, 0.122, 0.128}, {0.03, 0.126, 0.113},  {0.068, 0.091, 0.081}, {0.117, 0.189, 0.14},  {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
+    //                      AVX-512                kAvx2Zen3               kAvx2                  kAvx2Near              kAvx2Intel             NEON                NEON, dot products  portable
+    {&Work::loads,         {{0.20, 0.155, 0.122},  {0.192, 0.2, 0.207},    {0.134, 0.109, 0.146}, {0.126, 0.126, 0.126}, {0.148, 0.123, 0.103}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
+    {&Work::misses,        {{0.075, 0.075, 0.125}, {0.0681, 0.122, 0.128}, {0.03, 0.126, 0.113},  {0.068, 0.091, 0.081}, {0.117, 0.189, 0.14},  {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
     {&Work::offsets,       {{0.155, 0.155, 0.26},  {0.163, 0.121, 0.107},  {0.092, 0.123, 0.056}, {0.05, 0.123, 0.047},  {0.169, 0.236, 0.183}, {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11}, {0, 0.5, 0.5}}},
-    {&Work::passes,        {{0.5, 0.5, 0.5},  {0.921, 1.68, 0.376},       {0.22, 0.323, 0.207},  {0.675, 0.6, 0.07},    {0, 1.28, 0},          {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
-    {&Work::accumulates,   {{0.33, 0.33, 0.97},  {0.58, 0.0793, 0.215},    {0.18, 0.269, 0.248},  {0.613, 0.148, 0.341}, {0.74, 0.145, 0.251},  {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
-    {&Work::shifts,        {{0, 0.02, 0.02},  {0, 0.0507, 0},       {0, 0.117, 0.014},     {0, 0.09, 0.0065},     {0, 0.264, 0.253},     {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
-    {&Work::branch_misses, {{3.5, 3.5, 3.5},  {8.58, 11.5, 5.22},       {3.5, 6, 2.8},         {34, 14.6, 5.1},       {18, 19, 11.4},        {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
-    {&Work::stores,        {{0.42, 0.42, 0.32},  {0.406, 0.642, 0.575},    {0.30, 0.228, 0.32},   {0.085, 0.211, 0.208}, {0.55, 0.705, 0.553},  {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
-    {&Work::elements_in,   {{0.055, 0.086, 0.078},  {0.12, 0.131, 0.195}, {0.06, 0.1, 0.083},    {0.054, 0.089, 0.144}, {0.078, 0.115, 0.272}, {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
+    {&Work::passes,        {{0.5, 0.5, 0.5},       {0.921, 1.68, 0.376},   {0.22, 0.323, 0.207},  {0.675, 0.6, 0.07},    {0, 1.28, 0},          {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
+    {&Work::accumulates,   {{0.33, 0.33, 0.97},    {0.58, 0.0793, 0.215},  {0.18, 0.269, 0.248},  {0.613, 0.148, 0.341}, {0.74, 0.145, 0.251},  {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
+    {&Work::shifts,        {{0, 0.02, 0.02},       {0, 0.0507, 0},         {0, 0.117, 0.014},     {0, 0.09, 0.0065},     {0, 0.264, 0.253},     {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
+    {&Work::branch_misses, {{3.5, 3.5, 3.5},       {8.58, 11.5, 5.22},     {3.5, 6, 2.8},         {34, 14.6, 5.1},       {18, 19, 11.4},        {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
+    {&Work::stores,        {{0.42, 0.42, 0.32},    {0.406, 0.642, 0.575},  {0.30, 0.228, 0.32},   {0.085, 0.211, 0.208}, {0.55, 0.705, 0.553},  {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
+    {&Work::elements_in,   {{0.055, 0.086, 0.078}, {0.12, 0.131, 0.195},   {0.06, 0.1, 0.083},    {0.054, 0.089, 0.144}, {0.078, 0.115, 0.272}, {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
     {&Work::elements_out,  {{0.105, 0.105, 0.38},  {0.181, 0.182, 0.293},  {0.13, 0.111, 0.13},   {0.11, 0.11, 0.136},   {0.19, 0.187, 0.297},  {0.56, 0.56, 0.7},  {0.15, 0.35, 0.3},  {0, 7, 3}}},
-    {&Work::summed_in,     {{0.02, 0.02, 0.02},  {0.0625, 0.03, 0.035}, {0.025, 0.025, 0.025}, {0.025, 0.025, 0.025}, {0.03, 0.03, 0.03}, {0.17, 0.17, 0.17}, {0.05, 0.05, 0.05}, {0, 1, 1}}},
-    {&Work::backgrounds,   {{0.05, 0.05, 0.02},  {0.0299, 0.04, 0.01}, {0.025, 0.025, 0.02}, {0.025, 0.025, 0.02}, {0.04, 0.04, 0.03}, {0.3, 0.3, 0.3}, {0.1, 0.1, 0.1}, {0, 1, 1}}},
-    {&Work::widenings,     {{0.20, 0, 0},  {0.0708, 0, 0},          {0.11, 0, 0},          {0.06, 0, 0},          {0.174, 0, 0},         {0.67, 0, 0},       {0.23, 0, 0},       {0, 0, 0}}},
+    {&Work::summed_in,     {{0.02, 0.02, 0.02},    {0.0625, 0.03, 0.035},  {0.025, 0.025, 0.025}, {0.025, 0.025, 0.025}, {0.03, 0.03, 0.03},    {0.17, 0.17, 0.17}, {0.05, 0.05, 0.05}, {0, 1, 1}}},
+    {&Work::backgrounds,   {{0.05, 0.05, 0.02},    {0.0299, 0.04, 0.01},   {0.025, 0.025, 0.02},  {0.025, 0.025, 0.02},  {0.04, 0.04, 0.03},    {0.3, 0.3, 0.3},    {0.1, 0.1, 0.1},    {0, 1, 1}}},
+    {&Work::widenings,     {{0.20, 0, 0},          {0.0708, 0, 0},         {0.11, 0, 0},          {0.06, 0, 0},          {0.174, 0, 0},         {0.67, 0, 0},       {0.23, 0, 0},       {0, 0, 0}}},
 };
 // clang-format on
 // Bytes of tables from which on a part of what is read and written misses the near caches.
