@@ -109,8 +109,9 @@ Target TargetAs(const std::string& isa) {
     // With AVX-512 goes VBMI, which names no instruction set of its own.
     const Features vbmi = IsaFeatures(one) & feature::kAvx512 ? feature::kAvx512Vbmi : 0;
     target.features &= IsaFeatures(one) | vbmi;
-    if (target.core != Core::kArm && !target.Has(feature::kAvx512)) {
-      target.core = target.core == Core::kIntel ? Core::kIntelPc : Core::kGeneric;
+    if (!target.Has(feature::kAvx512)) {
+      if (target.core == Core::kIntel) target.core = Core::kIntelPc;
+      if (target.core == Core::kZen5) target.core = Core::kGeneric;
     }
   }
   return target;
