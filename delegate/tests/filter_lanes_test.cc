@@ -133,6 +133,7 @@ TEST(FloatRescale, RefusesWhatItCannotExpress) {
   EXPECT_FALSE(FindFloatRescale(output, 0, {1, 0, -(1 << 24), 100}, &rescale));
   output.shift = {-8};
   EXPECT_FALSE(FindFloatRescale(output, 0, {1, 0, -100, int64_t{1} << 31}, &rescale));
+  EXPECT_FALSE(FindFloatRescale(output, 0, {1, -(1 << 20), -100, int64_t{1} << 31}, &rescale));
   EXPECT_FALSE(FindFloatRescale(output, 0, {1, 1 << 30, -100, 100}, &rescale));
 }
 

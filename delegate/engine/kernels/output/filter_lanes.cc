@@ -57,8 +57,9 @@ struct Interval {
 bool FindFloatRescale(const OutputStage& output, int filter, const FilterSums& sums,
                       FloatRescale* result) {
   const ExactRule rule(output, filter);
-  if (rule.wraps() || sums.least * sums.d + sums.bias < INT32_MIN ||
-      sums.most * sums.d + sums.bias > INT32_MAX) {
+  // Neither sums nor accumulators may wrap.
+  if (rule.wraps() || std::min(sums.least, sums.least * sums.d + sums.bias) < INT32_MIN ||
+      std::max(sums.most, sums.most * sums.d + sums.bias) > INT32_MAX) {
     return false;
   }
   // Larger sums are rounded on their way to floats, and to the outputs of these where these lie a

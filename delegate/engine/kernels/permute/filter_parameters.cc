@@ -38,7 +38,8 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
                                             const PermutePlan& plan)
     : difference(static_cast<size_t>(filters.regions) * plan.padded_filters()),
       background(static_cast<size_t>(filters.regions) * plan.padded_filters()),
-      bias(plan.padded_filters()) {
+      bias(plan.padded_filters()),
+      has_background(filters.has_background()) {
   const int regions = filters.regions, padded = plan.padded_filters();
   std::vector<int> lanes;
   std::vector<WeightTotals> totals;
@@ -49,7 +50,6 @@ FilterParameters<int32_t>::FilterParameters(const PackedFilters& filters, const 
       difference[static_cast<size_t>(r) * padded + lane] =
           InLane(f, plan.folded, static_cast<int>(v.b - v.a));
       background[static_cast<size_t>(r) * padded + lane] = static_cast<int32_t>(v.a);
-      has_background |= v.a != 0;
     }
     // Tables hold raw activations, padding the zero point.
     totals.push_back(TotalsOf(filters, f));
@@ -80,14 +80,14 @@ FilterParameters<float>::FilterParameters(const PackedFilters& filters, const Ou
                                           const PermutePlan& plan)
     : difference(static_cast<size_t>(filters.regions) * plan.padded_filters()),
       background(static_cast<size_t>(filters.regions) * plan.padded_filters()),
-      bias(plan.padded_filters()) {
+      bias(plan.padded_filters()),
+      has_background(filters.has_background()) {
   const int padded = plan.padded_filters();
   for (int f = 0; f < filters.out_c; ++f) {
     for (int r = 0; r < filters.regions; ++r) {
       const FilterValues v = ValuesOf(filters, f, r);
       difference[static_cast<size_t>(r) * padded + f] = v.b - v.a;
       background[static_cast<size_t>(r) * padded + f] = v.a;
-      has_background |= v.a != 0;
     }
     bias[f] = stage.bias_f32.empty() ? 0.0f : stage.bias_f32[f];
   }

@@ -18,7 +18,7 @@ struct FilterParameters {
   Aligned<Sum> background;  // a, [region][padded]
   Aligned<Sum> bias;
   Rescale rescale;  // int8
-  bool has_background = false;
+  bool has_background;
 
   FilterParameters(const PackedFilters& filters, const OutputStage& stage, const PermutePlan& plan);
 };

@@ -64,7 +64,8 @@ class RowConv final : public ConvKernel {
         indices_(static_cast<size_t>(planes_) * blocks_ * groups_ * kIndexBytesPerGroup),
         biases_(padded_filters()),
         differences_(static_cast<size_t>(planes_) * regions_ * padded_filters()),
-        backgrounds_(static_cast<size_t>(regions_) * padded_filters()) {
+        backgrounds_(static_cast<size_t>(regions_) * padded_filters()),
+        has_background_(problem.filters->has_background()) {
     for (int filter = 0; filter < shape_.out_c; ++filter) Prepare(*problem.filters, filter);
     if (!output_.real_multiplier.empty()) {
       multipliers_ = Aligned<double>(padded_filters());
@@ -130,10 +131,7 @@ class RowConv final : public ConvKernel {
             ternary ? (plane == 0 ? values[0] : -values[0]) : values[1] - values[0];
         DifferencesOf(plane, region)[filter] = static_cast<int16_t>(difference);
       }
-      if (!ternary) {
-        backgrounds_[region * padded_filters() + filter] = values[0];
-        has_background_ |= values[0] != 0;
-      }
+      if (!ternary) backgrounds_[region * padded_filters() + filter] = values[0];
     }
     for (int plane = 0; plane < planes_; ++plane) {
       const MaskRow mask(filters, plane, filter);
@@ -240,7 +238,7 @@ class RowConv final : public ConvKernel {
   const Aligned<int32_t> biases_;       // [padded filters]
   const Aligned<int16_t> differences_;  // [planes, regions, padded filters]
   const Aligned<int16_t> backgrounds_;  // [regions, padded filters]
-  bool has_background_ = false;
+  const bool has_background_;
   Aligned<double> multipliers_;  // [padded filters], where the stage has them
   std::vector<Workspace> workspaces_;
 };
