@@ -176,7 +176,7 @@ class EntryStream {
 
   template <int kVectors, class D>
   HWY_INLINE void Begin(D d, V<D> (&sum)[kVectors]) {
-    LoadEntry(d, At<D>(0), sum);
+    LoadEntry(d, At<D, kVectors>(0), sum);
     ++stream_;
   }
 
@@ -185,25 +185,25 @@ class EntryStream {
     const uint16_t* const end = stream_ + length;
     // With few vectors the loop itself would cost as much as the additions.
     for (; stream_ + 1 < end; stream_ += 2) {
-      const auto* entry0 = At<D>(0);
-      const auto* entry1 = At<D>(1);
+      const auto* entry0 = At<D, kVectors>(0);
+      const auto* entry1 = At<D, kVectors>(1);
       AddEntry<kSubtract>(d, entry0, sum);
       AddEntry<kSubtract>(d, entry1, sum);
     }
     if (stream_ != end) {
-      AddEntry<kSubtract>(d, At<D>(0), sum);
+      AddEntry<kSubtract>(d, At<D, kVectors>(0), sum);
       ++stream_;
     }
   }
 
  private:
-  // On x86 the address becomes part of the addressing mode; on Arm it is kept in one register.
-  template <class D>
+  // An address is kept in one register: on Arm since its loads add nothing to one, on x86 since
+  // Intel's cores split an addition that does. (There the compiler also adds up two entries first
+  // if it may. With hardly any vectors that is faster, as fewer additions wait for one another.)
+  template <class D, int kVectors>
   HWY_INLINE const hn::TFromD<D>* At(int index) const {
     const char* entry = table_ + stream_[index] * kOffsetUnit;
-#if HWY_TARGET == HWY_NEON
-    asm("" : "+r"(entry));
-#endif
+    if (HWY_TARGET == HWY_NEON || kVectors > 2) asm("" : "+r"(entry));
     return reinterpret_cast<const hn::TFromD<D>*>(entry);
   }
 
