@@ -10,7 +10,7 @@
 // configurations the `width` that its cost model puts first are measured. The plain reference
 // kernel is left out. `list=1` prints each kernel that comes within 1.5 of the fastest, with the
 // time its cost model predicts. One thread; interleaved, medians of moments in which nothing else
-// slowed the processor down.
+// slowed the processor down, in microseconds at 3 GHz.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "bench/layers.h"
+#include "bench/planned_layers.h"
 #include "bench/quiet.h"
 #include "engine/kernels/table/planner.h"
 #include "engine/kernels/table/table_conv.h"
@@ -32,53 +33,6 @@
 
 namespace tf_signbin {
 namespace {
-
-// Every distinct shape of the networks' packed layers.
-const LayerSize kLayers[] = {
-    // ResNet-18, and the 3x3 layers of ResNet-50
-    {56, 64, 64, 3, 1},
-    {56, 64, 128, 3, 2},
-    {28, 128, 128, 3, 1},
-    {28, 128, 256, 3, 2},
-    {14, 256, 256, 3, 1},
-    {14, 256, 512, 3, 2},
-    {7, 512, 512, 3, 1},
-    {56, 128, 128, 3, 2},
-    {28, 256, 256, 3, 2},
-    {14, 512, 512, 3, 2},
-    // ResNet-20
-    {32, 16, 16, 3, 1},
-    {32, 16, 32, 3, 2},
-    {16, 32, 32, 3, 1},
-    {16, 32, 64, 3, 2},
-    {8, 64, 64, 3, 1},
-    // 1x1 of ResNet-50
-    {56, 64, 64, 1, 1},
-    {56, 64, 256, 1, 1},
-    {56, 256, 64, 1, 1},
-    {56, 256, 128, 1, 1},
-    {28, 128, 512, 1, 1},
-    {28, 512, 128, 1, 1},
-    {28, 512, 256, 1, 1},
-    {14, 256, 1024, 1, 1},
-    {14, 1024, 256, 1, 1},
-    {14, 1024, 512, 1, 1},
-    {7, 512, 2048, 1, 1},
-    {7, 2048, 512, 1, 1},
-    // 1x1 of MobileNet (Howard et al. 2017, table 1)
-    {112, 32, 64, 1, 1},
-    {56, 64, 128, 1, 1},
-    {56, 128, 128, 1, 1},
-    {28, 128, 256, 1, 1},
-    {28, 256, 256, 1, 1},
-    {14, 256, 512, 1, 1},
-    {14, 512, 512, 1, 1},
-    {7, 512, 1024, 1, 1},
-    {7, 1024, 1024, 1, 1},
-    // fully connected
-    {1, 512, 1000, 1, 1},
-    {1, 4096, 4096, 1, 1},
-};
 
 constexpr int kMostChannels = 12;  // of a group
 constexpr double kNear = 1.5;      // of the fastest: measured again, and listed
@@ -101,62 +55,11 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// This processor, or what is left of it without the instruction sets that are better than `isa`.
-Target TargetAs(const std::string& isa) {
-  Target target = HostTarget();
-  for (const Isa one : HostTarget().Isas()) {
-    if (isa != IsaName(one)) continue;
-    // With AVX-512 goes VBMI, which names no instruction set of its own.
-    const Features vbmi = IsaFeatures(one) & feature::kAvx512 ? feature::kAvx512Vbmi : 0;
-    target.features &= IsaFeatures(one) | vbmi;
-    if (!target.Has(feature::kAvx512)) {
-      if (target.core == Core::kIntel) target.core = Core::kIntelPc;
-      if (target.core == Core::kZen5) target.core = Core::kGeneric;
-    }
-  }
-  return target;
-}
-
 void AddTableKernels(const ConvProblem& problem, Isa isa, size_t width,
                      std::vector<Contender>* contenders) {
   const table::TableOps* ops = table::TableOpsFor(isa);
   if (ops == nullptr) return;
-  std::vector<table::TablePlan> plans;
-  const auto evaluate = [&](const table::TableConfig& config) {
-    table::TablePlan plan = table::EvaluateTable(problem, *ops, config);
-    if (plan.possible) plans.push_back(plan);
-  };
-  const auto evaluate_tiles = [&](table::TableConfig config, int max_vectors) {
-    for (config.rows = 1; config.rows <= max_vectors; ++config.rows) {
-      config.flat = true;
-      config.row_vectors = 1;
-      evaluate(config);
-      config.flat = false;
-      for (; config.rows * config.row_vectors <= max_vectors; ++config.row_vectors) {
-        if (config.rows <= problem.shape.out_h) evaluate(config);
-      }
-    }
-  };
-  for (int group = 1; group <= 8; ++group) {
-    for (const int limit : {2, 3, group}) {
-      if (limit > group || (limit < group && group < 5)) continue;
-      for (const bool skip_zeros : {false, true}) {
-        if (limit < group && !skip_zeros) continue;
-        for (const int chunk : {1, 2, 3, 4, 6, 8, 12, 16, 32, 64}) {
-          table::TableConfig config;
-          config.stream.group = group;
-          config.stream.limit = limit;
-          config.stream.skip_zeros = skip_zeros;
-          config.stream.chunk_groups = chunk;
-          evaluate_tiles(config, ops->i16.max_vectors);
-          config.bytes = true;
-          if (problem.nonnegative) evaluate_tiles(config, ops->u8.max_vectors);
-        }
-      }
-    }
-  }
-  std::sort(plans.begin(), plans.end(),
-            [](const auto& a, const auto& b) { return a.cost_ns < b.cost_ns; });
+  std::vector<table::TablePlan> plans = PossibleTables(problem, *ops);
   if (plans.size() > width) plans.resize(width);
   for (const table::TablePlan& plan : plans) {
     contenders->push_back(
@@ -252,21 +155,8 @@ bool Parse(const std::string& argument, Request* request) {
   const size_t equals = argument.find('=');
   if (equals == std::string::npos) return false;
   const std::string key = argument.substr(0, equals), value = argument.substr(equals + 1);
-  if (key == "type" && (value == "int8" || value == "float32")) {
-    request->type = value == "int8" ? DataType::kInt8 : DataType::kFloat32;
-  } else if (key == "kind" && (value == "two_valued" || value == "ternary")) {
-    request->weights.kind = value == "ternary" ? WeightKind::kTernary : WeightKind::kTwoValued;
-  } else if (key == "density") {
-    request->weights.density = std::atof(value.c_str());
-  } else if (key == "pattern") {
-    return std::sscanf(value.c_str(), "%d:%d", &request->weights.pattern_n,
-                       &request->weights.pattern_m) == 2;
-  } else if (key == "input_bits") {
-    request->weights.input_bits = std::atoi(value.c_str());
-    return request->weights.input_bits >= 1 && request->weights.input_bits <= 8;
-  } else if (key == "background") {
-    request->weights.background = value == "1";
-  } else if (key == "isa") {
+  if (ParseLayerOption(key, value, &request->type, &request->weights)) return true;
+  if (key == "isa") {
     request->isa = value;
   } else if (key == "layers") {
     request->layers = value;
@@ -300,7 +190,7 @@ int Main(int argc, char** argv) {
   QuietTimer timer;
   int layers = 0, close = 0;
   double log_sum = 0, worst = 1;
-  for (const LayerSize& size : kLayers) {
+  for (const LayerSize& size : kPlannedLayers) {
     if (size.name().find(request.layers) == std::string::npos) continue;
     const double loss = Report(size, request, &timer);
     ++layers;

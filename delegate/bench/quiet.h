@@ -1,10 +1,11 @@
-// Times of a machine that others use too: only those of moments in which it ran at full speed.
+// Times of a machine that others use too, whose clock rises and falls.
 #ifndef TF_SIGNBIN_BENCH_QUIET_H_
 #define TF_SIGNBIN_BENCH_QUIET_H_
 
 #include <algorithm>
 #include <cstdint>
 #include <ctime>
+#include <optional>
 #include <vector>
 
 namespace tf_signbin {
@@ -17,20 +18,25 @@ inline double NsOf(clockid_t clock) {
 // This thread's processor time: what else runs on the same processor is left out.
 inline double ThreadNs() { return NsOf(CLOCK_THREAD_CPUTIME_ID); }
 
-// Another virtual machine on the same core, or a lower clock, makes all work slower for some time.
-// A probe of known work, taken before and after what is timed, tells.
+// Another virtual machine on the same core makes all work slower for some time. A probe of known
+// work, taken before and after what is timed, tells. Cycles are what is compared, so that a change
+// of the processor's clock is no disturbance, and times are given as at 3 GHz.
 class QuietTimer {
  public:
-  // Processor time of `run`, nanoseconds; of the last try where the machine never was quiet.
+  // Processor time of `run`, nanoseconds at 3 GHz; none where the machine was not quiet.
+  template <typename Run>
+  std::optional<double> TimeIfQuiet(const Run& run) {
+    const double ns = TimeOnce(run);
+    if (!quiet_) return std::nullopt;
+    return ns;
+  }
+  // The same after some tries; of the last one where the machine never was quiet.
   template <typename Run>
   double Time(const Run& run) {
     double ns = 0;
     for (int tries = 0; tries < kTries; ++tries) {
-      const bool quiet = Probe();
-      const double start = ThreadNs();
-      run();
-      ns = ThreadNs() - start;
-      if (Probe() && quiet) return ns;
+      ns = TimeOnce(run);
+      if (quiet_) return ns;
     }
     ++disturbed_;
     return ns;
@@ -40,10 +46,46 @@ class QuietTimer {
  private:
   static constexpr int kTries = 5;
   static constexpr double kQuiet = 1.1;
+  static constexpr size_t kLeast = 10;
+  static constexpr double kSteady = 1.03;  // one clock before and after
+
+  template <typename Run>
+  double TimeOnce(const Run& run) {
+    const double clock_before = Clock();
+    const bool quiet_before = Probe(clock_before);
+    const double start = ThreadNs();
+    run();
+    const double ns = ThreadNs() - start;
+    const double clock_after = Clock();
+    const bool quiet_after = Probe(clock_after);
+    const auto [low, high] = std::minmax(clock_before, clock_after);
+    quiet_ = quiet_before && quiet_after && high < kSteady * low;
+    return ns * (low + high) / 2;
+  }
+
+  // The processor's, in units of 3 GHz: multiplications that wait for one another take three cycles
+  // each on x86. Elsewhere nothing is known of it.
+  [[gnu::noinline]] static double Clock() {
+#if defined(__x86_64__)
+    constexpr int kRounds = 500;
+    double best = 1e18;
+    for (int tries = 0; tries < 3; ++tries) {  // what interrupts it makes it slower
+      uint64_t x = 1;
+      const double start = NsOf(CLOCK_MONOTONIC);
+      for (int i = 0; i < kRounds; ++i) {
+        asm volatile("imul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0" : "+r"(x));
+      }
+      best = std::min(best, NsOf(CLOCK_MONOTONIC) - start);
+    }
+    return 4 * kRounds / best;
+#else
+    return 1;
+#endif
+  }
 
   // The middle one of three: the first finds the caches as another's work left them. (Not inlined:
   // the compiler's copies of the loop differ in speed.)
-  [[gnu::noinline]] bool Probe() {
+  [[gnu::noinline]] bool Probe(double clock) {
     double ns[3];
     for (double& one : ns) {
       const double start = NsOf(CLOCK_MONOTONIC);
@@ -55,13 +97,18 @@ class QuietTimer {
       one = NsOf(CLOCK_MONOTONIC) - start;
     }
     std::sort(ns, ns + 3);
-    least_ = std::min(least_, ns[1]);
-    return ns[1] <= kQuiet * least_;
+    const double cycles = ns[1] * clock;
+    // Not the very least: a clock that rose in between makes some too short.
+    least_.push_back(cycles);
+    std::sort(least_.begin(), least_.end());
+    if (least_.size() > kLeast) least_.pop_back();
+    return cycles <= kQuiet * least_.back();
   }
 
   std::vector<uint32_t> values_ = std::vector<uint32_t>(2048, 1);  // in the first-level cache
   volatile uint32_t sum_ = 0;
-  double least_ = 1e18;
+  std::vector<double> least_;
+  bool quiet_ = false;
   int disturbed_ = 0;
 };
 

@@ -63,6 +63,10 @@ struct Estimator {
     return static_cast<size_t>(EntriesOf(s.group, s.limit, s.skip_zeros)) * geometry.entry_lanes() *
            element_bytes;
   }
+  double ChunkBytes(const Geometry& geometry, const StreamOptions& s) const {
+    return static_cast<double>(GroupBytes(geometry, s)) *
+           std::min(GroupCount(s.group), s.chunk_groups);
+  }
   // How many entries are added as bytes; 0 where a byte does not hold one.
   int ByteSums(const StreamOptions& s) const {
     return TableConfig::ByteSums(s, problem.most_input(), ops);
@@ -101,8 +105,7 @@ struct Estimator {
     const double lists = passes * static_cast<double>(geometry.shift_groups().size());
     lookups += s.skip_zeros ? (list_multiple - 1) / 2.0 * lists / filters
                             : Filling(geometry, s.chunk_groups, GroupCount(s.group));
-    const double chunk_bytes = static_cast<double>(GroupBytes(geometry, s)) *
-                               std::min(GroupCount(s.group), s.chunk_groups);
+    const double chunk_bytes = ChunkBytes(geometry, s);
     const bool direct = s.group == 1 && s.skip_zeros;  // the planes are the table
     // Share of table accesses that miss the near caches. Filters walk through planes from end to
     // end, so that those which the first level does not hold push out one another.
@@ -165,6 +168,14 @@ TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
         geometry, config.stream, MaskSample(*problem.filters).OfGroups(config.stream.group)));
   }
   return plan;
+}
+
+TableWork WorkOfTable(const ConvProblem& problem, const TableOps& ops, const TableConfig& config) {
+  const Estimator estimator(problem, ops, config.bytes);
+  const Geometry geometry = config.MakeGeometry(problem.shape, estimator.vector_lanes);
+  const Histogram histogram = MaskSample(*problem.filters).OfGroups(config.stream.group);
+  return {estimator.WorkOf(geometry, config.stream, histogram),
+          estimator.ChunkBytes(geometry, config.stream)};
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/kernel.h"
+#include "engine/kernels/table/costs.h"
 #include "engine/kernels/table/geometry.h"
 #include "engine/kernels/table/mask_sample.h"
 #include "engine/kernels/table/streams.h"
@@ -49,6 +50,13 @@ TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, const MaskS
                     int group);
 // Whether tables of this configuration can be addressed and held in registers, and its cost.
 TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops, const TableConfig& config);
+
+// What the cost of a possible configuration is estimated from, to fit costs to.
+struct TableWork {
+  Work work;
+  double chunk_bytes;  // of tables that all filters read before the next are built
+};
+TableWork WorkOfTable(const ConvProblem& problem, const TableOps& ops, const TableConfig& config);
 
 }  // namespace table
 }  // namespace tf_signbin
