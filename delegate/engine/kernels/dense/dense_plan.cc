@@ -190,10 +190,10 @@ struct Costs {
 Costs CostsOf(const DensePlan& plan, Core core) {
   const int added = plan.added_groups();
   if (core == Core::kIntel) {
-    if (!plan.tables) return {0.330, 0.340, 2.0, 0.045, 0.0037};
-    if (!plan.wide()) return {0.405, 0.405, 2.0, 0.045, 0.2};
-    const double lookup = added == 4 ? 0.13 : 0.18;
-    return {lookup, lookup, 2.0, 0.045, 0.2};
+    if (!plan.tables) return {0.259, 0.267, 1.6, 0.036, 0.0029};
+    if (!plan.wide()) return {0.340, 0.340, 1.7, 0.038, 0.17};
+    const double lookup = added == 4 ? 0.109 : 0.151;
+    return {lookup, lookup, 1.7, 0.038, 0.17};
   }
   if (core == Core::kZen5) {  // two dot products or look-ups a cycle
     if (!plan.tables) return {0.114, 0.128, 1.05, 0, 0.0037};

@@ -86,13 +86,14 @@ TilesPlan MakeTilesPlan(const ConvShape& shape, const PackedFilters& filters, si
 }
 
 double TilesCostNs(const TilesPlan& plan, size_t cache_bytes) {
-  // Emerald Rapids, fitted to 2 x 63 layers (docs/performance.md): a call; the products of a chunk,
-  // by how many tiles of sums a block has; a tile of weights expanded to a ring in the first-level
-  // cache or to two groups' beyond it; a block of positions and filters; a vector of outputs; a
-  // copied byte, and more for a pixel of a strided layer; and a byte of weights from beyond the
-  // second-level cache.
-  constexpr double kCallNs = 1000, kChunkNs[] = {0, 9, 17, 22, 27}, kRingNs = 2.5, kExpandNs = 10.6,
-                   kBlockNs = 30, kOutputNs = 1.4, kByteNs = 0.023, kPixelNs = 2, kFarByteNs = 0.03;
+  // Emerald Rapids at 3 GHz, fitted to 2 x 63 layers (docs/performance.md): a call; the products of
+  // a chunk, by how many tiles of sums a block has; a tile of weights expanded to a ring in the
+  // first-level cache or to two groups' beyond it; a block of positions and filters; a vector of
+  // outputs; a copied byte, and more for a pixel of a strided layer; and a byte of weights from
+  // beyond the second-level cache.
+  constexpr double kCallNs = 1000, kChunkNs[] = {0, 10.8, 20.4, 26.4, 32.4}, kRingNs = 3,
+                   kExpandNs = 12.7, kBlockNs = 36, kOutputNs = 1.7, kByteNs = 0.027,
+                   kPixelNs = 2.4, kFarByteNs = 0.034;
   const ConvShape& s = plan.shape;
   const int positions = plan.Positions(plan.band_rows);
   const int tiles = CeilDiv(positions, kTileRows), chunks = static_cast<int>(plan.chunks.size());

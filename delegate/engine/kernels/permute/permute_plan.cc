@@ -96,11 +96,11 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
       {0.85, 1.90},
       2.5,
       0};
-  static constexpr CoreCosts kIntel = {{{0.460, 2.50, 5.0, 2.4, 17}, {0.820, 4.00, 5.0, 4.7, 16}},
-                                       {{0.440, 1.60, 4.0, 1.6, 13}, {0.500, 2.30, 4.0, 2.8, 8}},
-                                       {1.30, 2.00},
-                                       1.5,
-                                       0.045};
+  static constexpr CoreCosts kIntel = {{{0.366, 1.90, 4.0, 1.9, 14}, {0.680, 3.20, 4.0, 3.8, 13}},
+                                       {{0.361, 1.30, 3.3, 1.3, 11}, {0.410, 1.90, 3.3, 2.3, 7}},
+                                       {1.03, 1.60},
+                                       1.2,
+                                       0.018};
   const Core own = problem.target.core;
   const Caches& caches = problem.target.caches;
   const CoreCosts& core = own == Core::kZen5 ? kZen5 : own == Core::kIntel ? kIntel : kZen4;

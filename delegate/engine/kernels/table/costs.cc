@@ -6,11 +6,12 @@ namespace tf_signbin {
 namespace table {
 namespace {
 
-// Columns of costs; kAvx2Zen3: processors whose only vectors are AVX2's; kAvx2Near and kAvx2Intel:
-// AVX2 where the first level of the caches has more than 32 KiB, on Zen 5 and on Intel's cores
-// since Ice Lake.
+// Columns of costs. kAvx512Intel, kAvx2Intel: Intel's cores since Ice Lake; kAvx2Zen3: AMD's whose
+// only vectors are AVX2's; kAvx2Near: others where the first level of the caches has more than 32
+// KiB.
 enum Measured {
   kAvx512,
+  kAvx512Intel,
   kAvx2Zen3,
   kAvx2,
   kAvx2Near,
@@ -26,7 +27,7 @@ Measured MeasuredAs(Isa isa, const Target& target) {
     case Isa::kAmx:
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
-      return kAvx512;
+      return target.OfIntel() ? kAvx512Intel : kAvx512;
     case Isa::kAvx2:
     case Isa::kAvxVnni:
       if (target.core == Core::kZen3) return kAvx2Zen3;
@@ -43,48 +44,47 @@ Measured MeasuredAs(Isa isa, const Target& target) {
   return kPortable;
 }
 
-// Nanoseconds of one, with tables of bytes, int16 and floats. x86's are measured (on Zen 5; AVX2's
-// on Zen 3, on Zen 4, but of bytes on Zen 3, and on Emerald Rapids; docs/performance.md) but for
-// what backgrounds cost on others than Zen 3, which is estimated, and for AVX-512's tables of
-// bytes, which are those of int16 with what llvm-mca says of widening, and a half more loads: two
-// of three taps cross a cache line. NEON's are llvm-mca's cycles (tools/arm_cost.py) of a
-// Cortex-A72 at 1.5 GHz, and with dot products of an A76 at 2.4 GHz, those of bytes not fitted.
-// Zeros: there are no such kernels, or no such work.
+// Nanoseconds of one, with tables of bytes, int16 and floats. x86's are measured: Intel's on
+// Emerald Rapids, at 3 GHz as all costs of its cores, by bench/table_costs.cc and
+// tools/fit_table_costs.py; the others on Zen 5, and AVX2's on Zen 3, on Zen 4 (but of bytes on Zen
+// 3) and on Zen 5 (docs/performance.md). Estimated are what backgrounds cost on Zen 4 and Zen 5,
+// and their AVX-512 tables of bytes: those of int16 with what llvm-mca says of widening, and a half
+// more loads, since two of three taps cross a cache line. NEON's are llvm-mca's cycles
+// (tools/arm_cost.py) of a Cortex-A72 at 1.5 GHz, and with dot products of an A76 at 2.4 GHz, those
+// of bytes not fitted. Zeros: there are no such kernels, or no such work.
 struct UnitCost {
   double Work::*what;
   double ns[kMeasured][3];
 };
 // clang-format off
 constexpr UnitCost kUnitCosts[] = {
-    //                      AVX-512                kAvx2Zen3               kAvx2                  kAvx2Near              kAvx2Intel             NEON                NEON, dot products  portable
-    {&Work::loads,         {{0.20, 0.155, 0.122},  {0.192, 0.2, 0.207},    {0.134, 0.109, 0.146}, {0.126, 0.126, 0.126}, {0.148, 0.123, 0.103}, {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
-    {&Work::misses,        {{0.075, 0.075, 0.125}, {0.0681, 0.122, 0.128}, {0.03, 0.126, 0.113},  {0.068, 0.091, 0.081}, {0.117, 0.189, 0.14},  {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
-    {&Work::offsets,       {{0.155, 0.155, 0.26},  {0.163, 0.121, 0.107},  {0.092, 0.123, 0.056}, {0.05, 0.123, 0.047},  {0.169, 0.236, 0.183}, {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11}, {0, 0.5, 0.5}}},
-    {&Work::passes,        {{0.5, 0.5, 0.5},       {0.921, 1.68, 0.376},   {0.22, 0.323, 0.207},  {0.675, 0.6, 0.07},    {0, 1.28, 0},          {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
-    {&Work::accumulates,   {{0.33, 0.33, 0.97},    {0.58, 0.0793, 0.215},  {0.18, 0.269, 0.248},  {0.613, 0.148, 0.341}, {0.74, 0.145, 0.251},  {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
-    {&Work::shifts,        {{0, 0.02, 0.02},       {0, 0.0507, 0},         {0, 0.117, 0.014},     {0, 0.09, 0.0065},     {0, 0.264, 0.253},     {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
-    {&Work::branch_misses, {{3.5, 3.5, 3.5},       {8.58, 11.5, 5.22},     {3.5, 6, 2.8},         {34, 14.6, 5.1},       {18, 19, 11.4},        {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
-    {&Work::stores,        {{0.42, 0.42, 0.32},    {0.406, 0.642, 0.575},  {0.30, 0.228, 0.32},   {0.085, 0.211, 0.208}, {0.55, 0.705, 0.553},  {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
-    {&Work::elements_in,   {{0.055, 0.086, 0.078}, {0.12, 0.131, 0.195},   {0.06, 0.1, 0.083},    {0.054, 0.089, 0.144}, {0.078, 0.115, 0.272}, {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
-    {&Work::elements_out,  {{0.105, 0.105, 0.38},  {0.181, 0.182, 0.293},  {0.13, 0.111, 0.13},   {0.11, 0.11, 0.136},   {0.19, 0.187, 0.297},  {0.56, 0.56, 0.7},  {0.15, 0.35, 0.3},  {0, 7, 3}}},
-    {&Work::summed_in,     {{0.02, 0.02, 0.02},    {0.0625, 0.03, 0.035},  {0.025, 0.025, 0.025}, {0.025, 0.025, 0.025}, {0.03, 0.03, 0.03},    {0.17, 0.17, 0.17}, {0.05, 0.05, 0.05}, {0, 1, 1}}},
-    {&Work::backgrounds,   {{0.05, 0.05, 0.02},    {0.0299, 0.04, 0.01},   {0.025, 0.025, 0.02},  {0.025, 0.025, 0.02},  {0.04, 0.04, 0.03},    {0.3, 0.3, 0.3},    {0.1, 0.1, 0.1},    {0, 1, 1}}},
-    {&Work::widenings,     {{0.20, 0, 0},          {0.0708, 0, 0},         {0.11, 0, 0},          {0.06, 0, 0},          {0.174, 0, 0},         {0.67, 0, 0},       {0.23, 0, 0},       {0, 0, 0}}},
+    //                        AVX-512                AVX-512, Intel         kAvx2Zen3               kAvx2                  kAvx2Near              kAvx2Intel                NEON                NEON, dot products  portable
+    {&Work::loads,           {{0.20, 0.155, 0.122},  {0.176, 0.163, 0.198}, {0.192, 0.2, 0.207},    {0.134, 0.109, 0.146}, {0.126, 0.126, 0.126}, {0.211, 0.164, 0.16},     {0.67, 0.67, 0.67}, {0.23, 0.23, 0.21}, {0, 1.4, 0.17}}},
+    {&Work::misses,          {{0.075, 0.075, 0.125}, {0.234, 0.272, 0.261}, {0.0681, 0.122, 0.128}, {0.03, 0.126, 0.113},  {0.068, 0.091, 0.081}, {0.192, 0.128, 0.107},    {0.9, 0.9, 0.9},    {0.25, 0.25, 0.25}, {0, 0.02, 0.02}}},
+    {&Work::offsets,         {{0.155, 0.155, 0.26},  {0.134, 0.218, 0.118}, {0.163, 0.121, 0.107},  {0.092, 0.123, 0.056}, {0.05, 0.123, 0.047},  {0.0578, 0.282, 0.196},   {0.84, 0.84, 0.33}, {0.17, 0.17, 0.11}, {0, 0.5, 0.5}}},
+    {&Work::passes,          {{0.5, 0.5, 0.5},       {0, 0, 0},             {0.921, 1.68, 0.376},   {0.22, 0.323, 0.207},  {0.675, 0.6, 0.07},    {1.34, 0.687, 0.549},     {8.4, 8.4, 13},     {7.8, 7.8, 5},      {0, 2, 2}}},
+    {&Work::accumulates,     {{0.33, 0.33, 0.97},    {0.644, 0.597, 0.359}, {0.58, 0.0793, 0.215},  {0.18, 0.269, 0.248},  {0.613, 0.148, 0.341}, {0, 0.119, 0.199},        {0.67, 0.67, 2},    {0.42, 0.42, 0.6},  {0, 2, 2}}},
+    {&Work::shifts,          {{0, 0.02, 0.02},       {0, 0.199, 0},         {0, 0.0507, 0},         {0, 0.117, 0.014},     {0, 0.09, 0.0065},     {0, 0.207, 0.174},        {0, 1, 0.33},       {0, 0.1, 0.21},     {0, 2, 2}}},
+    {&Work::branch_misses,   {{3.5, 3.5, 3.5},       {6.48, 5.97, 6.02},    {8.58, 11.5, 5.22},     {3.5, 6, 2.8},         {34, 14.6, 5.1},       {10.3, 5.5, 4.65},        {10, 10, 10},       {4.5, 4.5, 4.5},    {0, 3.5, 3.5}}},
+    {&Work::stores,          {{0.42, 0.42, 0.32},    {0.144, 1.05, 1.35},   {0.406, 0.642, 0.575},  {0.30, 0.228, 0.32},   {0.085, 0.211, 0.208}, {0.549, 1.04, 0.834},     {1.55, 1.55, 1.4},  {0.8, 0.8, 0.47},   {0, 1.5, 0.27}}},
+    {&Work::elements_in,     {{0.055, 0.086, 0.078}, {0.11, 0.218, 0.255},  {0.12, 0.131, 0.195},   {0.06, 0.1, 0.083},    {0.054, 0.089, 0.144}, {0.13, 0.145, 0.234},     {0.25, 0.43, 0.43}, {0.1, 0.3, 0.18},   {0, 1, 1}}},
+    {&Work::elements_out,    {{0.105, 0.105, 0.38},  {0.514, 0.278, 0.482}, {0.181, 0.182, 0.293},  {0.13, 0.111, 0.13},   {0.11, 0.11, 0.136},   {0.252, 0.236, 0.327},    {0.56, 0.56, 0.7},  {0.15, 0.35, 0.3},  {0, 7, 3}}},
+    {&Work::summed_in,       {{0.02, 0.02, 0.02},    {0.04, 0.02, 0.04},    {0.0625, 0.03, 0.035},  {0.025, 0.025, 0.025}, {0.025, 0.025, 0.025}, {0.0357, 0.0119, 0.0634}, {0.17, 0.17, 0.17}, {0.05, 0.05, 0.05}, {0, 1, 1}}},
+    {&Work::backgrounds,     {{0.05, 0.05, 0.02},    {0.001, 0.001, 0.005}, {0.0299, 0.04, 0.01},   {0.025, 0.025, 0.02},  {0.025, 0.025, 0.02},  {0.0559, 0.087, 0.0034},  {0.3, 0.3, 0.3},    {0.1, 0.1, 0.1},    {0, 1, 1}}},
+    {&Work::widenings,       {{0.20, 0, 0},          {0.41, 0, 0},          {0.0708, 0, 0},         {0.11, 0, 0},          {0.06, 0, 0},          {0.319, 0, 0},            {0.67, 0, 0},       {0.23, 0, 0},       {0, 0, 0}}},
 };
 // clang-format on
 // Bytes of tables from which on a part of what is read and written misses the near caches.
 constexpr double kNearBytes[kMeasured][3] = {
-    {45056, 45056, 45056}, {32768, 49152, 49152}, {28672, 54272, 46080}, {43008, 114688, 65536},
-    {43008, 54272, 43008}, {28672, 28672, 28672}, {57344, 57344, 57344}, {28672, 28672, 28672}};
+    {45056, 45056, 45056}, {28672, 54272, 54272},  {32768, 49152, 49152},
+    {28672, 54272, 46080}, {43008, 114688, 65536}, {43008, 43008, 49152},
+    {28672, 28672, 28672}, {57344, 57344, 57344},  {28672, 28672, 28672}};
 
-// Measured on Zen 4, whose 512-bit units are half as wide as Zen 5's, and on Sapphire Rapids
-// (at 2.5 GHz, as its other families' costs; kAvx2Intel's are of 3.5). On Arm only the portable
-// code's costs are Zen 5's; a Cortex-A72 has about an eighth of its instructions a second.
-double CoreFactor(Core core, Measured isa, bool int8) {
+// Zen 4's 512-bit units are half as wide as Zen 5's. On Arm only the portable code's costs are Zen
+// 5's; a Cortex-A72 has about an eighth of its instructions a second.
+double CoreFactor(Core core, Measured isa) {
   if (core == Core::kArm) return isa == kPortable ? 8 : 1;
   if (core == Core::kZen5) return 1;
-  if (core == Core::kIntel && isa == kAvx512) return int8 ? 2.2 : 1.9;
-  if (core == Core::kIntel && isa == kAvx2Intel) return 1.5;
   return isa == kAvx512 ? 1.85 : isa == kAvx2 ? 1.35 : 1;
 }
 
@@ -102,7 +102,7 @@ UnitCosts UnitCostsOf(Isa isa, TableElements elements, const Target& target) {
   for (const UnitCost& cost : kUnitCosts) {
     costs.ns.*cost.what = cost.ns[measured][static_cast<int>(elements)];
   }
-  costs.core_factor = CoreFactor(target.core, measured, elements != TableElements::kFloat);
+  costs.core_factor = CoreFactor(target.core, measured);
   costs.near_bytes = costs.level1_bytes = kNearBytes[measured][static_cast<int>(elements)];
   if (isa == Isa::kAvx2 || isa == Isa::kAvxVnni) {
     costs.level1_bytes = static_cast<double>(target.caches.level1) * 7 / 8;
