@@ -46,7 +46,7 @@ COUNTS = (
 ELEMENTS = ("bytes", "int16", "float")
 SHARPNESS = (25.0, 100.0)  # one after the other: the choice itself has no gradient
 ERROR_WEIGHT = 0.3  # of the predictions' errors against what choices lose
-NEAR_BYTES = tuple(1024 * kib for kib in (28, 32, 36, 40, 42, 44, 48, 53, 60, 64, 80, 96, 112, 128))
+NEAR_BYTES = tuple(1024 * kib for kib in (28, 32, 36, 40, 42, 44, 48, 56, 64, 80, 96, 128))
 
 
 @dataclasses.dataclass
