@@ -45,8 +45,9 @@ struct Wide {
   }
 };
 
-// Vectors that the builders take at a time: pairs share the computation of addresses.
-#if TF_SIGNBIN_A64
+// Vectors that the builders take at a time. Pairs share the computation of addresses on Arm, and a
+// cache line that is written at once with AVX2. (A vector of AVX-512 is a line.)
+#if TF_SIGNBIN_A64 || HWY_TARGET == HWY_AVX2
 constexpr int kBuildVectors = 2;
 #else
 constexpr int kBuildVectors = 1;
