@@ -85,6 +85,7 @@ class Cooler {
 
 std::vector<table::TablePlan> Choose(std::vector<table::TablePlan> plans, const Request& request,
                                      std::mt19937* rng) {
+  if (plans.empty()) return plans;
   const size_t first = std::min(request.width, plans.size());
   const auto far = std::find_if(plans.begin(), plans.end(), [&](const table::TablePlan& plan) {
     return plan.cost_ns > kFar * plans.front().cost_ns;
