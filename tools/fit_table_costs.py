@@ -158,7 +158,7 @@ def main() -> None:
     for elements, timed in read(arguments.files).items():
         best = None
         for near in NEAR_BYTES:
-            if arguments.level1_bytes is not None and near < arguments.level1_bytes:
+            if near < (arguments.level1_bytes or 0):
                 continue
             work = with_misses(timed, near, arguments.level1_bytes or near)
             costs, value = fit(timed, work)
@@ -172,7 +172,7 @@ def main() -> None:
         print("  now:   ", summary(choice_losses(timed, predicted)))
     for index, name in enumerate(COUNTS):
         costs = (columns[e][index] if e in columns else 0 for e in ELEMENTS)
-        print(f"{name:14} {{{', '.join(f'{max(c, 0):.3g}' for c in costs)}}}")
+        print(f"{name:14} {{{', '.join(f'{c:.3g}' for c in costs)}}}")
     print(f"kNearBytes     {{{', '.join(str(near_bytes.get(e, 0)) for e in ELEMENTS)}}}")
 
 

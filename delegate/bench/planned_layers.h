@@ -12,6 +12,7 @@
 #include "bench/layers.h"
 #include "engine/kernels/table/planner.h"
 #include "engine/kernels/table/table_ops.h"
+#include "engine/planner.h"
 #include "engine/target.h"
 
 namespace tf_signbin {
@@ -79,27 +80,68 @@ inline Target TargetAs(const std::string& isa) {
   return target;
 }
 
-// Takes type=, density=, pattern=, kind=, input_bits= and background= of a command line; false
-// where `key` is none of them, or `value` none of its values.
-inline bool ParseLayerOption(const std::string& key, const std::string& value, DataType* type,
-                             RandomWeights* weights) {
-  if (key == "type" && (value == "int8" || value == "float32")) {
-    *type = value == "int8" ? DataType::kInt8 : DataType::kFloat32;
-  } else if (key == "kind" && (value == "two_valued" || value == "ternary")) {
-    weights->kind = value == "ternary" ? WeightKind::kTernary : WeightKind::kTwoValued;
-  } else if (key == "density") {
-    weights->density = std::atof(value.c_str());
-  } else if (key == "pattern") {
-    return std::sscanf(value.c_str(), "%d:%d", &weights->pattern_n, &weights->pattern_m) == 2;
-  } else if (key == "input_bits") {
-    weights->input_bits = std::atoi(value.c_str());
-    return weights->input_bits >= 1 && weights->input_bits <= 8;
-  } else if (key == "background") {
-    weights->background = value == "1";
-  } else {
-    return false;
+// What the programs of this folder are asked for on the command line.
+struct LayerRequest {
+  DataType type = DataType::kInt8;
+  RandomWeights weights;
+  std::string isa = "auto", layers;
+  size_t width = 0;  // table configurations of a layer that are taken, those that cost least first
+
+  bool Has(const LayerSize& size) const { return size.name().find(layers) != std::string::npos; }
+  // `layer` is of this type and these weights.
+  ConvProblem Problem(const LayerSize& size, const BenchLayer& layer) const {
+    return {type,          size.shape(),  &layer.filters,
+            &layer.output, TargetAs(isa), weights.input_bits < 7};
   }
-  return true;
+  // One key=value; false where `key` is none of these, or `value` none of its values.
+  bool Take(const std::string& key, const std::string& value) {
+    if (key == "type" && (value == "int8" || value == "float32")) {
+      type = value == "int8" ? DataType::kInt8 : DataType::kFloat32;
+    } else if (key == "kind" && (value == "two_valued" || value == "ternary")) {
+      weights.kind = value == "ternary" ? WeightKind::kTernary : WeightKind::kTwoValued;
+    } else if (key == "density") {
+      weights.density = std::atof(value.c_str());
+    } else if (key == "pattern") {
+      return std::sscanf(value.c_str(), "%d:%d", &weights.pattern_n, &weights.pattern_m) == 2;
+    } else if (key == "input_bits") {
+      weights.input_bits = std::atoi(value.c_str());
+      return weights.input_bits >= 1 && weights.input_bits <= 8;
+    } else if (key == "background") {
+      weights.background = value == "1";
+    } else if (key == "isa") {
+      isa = value;
+    } else if (key == "layers") {
+      layers = value;
+    } else if (key == "width") {
+      width = std::atoi(value.c_str());
+    } else {
+      return false;
+    }
+    return true;
+  }
+};
+
+// Reads a command line of LayerRequest's options and those that `take_other`(key, value) takes;
+// false, and a message, where there is something else or an instruction set that is not there.
+template <typename TakeOther>
+bool ParseArguments(const char* program, int argc, char** argv, LayerRequest* request,
+                    const TakeOther& take_other) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const size_t equals = argument.find('=');
+    const std::string key = argument.substr(0, equals);
+    const std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    if (equals == std::string::npos || !(request->Take(key, value) || take_other(key, value))) {
+      std::fprintf(stderr, "%s: unknown argument %s; the source's head lists them\n", program,
+                   argv[i]);
+      return false;
+    }
+  }
+  PlanOptions options;
+  options.isa = request->isa;
+  const Status status = CheckPlanOptions(options);
+  if (!status.ok()) std::fprintf(stderr, "%s: %s\n", program, status.message().c_str());
+  return status.ok();
 }
 
 // Every configuration of the memory tables that can run the problem, cheapest by the cost model

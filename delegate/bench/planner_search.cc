@@ -37,11 +37,7 @@ namespace {
 constexpr int kMostChannels = 12;  // of a group
 constexpr double kNear = 1.5;      // of the fastest: measured again, and listed
 
-struct Request {
-  DataType type = DataType::kInt8;
-  RandomWeights weights;
-  std::string isa = "auto", layers;
-  size_t width = 24;
+struct Request : LayerRequest {
   bool list = false;
 };
 
@@ -49,11 +45,6 @@ struct Contender {
   std::unique_ptr<ConvKernel> kernel;
   double predicted_ns = 0, measured_ns = 0;
 };
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 void AddTableKernels(const ConvProblem& problem, Isa isa, size_t width,
                      std::vector<Contender>* contenders) {
@@ -125,8 +116,7 @@ void Measure(const LayerSize& size, const Request& request, QuietTimer* timer,
 // The planner's loss, as a factor of at least 1.
 double Report(const LayerSize& size, const Request& request, QuietTimer* timer) {
   const BenchLayer layer = MakeBenchLayer(size, request.type, request.weights);
-  const ConvProblem problem{request.type,  size.shape(),          &layer.filters,
-                            &layer.output, TargetAs(request.isa), request.weights.input_bits < 7};
+  const ConvProblem problem = request.Problem(size, layer);
   std::vector<Contender> contenders = Contenders(problem, request);
   if (contenders.empty()) return 1;
   Measure(size, request, timer, &contenders);
@@ -151,47 +141,20 @@ double Report(const LayerSize& size, const Request& request, QuietTimer* timer) 
   return loss;
 }
 
-bool Parse(const std::string& argument, Request* request) {
-  const size_t equals = argument.find('=');
-  if (equals == std::string::npos) return false;
-  const std::string key = argument.substr(0, equals), value = argument.substr(equals + 1);
-  if (ParseLayerOption(key, value, &request->type, &request->weights)) return true;
-  if (key == "isa") {
-    request->isa = value;
-  } else if (key == "layers") {
-    request->layers = value;
-  } else if (key == "width") {
-    request->width = std::atoi(value.c_str());
-  } else if (key == "list") {
-    request->list = value == "1";
-  } else {
-    return false;
-  }
-  return true;
-}
-
 int Main(int argc, char** argv) {
   Request request;
-  for (int i = 1; i < argc; ++i) {
-    if (!Parse(argv[i], &request)) {
-      std::fprintf(stderr, "planner_search: unknown argument %s; the source's head lists them\n",
-                   argv[i]);
-      return 2;
-    }
-  }
-  PlanOptions options;
-  options.isa = request.isa;
-  const Status status = CheckPlanOptions(options);
-  if (!status.ok()) {
-    std::fprintf(stderr, "planner_search: %s\n", status.message().c_str());
-    return 2;
-  }
+  request.width = 24;
+  const auto take_other = [&](const std::string& key, const std::string& value) {
+    if (key == "list") request.list = value == "1";
+    return key == "list";
+  };
+  if (!ParseArguments("planner_search", argc, argv, &request, take_other)) return 2;
   std::printf("%-24s %-43s %7s  fastest, where it is another\n", "layer", "   chosen", "loss");
   QuietTimer timer;
   int layers = 0, close = 0;
   double log_sum = 0, worst = 1;
   for (const LayerSize& size : kPlannedLayers) {
-    if (size.name().find(request.layers) == std::string::npos) continue;
+    if (!request.Has(size)) continue;
     const double loss = Report(size, request, &timer);
     ++layers;
     close += loss <= 1.1;

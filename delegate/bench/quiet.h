@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <ctime>
-#include <optional>
 #include <vector>
 
 namespace tf_signbin {
@@ -18,25 +17,40 @@ inline double NsOf(clockid_t clock) {
 // This thread's processor time: what else runs on the same processor is left out.
 inline double ThreadNs() { return NsOf(CLOCK_THREAD_CPUTIME_ID); }
 
+inline double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
+
 // Another virtual machine on the same core makes all work slower for some time. A probe of known
 // work, taken before and after what is timed, tells. Cycles are what is compared, so that a change
 // of the processor's clock is no disturbance, and times are given as at 3 GHz.
 class QuietTimer {
  public:
-  // Processor time of `run`, nanoseconds at 3 GHz; none where the machine was not quiet.
+  struct Timed {
+    double ns;   // processor time at 3 GHz
+    bool quiet;  // nothing else slowed it down
+  };
   template <typename Run>
-  std::optional<double> TimeIfQuiet(const Run& run) {
-    const double ns = TimeOnce(run);
-    if (!quiet_) return std::nullopt;
-    return ns;
+  Timed TimeOnce(const Run& run) {
+    const double clock_before = Clock();
+    const bool quiet_before = Probe(clock_before);
+    const double start = ThreadNs();
+    run();
+    const double ns = ThreadNs() - start;
+    const double clock_after = Clock();
+    const bool quiet_after = Probe(clock_after);
+    const auto [low, high] = std::minmax(clock_before, clock_after);
+    return {ns * (low + high) / 2, quiet_before && quiet_after && high < kSteady * low};
   }
-  // The same after some tries; of the last one where the machine never was quiet.
+  // The time of a quiet try; of the last one where the machine never was.
   template <typename Run>
   double Time(const Run& run) {
     double ns = 0;
     for (int tries = 0; tries < kTries; ++tries) {
-      ns = TimeOnce(run);
-      if (quiet_) return ns;
+      const Timed timed = TimeOnce(run);
+      ns = timed.ns;
+      if (timed.quiet) return ns;
     }
     ++disturbed_;
     return ns;
@@ -48,20 +62,6 @@ class QuietTimer {
   static constexpr double kQuiet = 1.1;
   static constexpr size_t kLeast = 10;
   static constexpr double kSteady = 1.03;  // one clock before and after
-
-  template <typename Run>
-  double TimeOnce(const Run& run) {
-    const double clock_before = Clock();
-    const bool quiet_before = Probe(clock_before);
-    const double start = ThreadNs();
-    run();
-    const double ns = ThreadNs() - start;
-    const double clock_after = Clock();
-    const bool quiet_after = Probe(clock_after);
-    const auto [low, high] = std::minmax(clock_before, clock_after);
-    quiet_ = quiet_before && quiet_after && high < kSteady * low;
-    return ns * (low + high) / 2;
-  }
 
   // The processor's, in units of 3 GHz: multiplications that wait for one another take three cycles
   // each on x86. Elsewhere nothing is known of it.
@@ -108,7 +108,6 @@ class QuietTimer {
   std::vector<uint32_t> values_ = std::vector<uint32_t>(2048, 1);  // in the first-level cache
   volatile uint32_t sum_ = 0;
   std::vector<double> least_;
-  bool quiet_ = false;
   int disturbed_ = 0;
 };
 

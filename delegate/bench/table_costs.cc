@@ -23,7 +23,6 @@
 #include "engine/kernels/table/planner.h"
 #include "engine/kernels/table/table_conv.h"
 #include "engine/kernels/table/table_ops.h"
-#include "engine/planner.h"
 
 namespace tf_signbin {
 namespace {
@@ -55,18 +54,10 @@ constexpr double kFar = 2.5;
 constexpr size_t kTimes = 5;
 constexpr int kMostRounds = 40;
 
-struct Request {
-  DataType type = DataType::kInt8;
-  RandomWeights weights;
-  std::string isa = "auto", layers;
-  size_t width = 25, random = 50;
+struct Request : LayerRequest {
+  size_t random = 50;
   unsigned seed = 1;
 };
-
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 // Reads as much as the second-level cache holds.
 class Cooler {
@@ -105,8 +96,7 @@ const char* ElementsOf(const Request& request, const table::TableConfig& config)
 void Measure(const LayerSize& size, const Request& request, Cooler* cooler, QuietTimer* timer,
              std::mt19937* rng, int* left_out) {
   const BenchLayer layer = MakeBenchLayer(size, request.type, request.weights);
-  const ConvProblem problem{request.type,  size.shape(),          &layer.filters,
-                            &layer.output, TargetAs(request.isa), request.weights.input_bits < 7};
+  const ConvProblem problem = request.Problem(size, layer);
   const table::TableOps* ops = table::TableOpsFor(problem.target.Isas().front());
   if (ops == nullptr) return;
   BenchData data(size, request.type, request.weights.input_bits);
@@ -126,13 +116,13 @@ void Measure(const LayerSize& size, const Request& request, Cooler* cooler, Quie
   for (int round = 0; round < kMostRounds; ++round) {  // in turn: slow moments meet all alike
     bool done = true;
     for (Timed& timed : all) {
-      const auto time = [&](std::vector<double>* times) {
-        const auto ns = timer->TimeIfQuiet(
-            [&] { timed.kernel->Run(data.input.get(), data.output.get(), pool); });
-        if (ns) times->push_back(*ns);
-      };
       if (timed.done()) continue;
-      timed.kernel->Run(data.input.get(), data.output.get(), pool);
+      const auto run = [&] { timed.kernel->Run(data.input.get(), data.output.get(), pool); };
+      const auto time = [&](std::vector<double>* times) {
+        const auto [ns, quiet] = timer->TimeOnce(run);
+        if (quiet) times->push_back(ns);
+      };
+      run();
       time(&timed.warm);
       cooler->Cool();
       time(&timed.cold);
@@ -147,9 +137,8 @@ void Measure(const LayerSize& size, const Request& request, Cooler* cooler, Quie
     }
     const table::TablePlan& plan = timed.plan;
     const table::TableWork work = table::WorkOfTable(problem, *ops, plan.config);
-    const bool direct = plan.config.stream.group == 1 && plan.config.stream.skip_zeros;
     std::printf("%s,%s,%s,%d,%.0f,%.0f,%.0f,%.0f", size.name().c_str(),
-                plan.config.ToString().c_str(), ElementsOf(request, plan.config), direct,
+                plan.config.ToString().c_str(), ElementsOf(request, plan.config), work.direct,
                 work.chunk_bytes, plan.cost_ns, Median(timed.warm), Median(timed.cold));
     for (const auto& count : kCounts) std::printf(",%.6g", work.work.*count.count);
     std::printf("\n");
@@ -157,43 +146,15 @@ void Measure(const LayerSize& size, const Request& request, Cooler* cooler, Quie
   std::fflush(stdout);
 }
 
-bool Parse(const std::string& argument, Request* request) {
-  const size_t equals = argument.find('=');
-  if (equals == std::string::npos) return false;
-  const std::string key = argument.substr(0, equals), value = argument.substr(equals + 1);
-  if (ParseLayerOption(key, value, &request->type, &request->weights)) return true;
-  if (key == "isa") {
-    request->isa = value;
-  } else if (key == "layers") {
-    request->layers = value;
-  } else if (key == "width") {
-    request->width = std::atoi(value.c_str());
-  } else if (key == "random") {
-    request->random = std::atoi(value.c_str());
-  } else if (key == "seed") {
-    request->seed = std::atoi(value.c_str());
-  } else {
-    return false;
-  }
-  return true;
-}
-
 int Main(int argc, char** argv) {
   Request request;
-  for (int i = 1; i < argc; ++i) {
-    if (!Parse(argv[i], &request)) {
-      std::fprintf(stderr, "table_costs: unknown argument %s; the source's head lists them\n",
-                   argv[i]);
-      return 2;
-    }
-  }
-  PlanOptions options;
-  options.isa = request.isa;
-  const Status status = CheckPlanOptions(options);
-  if (!status.ok()) {
-    std::fprintf(stderr, "table_costs: %s\n", status.message().c_str());
-    return 2;
-  }
+  request.width = 25;
+  const auto take_other = [&](const std::string& key, const std::string& value) {
+    if (key == "random") request.random = std::atoi(value.c_str());
+    if (key == "seed") request.seed = std::atoi(value.c_str());
+    return key == "random" || key == "seed";
+  };
+  if (!ParseArguments("table_costs", argc, argv, &request, take_other)) return 2;
   std::printf("layer,config,elements,direct,chunk_bytes,predicted,warm,cold");
   for (const auto& count : kCounts) std::printf(",%s", count.name);
   std::printf("\n");
@@ -202,7 +163,7 @@ int Main(int argc, char** argv) {
   Cooler cooler(HostTarget().caches.level2);
   std::mt19937 rng(request.seed);
   for (const LayerSize& size : kPlannedLayers) {
-    if (size.name().find(request.layers) == std::string::npos) continue;
+    if (!request.Has(size)) continue;
     Measure(size, request, &cooler, &timer, &rng, &left_out);
   }
   std::fprintf(stderr, "%d configurations are left out: the machine was never quiet\n", left_out);

@@ -64,6 +64,8 @@ struct Estimator {
     return static_cast<size_t>(EntriesOf(s.group, s.limit, s.skip_zeros)) * geometry.entry_lanes() *
            element_bytes;
   }
+  // Whether the planes are the table.
+  static bool Direct(const StreamOptions& s) { return s.group == 1 && s.skip_zeros; }
   double ChunkBytes(const Geometry& geometry, const StreamOptions& s) const {
     return static_cast<double>(GroupBytes(geometry, s)) *
            std::min(GroupCount(s.group), s.chunk_groups);
@@ -107,7 +109,7 @@ struct Estimator {
     lookups += s.skip_zeros ? (list_multiple - 1) / 2.0 * lists / filters
                             : Filling(geometry, s.chunk_groups, GroupCount(s.group));
     const double chunk_bytes = ChunkBytes(geometry, s);
-    const bool direct = s.group == 1 && s.skip_zeros;  // the planes are the table
+    const bool direct = Direct(s);
     // Share of table accesses that miss the near caches. Filters walk through planes from end to
     // end, so that those which the first level does not hold push out one another.
     const double near = direct ? cost.level1_bytes : cost.near_bytes;
@@ -164,10 +166,7 @@ TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops,
   plan.config = config;
   const Geometry geometry = config.MakeGeometry(problem.shape, estimator.vector_lanes);
   plan.possible = estimator.Possible(geometry, config.stream);
-  if (plan.possible) {
-    plan.cost_ns = estimator.cost.Of(estimator.WorkOf(
-        geometry, config.stream, MaskSample(*problem.filters).OfGroups(config.stream.group)));
-  }
+  if (plan.possible) plan.cost_ns = estimator.cost.Of(WorkOfTable(problem, ops, config).work);
   return plan;
 }
 
@@ -176,7 +175,7 @@ TableWork WorkOfTable(const ConvProblem& problem, const TableOps& ops, const Tab
   const Geometry geometry = config.MakeGeometry(problem.shape, estimator.vector_lanes);
   const Histogram histogram = MaskSample(*problem.filters).OfGroups(config.stream.group);
   return {estimator.WorkOf(geometry, config.stream, histogram),
-          estimator.ChunkBytes(geometry, config.stream)};
+          estimator.ChunkBytes(geometry, config.stream), Estimator::Direct(config.stream)};
 }
 
 namespace {
@@ -245,8 +244,8 @@ TablePlan PlanWith(const Estimator& estimator, const MaskSample& sample, int gro
           if (most == tried) continue;
           tried = most;
           // As many passes with smaller tables: 32 groups in four times 8, not 9, 9, 9 and 5.
-          const int level = CeilDiv(groups, CeilDiv(groups, most));
-          if (level < most) try_chunk(choice, geometry, level, &config);
+          const int balanced = CeilDiv(groups, CeilDiv(groups, most));
+          if (balanced < most) try_chunk(choice, geometry, balanced, &config);
           try_chunk(choice, geometry, most, &config);
           // Lists of every group that need no filling.
           const int even = most / estimator.list_multiple * estimator.list_multiple;

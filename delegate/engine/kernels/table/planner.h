@@ -55,6 +55,7 @@ TablePlan EvaluateTable(const ConvProblem& problem, const TableOps& ops, const T
 struct TableWork {
   Work work;
   double chunk_bytes;  // of tables that all filters read before the next are built
+  bool direct;         // the planes are the table
 };
 TableWork WorkOfTable(const ConvProblem& problem, const TableOps& ops, const TableConfig& config);
 
