@@ -27,7 +27,7 @@ Measured MeasuredAs(Isa isa, const Target& target) {
     case Isa::kAmx:
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
-      return target.OfIntel() ? kAvx512Intel : kAvx512;
+      return target.core == Core::kIntel ? kAvx512Intel : kAvx512;
     case Isa::kAvx2:
     case Isa::kAvxVnni:
       if (target.core == Core::kZen3) return kAvx2Zen3;
