@@ -88,6 +88,56 @@ def test_relu_again_changes_nothing(shape, rng):
         np.testing.assert_array_equal(array(ReluAgain()(x, training=training)), x)
 
 
+@pytest.mark.parametrize("shape", [(None,), (None, None, None)])
+def test_gradient_counts_a_sample_of_open_sizes(shape, rng):
+    import tensorflow as tf
+
+    x = np.maximum(rng.normal(size=(3, *range(4, 4 + len(shape)))), 0.0).astype(np.float32) * 3
+    layer = observing_layer(4, x)
+    layer.trainable = False  # the range stays
+
+    def gradient(x):
+        with tf.GradientTape() as tape:
+            correction = layer.input_variables["correction"].value
+            tape.watch(correction)
+            loss = tf.reduce_sum(layer(x, training=True) ** 2)
+        return tape.gradient(loss, correction)
+
+    opened = tf.function(gradient, input_signature=[tf.TensorSpec((None, *shape), tf.float32)])
+    assert float(opened(x)) == pytest.approx(float(gradient(tf.constant(x))), rel=1e-5)
+
+
+def open_length():
+    """Sequences of any length: a stream with a reader of few bits, a norm that is not folded."""
+    tokens = keras.Input((None, 8))
+    x = layers.ReLU()(layers.Conv1D(8, 3, padding="same", name="stem")(tokens))
+    y = layers.Conv1D(8, 3, padding="same", name="conv")(x)
+    x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+    x = layers.Conv1D(8, 3, padding="same", name="last")(x)
+    return keras.Model(tokens, layers.Dense(5, name="logits")(layers.GlobalMaxPooling1D()(x)))
+
+
+def test_sequences_of_open_length(rng):
+    model = tf_signbin.quantize_model(open_length(), activations="int8", input_bits=4)
+    x = rng.normal(size=(16, 12, 8)).astype(np.float32)
+    model.compile("adam", "mse")
+    model.fit(x, rng.normal(size=(16, 5)), epochs=2, verbose=0)
+    with pytest.warns(UserWarning, match="in float32.*conv, norm_scale, last") as warned:
+        data = tf_signbin.convert(model)
+    assert [w.filename for w in warned if "float32" in str(w.message)] == [__file__]
+    interpreter = tf_signbin.Interpreter(data)
+    (index,) = (detail["index"] for detail in interpreter.get_input_details())
+    for length in (5, 12):
+        interpreter.resize_tensor_input(index, (1, length, 8))
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(index, x[:1, :length])
+        interpreter.invoke()
+        output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        expected = model.predict(x[:1, :length], verbose=0)
+        np.testing.assert_allclose(output, expected, atol=0.05 * np.abs(expected).max())
+
+
 def quantized(build, rng, **arguments):
     arguments = {"activations": "int8", "input_bits": 4} | arguments
     return models.train(tf_signbin.quantize_model(build(), **arguments), rng)
@@ -163,8 +213,9 @@ def test_each_layer_its_own(rng):
 
 
 def test_layers_with_signed_inputs_are_named():
-    with pytest.warns(UserWarning, match="keep 8-bit inputs.*conv1d"):
+    with pytest.warns(UserWarning, match="keep 8-bit inputs.*conv1d") as warned:
         tf_signbin.quantize_model(models.conv1d(), activations="int8", input_bits=4)
+    assert [w.filename for w in warned] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tf_signbin.quantize_model(models.residual(), activations="int8", input_bits=4)
@@ -187,8 +238,8 @@ def test_files_and_copies_go_on(rng, tmp_path):
     for other in (again, copy):
         np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
         assert [e.bits for e in tf_signbin.low_bit_inputs(other)] == [6, 4, 4, 4]
-        assert [e.quantizer for e in tf_signbin.low_bit_inputs(other)] == [
-            e.quantizer for e in tf_signbin.low_bit_inputs(model)
+        assert [e.quantizer.get_config() for e in tf_signbin.low_bit_inputs(other)] == [
+            e.quantizer.get_config() for e in tf_signbin.low_bit_inputs(model)
         ]
     models.train(again, rng)
 

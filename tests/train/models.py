@@ -216,7 +216,7 @@ def fit_ranges(model, x, training=False):
     def fitted(layer):
         call = layer.call
 
-        def fit_and_call(inputs, training=None):
+        def fit_and_call(inputs, training=None, observe=True):
             # The range is that of the first tensor: others that share it are not observed.
             if layer.name in fresh:
                 fresh.remove(layer.name)

@@ -44,6 +44,26 @@ def test_forward_and_gradients_are_lsqs(bits, rng):
     np.testing.assert_array_equal(y, layer(x, training=False))
 
 
+def test_a_shared_range_stays_and_has_the_same_gradient(rng):
+    x = np.maximum(rng.normal(size=(3, 4, 5)), 0.0).astype(np.float32) * 3
+    layer = StableQuantizeLayer(TfmotInputQuantizer(InputQuantizer(4)))
+    layer(x, training=True)
+    before = [np.array(v) for v in layer.get_weights()]
+
+    def gradients(observe):
+        with tf.GradientTape() as tape:
+            source = tf.constant(x)
+            tape.watch(source)
+            loss = tf.reduce_sum(layer(source, training=True, observe=observe) ** 2)
+        return tape.gradient(loss, [source, layer.quantizer_vars["correction"]])
+
+    shared = gradients(observe=False)
+    np.testing.assert_array_equal(before, layer.get_weights())
+    # The same batch again leaves a moving average where it is.
+    for one, other in zip(shared, gradients(observe=True), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(2, 5), (2, 3, 5), (2, 3, 4, 5)])
 def test_relu_again_changes_nothing(shape, rng):
     x = np.maximum(rng.normal(size=shape), 0.0).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ from tf_signbin.convert.requested import (
     unreached_layers,
     why_dense,
 )
-from tf_signbin.convert.stock import RepresentativeDataset, stock_model
+from tf_signbin.convert.stock import RepresentativeDataset, is_tflite, stock_model
 from tf_signbin.convert.verify import VerificationError
 from tf_signbin.convert.verify import verify as verify_models
 
@@ -92,10 +93,13 @@ def convert(
     stock = stock_model(source, activations, representative_dataset, input_type, output_type)
     report.stock_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    name = os.fspath(source) if isinstance(source, str | os.PathLike) else "model"
+    is_path = isinstance(source, str | os.PathLike)
+    name = os.fspath(source) if is_path else getattr(source, "name", "model")
     data, report.layers = rewrite.pack(stock, name=name, layout=layout)
     report.pack_seconds = time.perf_counter() - start
     report.stock_file_bytes, report.file_bytes = len(stock), len(data)
+    if not is_tflite(source):
+        _warn_of_floats(name, report.layers)
     left = _explain(source, report.layers)
     if strict and left:
         raise UnpackedLayersError(left)
@@ -133,6 +137,18 @@ def check_conversion(model: Any, activations: str | None = None) -> ConversionRe
     report = ConversionReport()
     convert(model, activations=activations, strict=True, report=report)
     return report
+
+
+def _warn_of_floats(name: str, layers: list[LayerReport]) -> None:
+    """Tells of layers that compute in float32 in a model of int8 layers."""
+    floats = [layer.name for layer in layers if layer.activation_type == "float32"]
+    if floats and any(layer.activation_type == "int8" for layer in layers):
+        warnings.warn(
+            f"{name!r}: TensorFlow Lite's converter left these layers in float32, between int8 "
+            f"ones: {', '.join(floats)}. Convolutions over sequences stay so where the length is "
+            "open: give keras.Input a fixed one.",
+            stacklevel=3,
+        )
 
 
 def _explain(source: Any, layers: list[LayerReport]) -> dict[str, str]:

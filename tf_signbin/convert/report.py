@@ -15,7 +15,8 @@ PACKED, DENSE, ALREADY_PACKED, KEPT_BUILTIN = "packed", "dense", "already packed
 class LayerReport:
     """One operator with weights.
 
-    `name` is the layer's, unique in the file, `tensor` that of the operator's output. `status` is
+    `name` is the layer's, unique in the file, `tensor` that of the operator's output,
+    `activation_type` that of its input: 'int8', 'float32' or another of LiteRT's. `status` is
     one of packed, dense, already packed and kept builtin (layout='builtin': a stock operator that
     the delegate will claim); `filters` are its packed filters, if it has any. `nearly`: the weights
     look quantized although the layer stayed dense. `dense_bytes` and `packed_bytes` count the
@@ -28,6 +29,7 @@ class LayerReport:
     op: str
     subgraph: int
     operator: int
+    activation_type: str
     status: str = DENSE
     reason: str = ""
     nearly: bool = False

@@ -144,7 +144,8 @@ class _Packer:
                 if (number, position) not in names:
                     continue
                 op, tensor = operator_name(self._model, operator), reader.output_name(operator)
-                report = LayerReport(names[number, position], tensor, op, number, position)
+                type_ = reader.activation_type(operator)
+                report = LayerReport(names[number, position], tensor, op, number, position, type_)
                 if op in PACKED_OPS:
                     report.status = ALREADY_PACKED
                     packed_op = read_packed_op(self._model, graph, operator)

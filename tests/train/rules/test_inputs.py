@@ -54,7 +54,9 @@ def test_mean_square_is_the_mean_at_first_and_a_moving_average_later():
 
 def test_configuration_comes_back():
     quantizer = InputQuantizer(5, ("a", "b"), 0.9)
-    assert InputQuantizer.from_config(quantizer.get_config()) == quantizer
+    config = quantizer.get_config()
+    assert config == {"bits": 5, "readers": ["a", "b"], "momentum": 0.9}
+    assert InputQuantizer.from_config(config).get_config() == config
 
 
 LAYERS = [LayerFacts(name, "Conv2D", layer=name) for name in ("a_1", "a_2", "b")]
@@ -76,7 +78,9 @@ def test_argument(argument, expected):
     assert wanted_bits(argument, LAYERS, "int8") == expected
 
 
-@pytest.mark.parametrize("argument", [2, 7, 9, True, 4.5, "four", {"b": 7}, {"c": 4}])
+@pytest.mark.parametrize(
+    "argument", [0, 2, 7, 9, True, False, 4.5, "four", {"b": 0}, {"b": 7}, {"c": 4}]
+)
 def test_bad_arguments_name_the_value(argument):
     with pytest.raises(ValueError, match="input_bits"):
         wanted_bits(argument, LAYERS, "int8")

@@ -62,5 +62,5 @@ def _warn_of_folding(flat: Trace, chosen: dict[str, Any]) -> None:
             f"{call.layer.name!r}: with float activations the converter folds it into the layer's "
             "weights, which then are not two-valued and stay dense. Put an activation between "
             "them, move the BatchNormalization behind the layer, or use activations='int8'.",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -134,6 +134,10 @@ class Factor(_WithValue):
 class ChannelMean(keras.layers.Layer):  # type: ignore[misc]
     """The mean over the last axis, which stays with size 1."""
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def call(self, inputs: Any) -> Any:
         return tf.reduce_mean(inputs, axis=-1, keepdims=True)
 

@@ -274,7 +274,7 @@ def fake_quantized(
             quantizers[range_] = StableQuantizeLayer(quantizer, name=f"{writer}_quantized")
         # Only the tensor that the range is of is observed; others use what was seen there.
         observes = range_.tensor == tensor or range_.limits is not None
-        kwargs = {} if observes else {"training": False}
+        kwargs = {} if observes else {"observe": False}
         now[tensor] = emit(quantizers[range_], tensor, **kwargs)
 
     def read(tensor: Ref, reader: str) -> Ref:

@@ -106,10 +106,17 @@ class TfmotInputQuantizer(tfmot_keras.quantizers.Quantizer):
             for spec in self.quantizer.variables()
         }
 
-    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
-        """`inputs`, at least 0, on the quantizer's grid; ranges move while training."""
+    def __call__(
+        self,
+        inputs: Any,
+        training: bool,
+        weights: dict[str, Any],
+        observe: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """`inputs`, at least 0, on the quantizer's grid; `observe`: it moves while training."""
         del kwargs
-        if training:
+        if training and observe:
             seen = self.quantizer.observed(OPS, inputs, _values(weights))
             for name, value in seen.items():
                 weights[name].assign(value)
@@ -128,21 +135,29 @@ class TfmotInputQuantizer(tfmot_keras.quantizers.Quantizer):
         return cls(InputQuantizer.from_config(config))
 
 
-class _WideEnough(tfmot_keras.quantizers.Quantizer):
+class _Observed(tfmot_keras.quantizers.Quantizer):
     """Mixin: a range that was observed has a width, though all values were equal."""
 
-    def __call__(self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any) -> Any:
+    def __call__(
+        self,
+        inputs: Any,
+        training: bool,
+        weights: dict[str, Any],
+        observe: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        training = training and observe
         if not training:
             low, high = (tf.convert_to_tensor(weights[name]) for name in ("min_var", "max_var"))
             weights = {**weights, "max_var": tf.maximum(high, low + MIN_WIDTH)}
         return super().__call__(inputs, training, weights, **kwargs)
 
 
-class MovingRangeQuantizer(_WideEnough, tfmot_keras.quantizers.MovingAverageQuantizer):
+class MovingRangeQuantizer(_Observed, tfmot_keras.quantizers.MovingAverageQuantizer):
     """tfmot's, for tensors that a network computes."""
 
 
-class WholeRangeQuantizer(_WideEnough, tfmot_keras.quantizers.AllValuesQuantizer):
+class WholeRangeQuantizer(_Observed, tfmot_keras.quantizers.AllValuesQuantizer):
     """tfmot's, for a network's inputs."""
 
 

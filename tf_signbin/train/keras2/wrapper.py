@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorflow_model_optimization.python.core.keras import utils
 from tensorflow_model_optimization.python.core.quantization.keras import (
     quantize_layer,
     quantize_wrapper,
 )
 
-from tf_signbin.train.keras2.legacy_keras import tf
+from tf_signbin.train.keras2.legacy_keras import keras, tf
 
 
 class StableQuantizeWrapper(quantize_wrapper.QuantizeWrapperV2):
@@ -95,7 +96,10 @@ class StableQuantizeWrapper(quantize_wrapper.QuantizeWrapperV2):
 
 
 class StableQuantizeLayer(quantize_layer.QuantizeLayer):
-    """QuantizeLayer that is built once and lets masks pass."""
+    """QuantizeLayer that is built once, lets masks pass and may share its range.
+
+    Its quantizer takes, or ignores, `observe`: whether the range moves with what it sees.
+    """
 
     def __init__(self, quantizer: Any, **kwargs: Any):
         super().__init__(quantizer, **kwargs)
@@ -106,11 +110,21 @@ class StableQuantizeLayer(quantize_layer.QuantizeLayer):
             super().build(input_shape)
             self.built: bool = True
 
+    def _call(self, inputs: Any, training: Any = None, observe: bool = True) -> Any:
+        """`observe=False`: the tensor shares the range of another one and does not move it."""
+        if training is None:
+            training = keras.backend.learning_phase()
+
+        def quantize(training: bool) -> Any:
+            weights = self.quantizer_vars
+            return self.quantizer(inputs, training, weights=weights, observe=observe)
+
+        return utils.smart_cond(training, lambda: quantize(True), lambda: quantize(False))
+
     # Without AutoGraph, for which there is nothing to do but which takes longer than all else. The
     # decorator shows Keras the arguments: no mask is one of them.
     call = tf.__internal__.decorator.make_decorator(
-        quantize_layer.QuantizeLayer.call,
-        tf.autograph.experimental.do_not_convert(quantize_layer.QuantizeLayer.call),
+        _call, tf.autograph.experimental.do_not_convert(_call)
     )
 
 

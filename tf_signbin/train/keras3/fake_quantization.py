@@ -10,7 +10,7 @@ import keras
 from tf_signbin.train.keras3.graph import Call, Ref, Trace, input_name
 from tf_signbin.train.keras3.layers import FakeQuantize, FakeQuantizeInput, ReluAgain
 from tf_signbin.train.rules.input_placement import InputPlan, LowBitTensor, place_inputs
-from tf_signbin.train.rules.inputs import InputQuantizer, warn_of_signed_inputs
+from tf_signbin.train.rules.inputs import InputQuantizer
 from tf_signbin.train.rules.placement import Operator, Range, place
 
 
@@ -38,7 +38,6 @@ class FakeQuantization:
         ]
         self._plan = place(operators, floats(flat.inputs), floats(outputs))
         self._inputs: InputPlan = place_inputs(operators, self._plan, floats(outputs), wanted)
-        warn_of_signed_inputs(self._inputs.signed)
         self.calls: list[Call] = []
         self._quantizers: dict[Range, Any] = {}
         self._uses: dict[str, int] = {}
@@ -50,6 +49,11 @@ class FakeQuantization:
             self._quantize(tensor, input_name(source))
         for call in calls:
             self._add(call)
+
+    @property
+    def signed(self) -> Sequence[str]:
+        """Layers that keep 8-bit inputs although few were wanted."""
+        return self._inputs.signed
 
     def resolve(self, tensor: Ref) -> Ref:
         return self._quantized.get(tensor, tensor)

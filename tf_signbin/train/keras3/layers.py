@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from tf_signbin.train.constant_weights import constant_or_traced
@@ -307,17 +306,28 @@ class ReluAgain(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if training:
             return ops.relu(inputs)
-        image, channels = inputs, inputs.shape[-1]
-        if len(inputs.shape) != 4:
-            image = ops.reshape(inputs, (-1, 1, math.prod(inputs.shape[1:-1]), channels))
-        ones = ops.ones((1, 1, channels, 1), inputs.dtype)
-        outputs = ops.relu(ops.depthwise_conv(image, ones, padding="valid"))
-        if len(inputs.shape) == 4:
-            return outputs
-        return ops.reshape(outputs, (-1, *inputs.shape[1:]))
+        return _depthwise(inputs, ops.ones(inputs.shape[-1:], inputs.dtype), relu=True)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+
+def _depthwise(inputs: Any, scale: Any, shift: Any = None, relu: bool = False) -> Any:
+    """scale * x + shift per channel, as one convolution; [C] each."""
+    image, inner, channels = inputs, inputs.shape[1:-1], inputs.shape[-1]
+    static = None not in inner
+    if len(inputs.shape) != 4:
+        # Of unknown length: each step becomes an image of one pixel.
+        image = ops.reshape(inputs, (-1, 1, math.prod(inner) if static else 1, channels))
+    kernel = ops.reshape(scale, (1, 1, channels, 1))
+    outputs = ops.depthwise_conv(image, kernel, padding="valid")
+    if shift is not None:
+        outputs = outputs + shift
+    if relu:
+        outputs = ops.relu(outputs)
+    if len(inputs.shape) == 4:
+        return outputs
+    return ops.reshape(outputs, (-1, *inner, channels) if static else ops.shape(inputs))
 
 
 @_register
@@ -382,6 +392,7 @@ class ChannelScale(keras.layers.Layer):
     def __init__(self, trainable_scale: bool = False, use_shift: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self.trainable_scale, self.use_shift = bool(trainable_scale), bool(use_shift)
+        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         channels = (input_shape[-1],)
@@ -399,19 +410,11 @@ class ChannelScale(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         scale = ops.convert_to_tensor(self.scale)
-        if training:
-            outputs = inputs * scale
-            return outputs + ops.convert_to_tensor(self.shift) if self.use_shift else outputs
-        shape = ops.shape(inputs)
-        channels = inputs.shape[-1]
-        image = inputs
-        if len(inputs.shape) != 4:
-            image = ops.reshape(inputs, (-1, 1, int(np.prod(inputs.shape[1:-1])), channels))
-        kernel = ops.reshape(scale, (1, 1, channels, 1))
-        outputs = ops.depthwise_conv(image, kernel, padding="valid")
-        if self.use_shift:
-            outputs = outputs + ops.convert_to_tensor(self.shift)
-        return outputs if len(inputs.shape) == 4 else ops.reshape(outputs, (-1, *shape[1:]))
+        shift = ops.convert_to_tensor(self.shift) if self.use_shift else None
+        if not training:
+            return _depthwise(inputs, scale, shift)
+        outputs = inputs * scale
+        return outputs if shift is None else outputs + shift
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -428,6 +431,7 @@ class _WithValue(keras.layers.Layer):
     def __init__(self, value: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.value = float(value)
+        self.supports_masking = True
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -16,6 +16,10 @@ _register = keras.saving.register_keras_serializable(package=PACKAGE)
 class ChannelMean(keras.layers.Layer):
     """The mean over the last axis, which stays with size 1."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def call(self, inputs: Any) -> Any:
         return ops.mean(inputs, axis=-1, keepdims=True)
 
@@ -26,6 +30,10 @@ class ChannelMean(keras.layers.Layer):
 @_register
 class UnitLength(keras.layers.Layer):
     """x / |x| over the last axis, as the converter knows it for one operator."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
         squares = ops.sum(ops.square(inputs), axis=-1, keepdims=True)

@@ -14,7 +14,7 @@ from tf_signbin.train.keras3.layers import FakeQuantize, QuantizeAnnotate, Quant
 from tf_signbin.train.keras3.lowering import Lowering
 from tf_signbin.train.rules import layers as layer_rules
 from tf_signbin.train.rules import selection
-from tf_signbin.train.rules.inputs import InputBits, wanted_bits
+from tf_signbin.train.rules.inputs import InputBits, wanted_bits, warn_of_signed_inputs
 from tf_signbin.train.rules.layers import LayerFacts
 from tf_signbin.train.rules.placement import warn_of_floats
 from tf_signbin.train.rules.quantizers import QUANTIZERS, SignedBinaryQuantizer, WeightQuantizer
@@ -231,6 +231,7 @@ def _quantize(
         wanted = wanted_bits(request.input_bits, layers, activations)
         wanted = {lowered.weighted[name]: bits for name, bits in wanted.items()}
         added = FakeQuantization(flat, calls, keras.tree.flatten(outputs), wanted)
+        warn_of_signed_inputs(added.signed)
         calls, outputs = added.calls, keras.tree.map_structure(added.resolve, outputs)
     result = graph.build(flat.with_outputs(outputs), calls, flat.name, model_class)
     lowered.copy_weights()

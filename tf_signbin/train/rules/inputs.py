@@ -8,7 +8,6 @@ the range [-(255 - L) s, L s].
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -96,7 +95,8 @@ class InputQuantizer:
         position = ops.stop_gradient(x) / (start * ops.stop_gradient(gain))
         inside = 1.0 - ops.relu(ops.sign(position - levels))
         slope = inside * (ops.round(position) - position) + (1.0 - inside) * levels
-        values = float(math.prod(size for size in x.shape[1:] if size is not None))
+        # Counted, not read from the shape: its sizes may be open.
+        values = ops.sum(ops.ones_like(ops.stop_gradient(x)[:1]), axis=None, keepdims=False)
         factor = ops.rsqrt(values * levels) / start
         # Both added terms are 0, and their derivatives are the ones wanted.
         return (
@@ -126,12 +126,6 @@ class InputQuantizer:
     def from_config(cls, config: Mapping[str, Any]) -> InputQuantizer:
         return cls(**config)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, InputQuantizer) and self.get_config() == other.get_config()
-
-    def __hash__(self) -> int:
-        return hash(repr(self.get_config()))
-
 
 @dataclasses.dataclass(frozen=True)
 class LowBitInput:
@@ -157,10 +151,10 @@ class LowBitInput:
         self.variables["bits"].assign(float(check_bits(bits)))
 
 
-def check_bits(bits: Any) -> int:
-    """Raises ValueError unless inputs can have so many bits."""
+def check_bits(bits: Any, argument: str = "input_bits") -> int:
+    """Raises ValueError, naming the argument, unless inputs can have so many bits."""
     if isinstance(bits, bool) or bits not in (*BITS, FULL_BITS):
-        raise ValueError(f"input_bits={bits!r} must be 3, 4, 5, 6 or 8.")
+        raise ValueError(f"{argument}={bits!r} must be 3, 4, 5, 6 or 8.")
     return int(bits)
 
 
@@ -193,8 +187,9 @@ def wanted_bits(
         found = dict.fromkeys((layer.name for layer in layers), FULL_BITS)
     else:
         rule = rule_of("input_bits", input_bits, layers)
-        found = {layer.name: check_bits(rule(layer) or FULL_BITS) for layer in layers}
-        found = {name: bits for name, bits in found.items() if bits < FULL_BITS}
+        wanted = {layer.name: rule(layer) for layer in layers}
+        bits = {name: check_bits(b) for name, b in wanted.items() if b is not None}
+        found = {name: b for name, b in bits.items() if b < FULL_BITS}
     return found
 
 

@@ -21,7 +21,7 @@ def lower(
         )
     if budget < 0.0:
         raise ValueError(f"budget={budget} must not be negative.")
-    options = sorted({check_bits(b) for b in bits} - {FULL_BITS})
+    options = sorted({check_bits(b, "bits") for b in bits} - {FULL_BITS})
     if not options:
         raise ValueError(f"bits={tuple(bits)} must name some of 3, 4, 5 and 6.")
     for each in inputs:

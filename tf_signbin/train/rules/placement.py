@@ -2,7 +2,7 @@
 
 A front end describes its model as a graph of `Operator`s; `place` says which tensors are followed
 by a fake quantization and which of them share one range. The rules are those by which the stock
-converter turns a fake-quantized graph into int8 operators (tests/keras3/test_placement.py converts
+converter turns a fake-quantized graph into int8 operators (tests/keras3/test_conversion.py converts
 one graph per kind):
 
 * A tensor that an operator computes is quantized once, with a range of its own ('computed'), or
