@@ -77,7 +77,6 @@ std::vector<Contender> Contenders(const ConvProblem& problem, const Request& req
   std::set<std::string> seen;
   std::vector<Contender> distinct;
   for (Contender& contender : contenders) {
-    if (contender.kernel == nullptr) continue;
     if (seen.insert(contender.kernel->name()).second) distinct.push_back(std::move(contender));
   }
   return distinct;

@@ -110,8 +110,8 @@ void Measure(const LayerSize& size, const Request& request, Cooler* cooler, Quie
   };
   std::vector<Timed> all;
   for (const table::TablePlan& plan : Choose(PossibleTables(problem, *ops), request, rng)) {
-    auto kernel = table::MakeTableConv(problem, *ops, plan.config, /*profile=*/false, 1);
-    if (kernel != nullptr) all.push_back({plan, std::move(kernel), {}, {}});
+    all.push_back(
+        {plan, table::MakeTableConv(problem, *ops, plan.config, /*profile=*/false, 1), {}, {}});
   }
   for (int round = 0; round < kMostRounds; ++round) {  // in turn: slow moments meet all alike
     bool done = true;

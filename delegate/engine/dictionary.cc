@@ -9,12 +9,10 @@ namespace {
 constexpr int kMaxChannels = 15;
 // Ternary tables are summed from the channels of two groups and their negatives in one register.
 constexpr int kMaxTernaryChannels = 7;
-// Entries with more channels than this would make tables dearer than what they save.
-constexpr int kMaxTerms = 3;
 
 int Terms(SignedSubset subset) { return PopCount(subset.plus) + PopCount(subset.minus); }
 
-// Collects the distinct subsets of groups of `channels`; gives up beyond `limit` or kMaxTerms.
+// Collects the distinct subsets of groups of `channels`; gives up beyond `limit` or kMostTerms.
 bool Collect(const PackedFilters& filters, int channels, int limit, Dictionary* dictionary) {
   const std::vector<ChannelGroup> groups = MakeChannelGroups(filters, channels);
   const int taps = filters.kernel_h * filters.kernel_w;
@@ -31,7 +29,7 @@ bool Collect(const PackedFilters& filters, int channels, int limit, Dictionary* 
         dictionary->terms = std::max(dictionary->terms, Terms(subset));
         dictionary->entries.push_back(subset);
         if (static_cast<int>(dictionary->entries.size()) > limit) return false;
-        if (dictionary->terms > kMaxTerms) return false;
+        if (dictionary->terms > Dictionary::kMostTerms) return false;
       }
     }
   }

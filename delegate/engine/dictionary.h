@@ -19,6 +19,10 @@ struct SignedSubset {
 };
 
 struct Dictionary {
+  // Of one that is not full: entries with more channels would make tables dearer than what they
+  // save.
+  static constexpr int kMostTerms = 3;
+
   int channels = 0;   // M: input channels a group, and so a lookup, covers
   bool full = false;  // entry e is the subset whose bits are e (M <= log2 of the limit)
   int terms = 0;      // most channels in one entry

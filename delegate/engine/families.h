@@ -22,7 +22,7 @@ struct OfferRequest {
 struct Offer {
   Isa isa;         // whose kernels it uses
   double cost_ns;  // predicted time of one Run on one thread, from the family's cost model
-  // `profile`: the kernel measures StageTimes. Null when memory runs out.
+  // `profile`: the kernel measures StageTimes. Throws std::bad_alloc when memory runs out.
   std::function<std::unique_ptr<ConvKernel>(int threads, bool profile)> make;
 };
 

@@ -41,6 +41,17 @@ struct StageTimes {
     return *this;
   }
 };
+// Of a kernel's workspaces, of which each thread has one, with its `times`.
+template <typename Workspaces>
+void ResetTimes(Workspaces* workspaces) {
+  for (auto& workspace : *workspaces) workspace.times = StageTimes();
+}
+template <typename Workspaces>
+StageTimes SumOfTimes(const Workspaces& workspaces) {
+  StageTimes sum;
+  for (const auto& workspace : workspaces) sum += workspace.times;
+  return sum;
+}
 
 // A prepared convolution: weights re-ordered for one family, ISA and shape. Run may be called from
 // one thread at a time; it spreads its work over the pool itself.

@@ -83,12 +83,7 @@ std::unique_ptr<ConvKernel> PlanKernel(const ConvProblem& problem, const PlanOpt
         ", group=" + std::to_string(options.group) + "; drop one of these options");
     return nullptr;
   }
-  auto kernel = candidates[0].offer.make(threads, profile);
-  if (kernel == nullptr) {
-    *status = Status::Error(std::string("out of memory while preparing a ") +
-                            candidates[0].family->name + " kernel");
-  }
-  return kernel;
+  return candidates[0].offer.make(threads, profile);
 }
 
 }  // namespace tf_signbin

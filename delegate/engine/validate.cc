@@ -13,7 +13,8 @@ namespace {
 
 // Scaled accumulators of a real multiplier stay below this, zero point included.
 constexpr double kMaxScaled = 2147483000.0;
-constexpr int64_t kMaxElements = int64_t{1} << 31;
+// Pixels, rows and elements of a tensor fit an int.
+constexpr int64_t kMaxElements = std::numeric_limits<int32_t>::max();
 
 std::string Str(int64_t value) { return std::to_string(value); }
 
@@ -65,11 +66,20 @@ Status CheckMaskBits(const PackedFilters& f) {
   return Status::Ok();
 }
 
+// -s must exist, too.
+Status CheckTernaryValues(const PackedFilters& f) {
+  if (f.kind != WeightKind::kTernary) return Status::Ok();
+  const auto least = std::find(f.values_i8.begin(), f.values_i8.end(), -128);
+  if (least == f.values_i8.end()) return Status::Ok();
+  return Status::Error("values: ternary filter " + Str((least - f.values_i8.begin()) / f.regions) +
+                       " has the value -128, whose negative is no int8");
+}
+
 Status CheckPattern(const PackedFilters& f) {
   if (f.pattern_n == 0 && f.pattern_m == 0) return Status::Ok();
-  if (f.pattern_n < 1 || f.pattern_m < f.pattern_n) {
+  if (f.pattern_n < 1 || f.pattern_m <= f.pattern_n) {
     return Status::Error("pattern " + Str(f.pattern_n) + ":" + Str(f.pattern_m) +
-                         " is not of the form n:m with 1 <= n <= m");
+                         " is not of the form n:m with 1 <= n < m");
   }
   const int taps = f.kernel_h * f.kernel_w;
   for (int filter = 0; filter < f.out_c; ++filter) {
@@ -152,6 +162,7 @@ Status CheckFilters(DataType type, const PackedFilters& f) {
   TF_SIGNBIN_RETURN_IF_ERROR(
       CheckLength("values", is_float ? f.values_f32.size() : f.values_i8.size(), values));
   TF_SIGNBIN_RETURN_IF_ERROR(CheckFinite("values", f.values_f32));
+  TF_SIGNBIN_RETURN_IF_ERROR(CheckTernaryValues(f));
   TF_SIGNBIN_RETURN_IF_ERROR(CheckMaskBits(f));
   return CheckPattern(f);
 }
@@ -247,7 +258,7 @@ Status CheckShape(const PackedFilters& f, const ConvShape& s) {
   }
   if (BoundedProduct(std::max(s.batch, 1), s.in_h, s.in_w, s.in_c) < 0 ||
       BoundedProduct(std::max(s.batch, 1), s.out_h, s.out_w, s.out_c) < 0) {
-    return Status::Error("an activation of more than 2^31 elements is not supported");
+    return Status::Error("an activation of 2^31 elements or more is not supported");
   }
   return Status::Ok();
 }

@@ -10,8 +10,7 @@ namespace tf_signbin {
 Status CheckFilters(DataType type, const PackedFilters& filters);
 // Vector lengths, multipliers and clamps; for int8 also that no accumulator can leave 32 bits.
 Status CheckOutputStage(DataType type, const PackedFilters& filters, const OutputStage& output);
-// A shape that fits the filters, whose tensors can be indexed with ptrdiff_t and whose padding
-// leaves every output pixel at least partly defined.
+// A shape that fits the filters, whose elements and coordinates can be counted with an int.
 Status CheckShape(const PackedFilters& filters, const ConvShape& shape);
 
 }  // namespace tf_signbin

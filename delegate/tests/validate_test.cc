@@ -118,11 +118,19 @@ TEST(Validate, Pattern) {
   EXPECT_REFUSED(kF, "not of the form", layer.filters.pattern_n = 2);
   EXPECT_REFUSED(kF, "not of the form", layer.filters.pattern_m = 2);
   EXPECT_REFUSED(kF, "not of the form", (layer.filters.pattern_n = 4, layer.filters.pattern_m = 3));
+  EXPECT_REFUSED(kF, "not of the form", layer.filters.pattern_n = layer.filters.pattern_m = 3);
   const auto kept = [](RandomLayer& layer) {
     layer.filters.pattern_n = 1;
     layer.filters.pattern_m = 5;  // groups of channels 0-4, 5-9, 10-11
   };
   EXPECT_EQ(ErrorAfter(kF, kept), "");
+}
+
+TEST(Validate, TernaryValues) {
+  const auto least = [](RandomLayer& layer) { layer.filters.values_i8[2] = -128; };
+  EXPECT_EQ(ErrorAfter(DataType::kInt8, least, WeightKind::kTernary),
+            "values: ternary filter 2 has the value -128, whose negative is no int8");
+  EXPECT_EQ(ErrorAfter(DataType::kInt8, least), "");
 }
 
 TEST(Validate, OutputStage) {

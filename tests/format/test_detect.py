@@ -234,6 +234,7 @@ def test_from_tensors_checks_everything():
         (packed.masks, infinite, "not finite"),
         (padding, packed.values, "beyond the last weight"),
         (both, packed.values, "both signs"),
+        (packed.masks, np.full(packed.values.shape, -128, np.int8), "negative is no int8"),
     ):
         with pytest.raises(ModelError, match=message):
             PackedFilters.from_tensors(options, masks, values)

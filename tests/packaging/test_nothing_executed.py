@@ -18,7 +18,7 @@ MODULES = {
 }  # fmt: skip
 METHODS = {"os.system", "os.popen", "pickle.load", "pickle.loads"}
 # Reads pickled arrays by an Unpickler of its own, for which no name but inert stand-ins resolves
-# (tests/examples/test_datasets.py).
+# (tests/training/test_datasets.py).
 UNPICKLER = ROOT / "tf_signbin/training/datasets/array_pickle.py"
 
 

@@ -164,6 +164,8 @@ class PackedFilters:
             raise ModelError(f"values tensor has type {values.dtype}; it must be float32 or int8")
         if not np.all(np.isfinite(values)):
             raise ModelError("values tensor has a value that is not finite")
+        if options.kind == TERNARY and values.dtype == np.int8 and np.any(values == -128):
+            raise ModelError("values tensor of ternary filters has -128, whose negative is no int8")
         used_bits = options.weights_per_filter % 8
         if used_bits and np.any(masks[..., -1] >> used_bits):
             raise ModelError("masks tensor has bits set beyond the last weight of a filter")

@@ -113,7 +113,7 @@ class DenseConv final : public ConvKernel {
   }
 
   void Run(const void* input, void* output, ThreadPool& pool) override {
-    for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
+    ResetTimes(&workspaces_);
     pool.ParallelFor(static_cast<int>(tasks_.size()), [&](int task, int thread) {
       RunTask(tasks_[task], static_cast<const int8_t*>(input), static_cast<int8_t*>(output),
               &workspaces_[thread]);
@@ -138,11 +138,7 @@ class DenseConv final : public ConvKernel {
                       w.partial.bytes());
   }
 
-  StageTimes stage_times() const override {
-    StageTimes times;
-    for (const Workspace& workspace : workspaces_) times += workspace.times;
-    return times;
-  }
+  StageTimes stage_times() const override { return SumOfTimes(workspaces_); }
 
  private:
   struct Call {

@@ -1,5 +1,5 @@
-// Dense int8 convolution for AVX-512 VNNI: the packed filters unpacked to int8 weights. For layers
-// whose few filters cannot repay look-up tables.
+// Products of int8 weights on AVX-512 VNNI and AMX, which packed filters are unpacked to where
+// tables do not pay, and look-ups in tables of bytes with VBMI, for inputs of few bits.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_H_
 

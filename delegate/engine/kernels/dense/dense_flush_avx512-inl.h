@@ -1,7 +1,6 @@
-// Accumulators to outputs, for files compiled for AVX-512 (F,
-// BW, DQ, VL).
-#ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_FLUSH_AVX512_INL_H_
-#define TF_SIGNBIN_ENGINE_KERNELS_DENSE_FLUSH_AVX512_INL_H_
+// Accumulators to outputs, for files compiled for AVX-512 (F, BW, DQ, VL).
+#ifndef TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_FLUSH_AVX512_INL_H_
+#define TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_FLUSH_AVX512_INL_H_
 
 #include <immintrin.h>
 
@@ -208,4 +207,4 @@ class OneVector : public OutputWriter {
 }  // namespace
 }  // namespace tf_signbin
 
-#endif  // TF_SIGNBIN_ENGINE_KERNELS_DENSE_FLUSH_AVX512_INL_H_
+#endif  // TF_SIGNBIN_ENGINE_KERNELS_DENSE_DENSE_FLUSH_AVX512_INL_H_

@@ -30,11 +30,7 @@ int MaxPixels(const DensePlan& plan, int vectors) {
 bool SumsFitWords(const PackedFilters& filters, int most_input) {
   const int weights = static_cast<int>(filters.weights_per_filter());
   for (int filter = 0; filter < filters.out_c; ++filter) {
-    const MaskRow row(filters, 0, filter);
-    int64_t effectual = 0;
-    for (int k = 0; k < weights; k += 32) {
-      effectual += PopCount(row.Bits(k, std::min(32, weights - k)));
-    }
+    const int64_t effectual = MaskRow(filters, 0, filter).Count(0, weights);
     if (effectual * most_input > 0xffff) return false;
   }
   return true;

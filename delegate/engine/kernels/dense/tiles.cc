@@ -45,7 +45,7 @@ class TilesConv final : public ConvKernel {
   }
 
   void Run(const void* input, void* output, ThreadPool& pool) override {
-    for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
+    ResetTimes(&workspaces_);
     pool.ParallelFor(static_cast<int>(tasks_.size()), [&](int task, int thread) {
       RunTask(tasks_[task], static_cast<const int8_t*>(input), static_cast<int8_t*>(output),
               &workspaces_[thread]);
@@ -61,11 +61,7 @@ class TilesConv final : public ConvKernel {
     return threads * (w.copy.bytes() + w.weights.bytes() + w.sums.bytes() + w.scratch.bytes());
   }
 
-  StageTimes stage_times() const override {
-    StageTimes times;
-    for (const Workspace& workspace : workspaces_) times += workspace.times;
-    return times;
-  }
+  StageTimes stage_times() const override { return SumOfTimes(workspaces_); }
 
  private:
   struct Workspace {

@@ -5,10 +5,8 @@
 // loads beside four products are free (docs/performance.md).
 #include <immintrin.h>
 
-#include <algorithm>
 #include <type_traits>
 
-#include "engine/ceil_div.h"
 #include "engine/kernels/dense/dense_flush_avx512-inl.h"
 #include "engine/kernels/dense/tiles_ops.h"
 
@@ -108,7 +106,7 @@ inline __attribute__((always_inline)) void Products(const TileBlock& b, const in
 // `outputs` has its own copy of everything, so that it stays in registers.
 template <int kPositions, int kFilters, typename Outputs>
 void Multiply(const TileBlock& b, Outputs outputs, int pixels) {
-  const int outputs_a_chunk = CeilDiv(pixels, b.chunks);
+  const int outputs_a_chunk = (pixels + b.chunks - 1) / b.chunks;
   const int8_t* weights = b.weights;
   TileExpansion expansion{};
   if (b.expansion != nullptr) expansion = *b.expansion;
@@ -141,10 +139,11 @@ struct Nothing {
 
 void TilesConfigure(int positions) {
   TileConfig config;
+  const int rows = positions < kTileRows ? positions : kTileRows;
   for (int tile = 0; tile < 8; ++tile) {
     const bool weights = tile == 2 || tile == 3;
     config.row_bytes[tile] = kTileBytes;
-    config.rows[tile] = static_cast<uint8_t>(weights ? kTileRows : std::min(positions, kTileRows));
+    config.rows[tile] = static_cast<uint8_t>(weights ? kTileRows : rows);
   }
   // Not _tile_loadconfig, of which GCC 12 thinks that it reads eight bytes.
   asm volatile("ldtilecfg %0" : : "m"(config));

@@ -48,7 +48,7 @@ class GemmConv final : public ConvKernel {
   }
 
   void Run(const void* input, void* output, ThreadPool& pool) override {
-    for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
+    ResetTimes(&workspaces_);
     pool.ParallelFor(tiles_ * parts_, [&](int task, int thread) {
       RunTask(task / parts_, task % parts_, static_cast<const int8_t*>(input),
               static_cast<int8_t*>(output), &workspaces_[thread]);
@@ -69,11 +69,7 @@ class GemmConv final : public ConvKernel {
     return threads * (w.rows.bytes() + w.wide_rows.bytes() + w.sums.bytes());
   }
 
-  StageTimes stage_times() const override {
-    StageTimes times;
-    for (const Workspace& workspace : workspaces_) times += workspace.times;
-    return times;
-  }
+  StageTimes stage_times() const override { return SumOfTimes(workspaces_); }
 
  private:
   struct Workspace {

@@ -1,4 +1,4 @@
-// What the AVX-512 families need to turn accumulators into int8 outputs, one entry a filter.
+// What kernels with filters in lanes need to turn accumulators into int8 outputs, one entry each.
 //
 // TFLite's rule for an accumulator x takes a 64-bit product and two roundings. Where a filter's
 // accumulator is d * sum + bias with few enough different sums, the same outputs come from

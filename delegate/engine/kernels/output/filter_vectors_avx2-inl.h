@@ -1,7 +1,7 @@
 // The rules of filter_lanes.h on pairs of vectors of eight accumulators, for files compiled for
-// AVX2: objects that are made once for 16 filters and called for each pixel with what kTakesSums
-// names, sums (FilterSums) or accumulators of vector `kVector`. They return 32-bit integers that
-// lack the addend and the clamp.
+// AVX2: objects that are made once for 16 filters and called for each pixel with the accumulators
+// of vector `kVector`. They return 32-bit integers that lack the addend and the clamp; those
+// with kRoundsDown are called under RoundDown.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_VECTORS_AVX2_INL_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_FILTER_VECTORS_AVX2_INL_H_
 

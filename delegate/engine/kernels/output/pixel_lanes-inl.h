@@ -1,4 +1,5 @@
-// OUTPUT
+// Accumulators to outputs, pixels in lanes: the vector code of pixel_lanes_ops.h. Included by files
+// of one instruction set each.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_PIXEL_LANES_INL_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_OUTPUT_PIXEL_LANES_INL_H_
 

@@ -78,6 +78,7 @@ const PixelLanesOps& PixelLanesOpsFor(Isa isa) {
       return kPixelLanesOpsAvx2;
     case Isa::kAvx512:
     case Isa::kAvx512Vnni:
+    case Isa::kAmx:
       return kPixelLanesOpsAvx512;
 #elif defined(__aarch64__) || defined(__arm__)
     case Isa::kNeon:

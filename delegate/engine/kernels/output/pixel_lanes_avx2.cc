@@ -6,8 +6,8 @@ static_assert(HWY_TARGET == HWY_AVX2, "compile this file for AVX2, FMA, BMI2, F1
 namespace tf_signbin {
 namespace output {
 
-const PixelLanesOps kPixelLanesOpsAvx2 = {Isa::kAvx2, simd::kSplitLanes, /*takes_floats=*/true,
-                                          &WriteI8, &WriteF32};
+const PixelLanesOps kPixelLanesOpsAvx2 = {simd::kSplitLanes, /*takes_floats=*/true, &WriteI8,
+                                          &WriteF32};
 
 }  // namespace output
 }  // namespace tf_signbin

@@ -6,8 +6,8 @@ static_assert(HWY_TARGET == HWY_AVX3, "compile this file for AVX-512 F, BW, DQ, 
 namespace tf_signbin {
 namespace output {
 
-const PixelLanesOps kPixelLanesOpsAvx512 = {Isa::kAvx512, simd::kSplitLanes, /*takes_floats=*/false,
-                                            &WriteI8, &WriteF32};
+const PixelLanesOps kPixelLanesOpsAvx512 = {simd::kSplitLanes, /*takes_floats=*/false, &WriteI8,
+                                            &WriteF32};
 
 }  // namespace output
 }  // namespace tf_signbin

@@ -6,8 +6,8 @@ static_assert(HWY_TARGET == HWY_NEON, "compile this file for NEON");
 namespace tf_signbin {
 namespace output {
 
-const PixelLanesOps kPixelLanesOpsNeon = {Isa::kNeon, simd::kSplitLanes, /*takes_floats=*/false,
-                                          &WriteI8, &WriteF32};
+const PixelLanesOps kPixelLanesOpsNeon = {simd::kSplitLanes, /*takes_floats=*/false, &WriteI8,
+                                          &WriteF32};
 
 }  // namespace output
 }  // namespace tf_signbin

@@ -74,7 +74,6 @@ struct ArgsF32 {
 };
 
 struct PixelLanesOps {
-  Isa isa;
   // 32-bit sums (totals, boxes): of so many, the even lanes come first, then the odd ones; 0: in
   // order.
   int split_lanes;

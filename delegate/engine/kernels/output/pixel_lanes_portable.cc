@@ -12,7 +12,7 @@ static_assert(HWY_TARGET == HWY_EMU128, "plain C++ is wanted here");
 namespace tf_signbin {
 namespace output {
 
-const PixelLanesOps kPixelLanesOpsPortable = {Isa::kPortable, simd::kSplitLanes,
+const PixelLanesOps kPixelLanesOpsPortable = {simd::kSplitLanes,
                                               /*takes_floats=*/false, &WriteI8, &WriteF32};
 
 }  // namespace output

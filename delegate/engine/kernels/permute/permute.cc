@@ -3,8 +3,7 @@
 // For each input pixel and group of M input channels a table holds the sum of every channel subset
 // of the layer's dictionary. A microkernel looks a group up for 32 (int8) or 16 (float32) filters
 // with one permutation and adds it to accumulators that stay in registers. This file walks a
-// layer's tiles; the vector code is in the files named for an
-// instruction set.
+// layer's tiles; the vector code is in the files named for an instruction set.
 #include "engine/kernels/permute/permute.h"
 
 #include <algorithm>
@@ -104,7 +103,7 @@ class PermuteConv : public ConvKernel {
   }
 
   void Run(const void* input, void* output, ThreadPool& pool) override {
-    for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
+    ResetTimes(&workspaces_);
     pool.ParallelFor(static_cast<int>(tasks_.size()), [&](int task, int thread) {
       RunTask(tasks_[task], static_cast<const Activation*>(input), static_cast<Activation*>(output),
               &workspaces_[thread]);
@@ -130,11 +129,7 @@ class PermuteConv : public ConvKernel {
                       w.box.bytes() + w.sums.bytes());
   }
 
-  StageTimes stage_times() const override {
-    StageTimes times;
-    for (const Workspace& workspace : workspaces_) times += workspace.times;
-    return times;
-  }
+  StageTimes stage_times() const override { return SumOfTimes(workspaces_); }
 
  private:
   // Adjacent filter blocks [first, end) of one shape: they see the same pixel runs, and the tables

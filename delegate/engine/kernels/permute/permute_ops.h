@@ -1,7 +1,6 @@
 // The vector parts of the register-permute family around its microkernels: building tables and
-// turning accumulators into outputs. Plain pointers and sizes only: the files of
-// those functions are compiled for AVX-512 and must not instantiate templates that other files
-// share.
+// turning accumulators into outputs. Plain pointers and sizes only: the files of those
+// functions are compiled for AVX-512 and must not instantiate templates that other files share.
 #ifndef TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_OPS_H_
 #define TF_SIGNBIN_ENGINE_KERNELS_PERMUTE_PERMUTE_OPS_H_
 
@@ -80,13 +79,6 @@ struct TableRow {
   size_t column_bytes;
 };
 
-// Column `column`'s input pixel, or padding.
-static inline const int8_t* PixelOf(const TableRow& r, int column) {
-  const int x = r.first_x + column * r.step;
-  if (r.row == nullptr || x < 0 || x >= r.in_w) return static_cast<const int8_t*>(r.padding);
-  return static_cast<const int8_t*>(r.row) + static_cast<ptrdiff_t>(x) * r.in_c;
-}
-
 // Whether 32-byte loads from any channel of a pixel could leave the input.
 static inline bool NearEnd(const TableRow& r, const int8_t* pixel) {
   const int8_t* end = static_cast<const int8_t*>(r.input_end);
@@ -100,6 +92,14 @@ struct ColumnSums {
   int first_x, step, in_w, in_c, columns, regions;
   void* out;  // int32 or float
 };
+
+// Column `column`'s input pixel, or padding. `Row`: TableRow or ColumnSums.
+template <typename Element, typename Row>
+static inline const Element* PixelOf(const Row& r, int column) {
+  const int x = r.first_x + column * r.step;
+  if (r.row == nullptr || x < 0 || x >= r.in_w) return static_cast<const Element*>(r.padding);
+  return static_cast<const Element*>(r.row) + static_cast<ptrdiff_t>(x) * r.in_c;
+}
 
 // Empties the registers of one microkernel call. Pixel p, vector f of filters is at
 // sums + (p * vectors + f) * 64 bytes.

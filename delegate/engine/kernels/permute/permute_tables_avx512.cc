@@ -6,12 +6,6 @@
 namespace tf_signbin {
 namespace {
 
-template <typename T>
-const T* Pixel(const void* row, const void* padding, int x, int in_w, int in_c) {
-  if (row == nullptr || x < 0 || x >= in_w) return static_cast<const T*>(padding);
-  return static_cast<const T*>(row) + static_cast<ptrdiff_t>(x) * in_c;
-}
-
 // ---------------------------------------------------------------- tables, int8 activations
 
 // A unit's channels as 16-bit lanes. Lanes beyond `count` are arbitrary, except that kZeroLaneI8
@@ -78,7 +72,7 @@ template <int kRegisters>
 void BuildFullI8(const TableRow& r) {
   char* table = r.tables;
   for (int column = 0; column < r.columns; ++column, table += r.column_bytes) {
-    const int8_t* pixel = PixelOf(r, column);
+    const int8_t* pixel = PixelOf<int8_t>(r, column);
     if (NearEnd(r, pixel)) {
       BuildFullPixelI8<kRegisters, true>(r, pixel, table);
     } else {
@@ -115,7 +109,7 @@ void BuildTermsI8(const TableRow& r) {
   }
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
-    const int8_t* pixel = PixelOf(r, column);
+    const int8_t* pixel = PixelOf<int8_t>(r, column);
     const bool masked = NearEnd(r, pixel);
     char* table = column_tables;
     for (const TableUnit *unit = r.units, *end = unit + r.unit_count; unit != end; ++unit) {
@@ -209,8 +203,7 @@ inline __attribute__((always_inline)) void BuildFullPixelF32(const TableRow& r, 
 void BuildFullF32(const TableRow& r) {
   char* table = r.tables;
   for (int column = 0; column < r.columns; ++column, table += r.column_bytes) {
-    const float* pixel =
-        Pixel<float>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
+    const float* pixel = PixelOf<float>(r, column);
     if (r.recipe->registers == 2) {
       BuildFullPixelF32<2>(r, pixel, table);
     } else {
@@ -230,8 +223,7 @@ void BuildTermsF32(const TableRow& r) {
   const int registers = r.recipe->registers;
   char* column_tables = r.tables;
   for (int column = 0; column < r.columns; ++column, column_tables += r.column_bytes) {
-    const float* pixel =
-        Pixel<float>(r.row, r.padding, r.first_x + column * r.step, r.in_w, r.in_c);
+    const float* pixel = PixelOf<float>(r, column);
     char* table = column_tables;
     for (int u = 0; u < r.unit_count; ++u) {
       const TableUnit& unit = r.units[u];
@@ -316,12 +308,10 @@ void ColumnSumsI8(const ColumnSums& s) {
   };
   for (int region = 0; region < s.regions; ++region) {
     int32_t* out = static_cast<int32_t*>(s.out) + region;
-    int x = s.first_x;
     for (int column = 0; column < s.columns; column += kTogether) {
       __m512i sums[kTogether];
-      for (__m512i& sum : sums) {  // past the last column, too: not stored
-        sum = sum_of(Pixel<int8_t>(s.row, s.padding, x, s.in_w, s.in_c) + region * channels);
-        x += s.step;
+      for (int i = 0; i < kTogether; ++i) {  // past the last column, too: not stored
+        sums[i] = sum_of(PixelOf<int8_t>(s, column + i) + region * channels);
       }
       const int left = s.columns - column;
       const __mmask8 inside = static_cast<__mmask8>(left < kTogether ? (1 << left) - 1 : 0xf);
@@ -340,7 +330,7 @@ void ColumnSumsF32(const ColumnSums& s) {
   const int channels = s.in_c / s.regions;
   float* out = static_cast<float*>(s.out);
   for (int column = 0; column < s.columns; ++column) {
-    const float* x = Pixel<float>(s.row, s.padding, s.first_x + column * s.step, s.in_w, s.in_c);
+    const float* x = PixelOf<float>(s, column);
     for (int region = 0; region < s.regions; ++region, x += channels) {
       __m512 sum = _mm512_setzero_ps();
       for (int c = 0; c < channels; c += 16) {

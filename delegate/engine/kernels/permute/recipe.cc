@@ -47,6 +47,7 @@ TableRecipe MakeRecipe(const PermutePlan& plan) {
     FillSubsetSteps(dictionary.channels, &recipe);
     return recipe;
   }
+  static_assert(kMaxTableTerms == Dictionary::kMostTerms, "`lanes` holds those of any entry");
   const int half_entries = int8 ? 32 : 16;
   const int zero_lane = int8 ? kZeroLaneI8 : kZeroLaneF32;
   const int negative_lane = int8 ? kNegativeLaneI8 : kNegativeLaneF32;

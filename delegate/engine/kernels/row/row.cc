@@ -75,7 +75,7 @@ class RowConv final : public ConvKernel {
   }
 
   void Run(const void* input, void* output, ThreadPool& pool) override {
-    for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
+    ResetTimes(&workspaces_);
     pool.ParallelFor(Rows(shape_) * parts_, [&](int task, int thread) {
       const size_t row = task / parts_, part = task % parts_;
       RunRow(static_cast<const int8_t*>(input) + row * shape_.in_c,
@@ -99,11 +99,7 @@ class RowConv final : public ConvKernel {
     return threads * (w.activations.bytes() + w.tables.bytes() + w.sums.bytes() + w.acc.bytes());
   }
 
-  StageTimes stage_times() const override {
-    StageTimes times;
-    for (const Workspace& workspace : workspaces_) times += workspace.times;
-    return times;
-  }
+  StageTimes stage_times() const override { return SumOfTimes(workspaces_); }
 
  private:
   struct Workspace {

@@ -127,7 +127,7 @@ void Write(const WriteArgs& arguments) {
 
 }  // namespace
 
-const RowOps kRowOpsAvx2 = {Isa::kAvx2, MakeTables, LookUp, Add, Write};
+const RowOps kRowOpsAvx2 = {MakeTables, LookUp, Add, Write};
 
 }  // namespace row
 }  // namespace tf_signbin

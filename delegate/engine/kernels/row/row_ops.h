@@ -51,7 +51,6 @@ struct WriteArgs {
 };
 
 struct RowOps {
-  Isa isa;
   // `groups`, whole steps, of four activations each: to kTableBytes of tables each.
   void (*make_tables)(const int8_t* activations, int groups, uint8_t* tables);
   // sums[filter] of a block's filters over the groups' tables.

@@ -32,16 +32,16 @@ const std::vector<float>& ValuesOf(const PackedFilters& filters, float) {
 }
 
 // The rest of filter `f`'s OutputParams, scale and background aside. `scale`: [regions].
-void SetOutput(const OutputStage& stage, const std::vector<Segment>& segments, int f,
+void SetOutput(const OutputStage& stage, const std::vector<SumSegment>& segments, int f,
                const int32_t* scale, output::ParamsI8* p) {
   p->bias = stage.bias_i32.empty() ? 0 : stage.bias_i32[f];
-  for (const Segment& segment : segments) {
+  for (const SumSegment& segment : segments) {
     p->bias = WrapAdd(p->bias, WrapMul(scale[segment.region], segment.center[f]));
   }
   output::SetMultiplier(stage, f, p);
   p->center = static_cast<int16_t>(segments[0].center[f]);
 }
-void SetOutput(const OutputStage& stage, const std::vector<Segment>&, int f, const float*,
+void SetOutput(const OutputStage& stage, const std::vector<SumSegment>&, int f, const float*,
                output::ParamsF32* p) {
   p->bias = stage.bias_f32.empty() ? 0 : stage.bias_f32[f];
 }
@@ -50,7 +50,7 @@ void SetOutput(const OutputStage& stage, const std::vector<Segment>&, int f, con
 
 template <typename Element>
 FilterValues<Element>::FilterValues(const ConvProblem& problem,
-                                    const std::vector<Segment>& segments, bool takes_floats)
+                                    const std::vector<SumSegment>& segments, bool takes_floats)
     : regions(problem.filters->regions),
       has_totals(regions > 1 || segments.size() > 1),
       has_box(problem.filters->has_background()) {
@@ -95,7 +95,7 @@ FilterValues<Element>::FilterValues(const ConvProblem& problem,
 
 template <typename Element>
 void FilterValues<Element>::FindFloats(const ConvProblem& problem,
-                                       const std::vector<Segment>& segments) {
+                                       const std::vector<SumSegment>& segments) {
   if constexpr (std::is_same<Sum, int32_t>::value) {
     floats.resize(params.size());
     for (size_t i = 0; i < params.size(); ++i) {
@@ -104,7 +104,7 @@ void FilterValues<Element>::FindFloats(const ConvProblem& problem,
       const FilterSums sums = output::SumsOf(TotalsOf(*problem.filters, f), 1, 0,
                                              problem.least_input(), problem.most_input());
       int64_t centers = 0;  // subtracted from the sums, and in the bias
-      for (const Segment& segment : segments) centers += int64_t{p.scale} * segment.center[f];
+      for (const SumSegment& segment : segments) centers += int64_t{p.scale} * segment.center[f];
       if (!output::FindFloatParams(*problem.output, f, p, !has_totals && !has_box,
                                    sums.least - centers, sums.most - centers, &floats[i])) {
         floats.clear();

@@ -19,7 +19,8 @@ struct FilterValues {
   using OutputParams = typename ElementTraits<Element>::OutputParams;
 
   // `segments`: of the layer's Streams. `takes_floats`: output::PixelLanesOps.
-  FilterValues(const ConvProblem& problem, const std::vector<Segment>& segments, bool takes_floats);
+  FilterValues(const ConvProblem& problem, const std::vector<SumSegment>& segments,
+               bool takes_floats);
 
   size_t bytes() const {
     return params.size() * sizeof(OutputParams) + floats.size() * sizeof(floats[0]) +
@@ -39,7 +40,7 @@ struct FilterValues {
   std::vector<Sum> region_scale, region_background;
 
  private:
-  void FindFloats(const ConvProblem& problem, const std::vector<Segment>& segments);
+  void FindFloats(const ConvProblem& problem, const std::vector<SumSegment>& segments);
 };
 
 }  // namespace table

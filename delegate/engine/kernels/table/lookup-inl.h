@@ -113,7 +113,7 @@ HWY_INLINE void AddEntryInOrder(D d, const char* entry, V<D> (&sum)[kVectors]) {
 // Lists of offsets, read one behind the other: the addresses of the next two entries are known.
 class EntryStream {
  public:
-  static constexpr int kMultiple = 2;  // TableOps::list_multiple
+  static constexpr int kMultiple = 2;  // ElementOps::list_multiple
 
   HWY_INLINE EntryStream(const void* table, const uint16_t* stream)
       : table_(static_cast<const char*>(table)), stream_(stream) {

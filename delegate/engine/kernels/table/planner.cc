@@ -19,16 +19,6 @@ constexpr size_t MaxChunkBytes(bool bytes) { return 65535 * (bytes ? 1 : kOffset
 // Loops of varying length whose lengths a branch predictor keeps.
 constexpr double kLearnedLoops = 16000;
 
-int EntriesOf(int group, int limit, bool skip_zeros) {
-  if (limit >= group) return (1 << group) - skip_zeros;
-  int entries = !skip_zeros, choose = 1;
-  for (int k = 1; k <= limit; ++k) {
-    choose = choose * (group - k + 1) / k;
-    entries += choose;
-  }
-  return entries;
-}
-
 struct Estimator {
   const ConvProblem& problem;
   const TableOps& ops;
@@ -60,9 +50,11 @@ struct Estimator {
     const int regions = problem.filters->regions;
     return regions * ((problem.shape.in_c / regions + group - 1) / group);
   }
+  static int EntriesOf(const StreamOptions& s) {
+    return SubsetTable::EntriesOf(s.group, s.limit, /*zero_entry=*/!s.skip_zeros);
+  }
   size_t GroupBytes(const Geometry& geometry, const StreamOptions& s) const {
-    return static_cast<size_t>(EntriesOf(s.group, s.limit, s.skip_zeros)) * geometry.entry_lanes() *
-           element_bytes;
+    return static_cast<size_t>(EntriesOf(s)) * geometry.entry_lanes() * element_bytes;
   }
   // Whether the planes are the table.
   static bool Direct(const StreamOptions& s) { return s.group == 1 && s.skip_zeros; }
@@ -119,8 +111,7 @@ struct Estimator {
 
     Work work;
     work.loads = tiles * filters * lookups * vectors;
-    work.stores =
-        direct ? 0 : tiles * groups * EntriesOf(s.group, s.limit, s.skip_zeros) * entry_vectors;
+    work.stores = direct ? 0 : tiles * groups * EntriesOf(s) * entry_vectors;
     work.misses = miss * (work.loads + work.stores);
     work.offsets = tiles * filters * lookups;
     if (bytes) {
@@ -260,8 +251,9 @@ TablePlan PlanWith(const Estimator& estimator, const MaskSample& sample, int gro
   for (int row_vectors = 1; row_vectors <= max_vectors; ++row_vectors) {
     // Wider than every segment the layer has, or too narrow for one column.
     if (row_vectors * lanes <= span) continue;
-    if (row_vectors > 1 && (row_vectors - 1) * lanes >=
-                               (shape.out_w + span) * std::max(1, shape.batch * shape.out_h)) {
+    if (row_vectors > 1 &&
+        (row_vectors - 1) * lanes >=
+            int64_t{shape.out_w + span} * std::max(1, shape.batch * shape.out_h)) {
       break;
     }
     for (int rows = 1; rows * row_vectors <= max_vectors && rows <= shape.out_h; ++rows) {

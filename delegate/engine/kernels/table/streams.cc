@@ -8,12 +8,22 @@
 namespace tf_signbin {
 namespace table {
 
-Dictionary::Dictionary(int group, int limit, bool zero_entry)
-    : group_(group), limit_(std::min(limit, group)), zero_entry_(zero_entry) {
-  if (full()) {
-    entries_ = (1 << group) - !zero_entry;
-    return;
+int SubsetTable::EntriesOf(int group, int limit, bool zero_entry) {
+  if (limit >= group) return (1 << group) - !zero_entry;
+  int entries = zero_entry, choose = 1;
+  for (int members = 1; members <= limit; ++members) {
+    choose = choose * (group - members + 1) / members;
+    entries += choose;
   }
+  return entries;
+}
+
+SubsetTable::SubsetTable(int group, int limit, bool zero_entry)
+    : group_(group),
+      limit_(std::min(limit, group)),
+      entries_(EntriesOf(group, limit, zero_entry)),
+      zero_entry_(zero_entry) {
+  if (full()) return;
   entry_.assign(static_cast<size_t>(1) << group, -1);
   if (zero_entry) {
     entry_[0] = 0;
@@ -31,10 +41,9 @@ Dictionary::Dictionary(int group, int limit, bool zero_entry)
       channel_.push_back(static_cast<int16_t>(lowest));
     }
   }
-  entries_ = static_cast<int>(parent_.size());
 }
 
-uint32_t Dictionary::TakePart(uint32_t* rest) const {
+uint32_t SubsetTable::TakePart(uint32_t* rest) const {
   if (full()) {
     const uint32_t part = *rest;
     *rest = 0;
@@ -129,7 +138,7 @@ struct Streams::Builder {
 
   // Appends the list of one filter's taps of a shift group in one plane.
   void AddList(int filter, int plane, int shift_group, const Range& range) {
-    const Dictionary& dictionary = out.dictionary_;
+    const SubsetTable& dictionary = out.dictionary_;
     const size_t entry_units =
         static_cast<size_t>(geometry.entry_lanes()) * element.bytes / element.offset_unit();
     const size_t group_units = entry_units * dictionary.entries();
@@ -207,7 +216,7 @@ struct Streams::Builder {
     out.passes_.back().ends_segment = true;
     if (!element.wraps()) return;
     const int half = 1 << (8 * element.sum_bytes - 1);
-    Segment& segment = out.segments_.back();
+    SumSegment& segment = out.segments_.back();
     segment.center.resize(out.out_c_);
     for (int f = 0; f < out.out_c_; ++f) {
       const int lowest = plus[f] * element.least - minus[f] * element.most;
@@ -268,7 +277,7 @@ Streams::Streams(const PackedFilters& filters, const Geometry& geometry,
 
 size_t Streams::bytes() const {
   size_t bytes = (lengths_.size() + offsets_.size()) * sizeof(uint16_t);
-  for (const Segment& segment : segments_) bytes += segment.center.size() * sizeof(int32_t);
+  for (const SumSegment& segment : segments_) bytes += segment.center.size() * sizeof(int32_t);
   return bytes;
 }
 

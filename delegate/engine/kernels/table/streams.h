@@ -15,11 +15,11 @@ namespace tf_signbin {
 namespace table {
 
 // Which subsets of a group's channels have a table entry.
-class Dictionary {
+class SubsetTable {
  public:
   // All subsets with at most `limit` of `group` members, by number of members when limit < group,
   // else entry e is subset e. Without `zero_entry` the empty subset has none.
-  Dictionary(int group, int limit, bool zero_entry);
+  SubsetTable(int group, int limit, bool zero_entry);
 
   int group() const { return group_; }
   int limit() const { return limit_; }
@@ -31,11 +31,12 @@ class Dictionary {
   }
   bool zero_entry() const { return zero_entry_; }
   int entries() const { return entries_; }
+  static int EntriesOf(int group, int limit, bool zero_entry);
   // Entry of a subset with at most limit() members.
   int entry(uint32_t subset) const { return full() ? subset - !zero_entry_ : entry_[subset]; }
   // Splits a subset into such subsets: removes one from `rest` and returns it.
   uint32_t TakePart(uint32_t* rest) const;
-  // How to build the entries of a dictionary that is not full() (ElementOps::build_list).
+  // How to build the entries of one that is not full() (ElementOps::build_list).
   const std::vector<int16_t>& parent() const { return parent_; }
   const std::vector<int16_t>& channel() const { return channel_; }
 
@@ -60,7 +61,7 @@ struct Chunk {
 };
 
 // Passes of one region whose sums together fit the accumulators: a piece of the reduction.
-struct Segment {
+struct SumSegment {
   int region;
   // [filters], where elements wrap: a sum s is exact as s - center, sign-extended, plus center.
   std::vector<int32_t> center;
@@ -94,11 +95,11 @@ class Streams {
   Streams(const PackedFilters& filters, const Geometry& geometry, const StreamOptions& options,
           const ElementRange& element);
 
-  const Dictionary& dictionary() const { return dictionary_; }
+  const SubsetTable& dictionary() const { return dictionary_; }
   const std::vector<ChannelGroup>& groups() const { return groups_; }
   const std::vector<Chunk>& chunks() const { return chunks_; }
   const std::vector<Pass>& passes() const { return passes_; }
-  const std::vector<Segment>& segments() const { return segments_; }
+  const std::vector<SumSegment>& segments() const { return segments_; }
   const uint16_t* lengths() const { return lengths_.data(); }
   const uint16_t* offsets() const { return offsets_.data(); }
   // Lanes of zeros in front of the first table of a chunk: what offset 0 adds when the dictionary
@@ -114,11 +115,11 @@ class Streams {
   struct Builder;
 
   int out_c_, filter_blocks_, zero_lanes_;
-  Dictionary dictionary_;
+  SubsetTable dictionary_;
   std::vector<ChannelGroup> groups_;
   std::vector<Chunk> chunks_;
   std::vector<Pass> passes_;
-  std::vector<Segment> segments_;
+  std::vector<SumSegment> segments_;
   std::vector<uint16_t> lengths_, offsets_;
 };
 

@@ -1,7 +1,6 @@
 #include "engine/kernels/table/table_conv.h"
 
 #include <algorithm>
-#include <new>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -100,7 +99,7 @@ class TableConv : public ConvKernel {
 
   void Run(const void* input, void* output, ThreadPool& pool) override {
     Reserve(pool.threads());
-    for (Workspace& workspace : workspaces_) workspace.times = StageTimes();
+    ResetTimes(&workspaces_);
     const int blocks = streams_.filter_blocks();
     pool.ParallelFor(geometry_.tiles() * blocks, [&](int task, int thread) {
       RunTask(task / blocks, task % blocks, static_cast<const char*>(input),
@@ -120,11 +119,7 @@ class TableConv : public ConvKernel {
 
   bool needs_nonnegative() const override { return kBytes; }
 
-  StageTimes stage_times() const override {
-    StageTimes sum;
-    for (const Workspace& workspace : workspaces_) sum += workspace.times;
-    return sum;
-  }
+  StageTimes stage_times() const override { return SumOfTimes(workspaces_); }
 
  private:
   static StreamOptions WithLists(StreamOptions options, const ElementOps<Element>& ops) {
@@ -150,7 +145,7 @@ class TableConv : public ConvKernel {
       channels = std::max(channels, last.first_channel + last.channels -
                                         streams_.groups()[chunk.first_group].first_channel);
     }
-    const Dictionary& dictionary = streams_.dictionary();
+    const SubsetTable& dictionary = streams_.dictionary();
     direct_ = dictionary.group() == 1 && !dictionary.zero_entry();
     plane_channels_ = direct_ ? channels : std::max(channels, kPlaneChannels);
     const size_t two_vectors = 2 * vector_bytes_ / sizeof(Element);
@@ -263,7 +258,7 @@ class TableConv : public ConvKernel {
 
   void BuildTable(const Element* planes, const ChannelGroup& group, Element* table) const {
     const int lanes = geometry_.entry_lanes();
-    const Dictionary& d = streams_.dictionary();
+    const SubsetTable& d = streams_.dictionary();
     if (d.full()) {
       ops_.build_full(planes, lanes, group.channels, d.zero_entry(), lanes, table);
     } else if (d.few() && ops_.build_few != nullptr) {
@@ -292,8 +287,8 @@ class TableConv : public ConvKernel {
 
   // Adds the finished segment's sums, times its region's scale, to the totals.
   void Spill(int segment_index, int first_filter, int filters, const Workspace& w) const {
-    const std::vector<Segment>& segments = streams_.segments();
-    const Segment& segment = segments[segment_index];
+    const std::vector<SumSegment>& segments = streams_.segments();
+    const SumSegment& segment = segments[segment_index];
     const int regions = values_.regions;
     const bool last_of_region = segment_index + 1 == static_cast<int>(segments.size()) ||
                                 segments[segment_index + 1].region != segment.region;
@@ -371,19 +366,15 @@ class TableConv : public ConvKernel {
 
 std::unique_ptr<ConvKernel> MakeTableConv(const ConvProblem& problem, const TableOps& ops,
                                           const TableConfig& config, bool profile, int threads) {
-  try {
-    if (problem.type == DataType::kFloat32) {
-      return std::make_unique<TableConv<float>>(problem, ops, config, profile, threads);
-    }
-    if (config.bytes) {
-      return std::make_unique<TableConv<uint8_t>>(problem, ops, config, profile, threads);
-    }
-    ConvProblem any_input = problem;
-    any_input.nonnegative = false;
-    return std::make_unique<TableConv<int16_t>>(any_input, ops, config, profile, threads);
-  } catch (const std::bad_alloc&) {
-    return nullptr;
+  if (problem.type == DataType::kFloat32) {
+    return std::make_unique<TableConv<float>>(problem, ops, config, profile, threads);
   }
+  if (config.bytes) {
+    return std::make_unique<TableConv<uint8_t>>(problem, ops, config, profile, threads);
+  }
+  ConvProblem any_input = problem;
+  any_input.nonnegative = false;
+  return std::make_unique<TableConv<int16_t>>(any_input, ops, config, profile, threads);
 }
 
 }  // namespace table

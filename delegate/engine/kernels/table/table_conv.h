@@ -11,7 +11,7 @@
 namespace tf_signbin {
 namespace table {
 
-// `config` must be possible (EvaluateTable). Null when memory runs out.
+// `config` must be possible (EvaluateTable). Throws std::bad_alloc when memory runs out.
 std::unique_ptr<ConvKernel> MakeTableConv(const ConvProblem& problem, const TableOps& ops,
                                           const TableConfig& config, bool profile, int threads);
 

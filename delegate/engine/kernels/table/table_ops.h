@@ -101,7 +101,7 @@ struct ElementOps {
   void (*build_full)(const Element* planes, size_t stride, int group, bool zero_entry, int lanes,
                      Element* table);
   // A table of all subsets with at most `limit` (2 or 3) of `group` (from 3 on) members, in the
-  // order of Dictionary. Null where build_list is as good.
+  // order of SubsetTable. Null where build_list is as good.
   void (*build_few)(const Element* planes, size_t stride, int group, int limit, bool zero_entry,
                     int lanes, Element* table);
   // Any other: entry e is entry parent[e] (none if negative) plus plane channel[e] (none if
