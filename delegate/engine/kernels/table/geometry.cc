@@ -14,93 +14,105 @@ Geometry Geometry::Rows(const ConvShape& shape, int vector_lanes, int rows, int 
   g.rows_ = rows;
   g.row_lanes_ = row_lanes;
   g.vectors_ = rows * row_lanes / vector_lanes;
+  int min_phase, max_phase;
+  g.GroupTaps(g.FindSlots(), &min_phase, &max_phase);
+  g.FindPlaces(min_phase, max_phase);
+  g.FindBands();
+  return g;
+}
 
-  // Input rows of an entry: for every kernel row a run of `rows` rows, one stride apart. Runs of
-  // the same row phase that overlap are merged.
-  const int stride_h = shape.stride_h, stride_w = shape.stride_w;
-  std::vector<int> row_slot(shape.kernel_h);
-  for (int phase = 0; phase < stride_h; ++phase) {
+std::vector<int> Geometry::FindSlots() {
+  // For every kernel row a run of `rows_` input rows, one stride apart. Runs of the same row phase
+  // that overlap are merged.
+  const int stride = shape_.stride_h;
+  std::vector<int> row_slot(shape_.kernel_h);
+  for (int phase = 0; phase < stride; ++phase) {
     int run_begin = 0, run_end = 0;  // of the current run, in rows of this phase
     int run_slot = 0;
     bool open = false;
-    for (int dy = 0; dy < shape.kernel_h; ++dy) {
-      const int row = dy * shape.dilation_h;
-      if (row % stride_h != phase) continue;
-      const int begin = row / stride_h;
+    for (int dy = 0; dy < shape_.kernel_h; ++dy) {
+      const int row = dy * shape_.dilation_h;
+      if (row % stride != phase) continue;
+      const int begin = row / stride;
       if (!open || begin > run_end) {
         open = true;
         run_begin = run_end = begin;
-        run_slot = static_cast<int>(g.slots_.size());
+        run_slot = static_cast<int>(slots_.size());
       }
       row_slot[dy] = run_slot + begin - run_begin;
-      for (; run_end < begin + rows; ++run_end) g.slots_.push_back(run_end * stride_h + phase);
+      for (; run_end < begin + rows_; ++run_end) slots_.push_back(run_end * stride + phase);
     }
   }
-  const int slots = static_cast<int>(g.slots_.size());
+  return row_slot;
+}
 
-  // Column phases that occur, and the taps by lane shift.
-  int min_phase = stride_w, max_phase = 0, max_shift = 0;
-  for (int dx = 0; dx < shape.kernel_w; ++dx) {
-    const int column = dx * shape.dilation_w;
-    min_phase = std::min(min_phase, column % stride_w);
-    max_phase = std::max(max_phase, column % stride_w);
-    max_shift = std::max(max_shift, column / stride_w);
+void Geometry::GroupTaps(const std::vector<int>& row_slot, int* min_phase, int* max_phase) {
+  const int stride = shape_.stride_w, slots = static_cast<int>(slots_.size());
+  *min_phase = stride;
+  *max_phase = 0;
+  for (int dx = 0; dx < shape_.kernel_w; ++dx) {
+    const int column = dx * shape_.dilation_w;
+    *min_phase = std::min(*min_phase, column % stride);
+    *max_phase = std::max(*max_phase, column % stride);
+    max_shift_ = std::max(max_shift_, column / stride);
   }
-  g.column_phases_ = max_phase + 1;
-  for (int shift = max_shift, last = max_shift; shift >= 0; --shift) {
+  column_phases_ = *max_phase + 1;
+  for (int shift = max_shift_, last = max_shift_; shift >= 0; --shift) {
     ShiftGroup group;
     group.shift = last - shift;
     group.total = shift;
-    for (int dy = 0; dy < shape.kernel_h; ++dy) {
-      for (int dx = 0; dx < shape.kernel_w; ++dx) {
-        const int column = dx * shape.dilation_w;
-        if (column / stride_w != shift) continue;
+    for (int dy = 0; dy < shape_.kernel_h; ++dy) {
+      for (int dx = 0; dx < shape_.kernel_w; ++dx) {
+        const int column = dx * shape_.dilation_w;
+        if (column / stride != shift) continue;
         group.taps.push_back(
-            {dy * shape.kernel_w + dx, (column % stride_w * slots + row_slot[dy]) * row_lanes});
+            {dy * shape_.kernel_w + dx, (column % stride * slots + row_slot[dy]) * row_lanes_});
       }
     }
     if (group.taps.empty()) continue;
     last = shift;
-    g.shift_groups_.push_back(group);
+    shift_groups_.push_back(group);
   }
-  g.entry_lanes_ = g.column_phases_ * slots * row_lanes;
+  entry_lanes_ = column_phases_ * slots * row_lanes_;
+}
 
-  g.max_shift_ = max_shift;
-
-  // Lanes of a place. Lane l of phase p is input column (l * stride + p - pad).
-  const int lanes = shape.out_w + max_shift;
+void Geometry::FindPlaces(int min_phase, int max_phase) {
+  // Lane l of phase p is input column (l * stride + p - pad).
+  const int lanes = shape_.out_w + max_shift_, stride = shape_.stride_w;
   int lead = 0, trail = 0;  // lanes that are padding whatever the phase
-  while (lead < lanes && lead * stride_w + max_phase < shape.pad_left) ++lead;
-  while (lanes - 1 - trail >= shape.out_w &&
-         (lanes - 1 - trail) * stride_w + min_phase - shape.pad_left >= shape.in_w) {
+  while (lead < lanes && lead * stride + max_phase < shape_.pad_left) ++lead;
+  while (lanes - 1 - trail >= shape_.out_w &&
+         (lanes - 1 - trail) * stride + min_phase - shape_.pad_left >= shape_.in_w) {
     ++trail;
   }
   const int pitch = lanes - std::min(lead, trail);
-  if (pitch <= row_lanes) {
-    g.places_ = row_lanes / pitch;
-    g.place_pitch_ = pitch;
-    g.place_columns_ = shape.out_w;
-    g.column_tiles_ = 1;
+  if (pitch <= row_lanes_) {
+    places_ = row_lanes_ / pitch;
+    place_pitch_ = pitch;
+    place_columns_ = shape_.out_w;
+    column_tiles_ = 1;
   } else {
-    g.places_ = 1;
-    g.place_pitch_ = row_lanes;
-    g.place_columns_ = row_lanes - max_shift;
-    g.column_tiles_ = CeilDiv(shape.out_w, std::max(1, g.place_columns_));
+    places_ = 1;
+    place_pitch_ = row_lanes_;
+    place_columns_ = row_lanes_ - max_shift_;
+    column_tiles_ = CeilDiv(shape_.out_w, std::max(1, place_columns_));
   }
-  // Bands: as many as give the fewest tiles.
+}
+
+// As many as give the fewest tiles.
+void Geometry::FindBands() {
   int best = 0;
-  for (int bands = 1; bands <= std::min(shape.out_h, g.places_ * 2); ++bands) {
-    const int band_rows = CeilDiv(shape.out_h, bands);
-    const int tiles = CeilDiv(shape.batch * bands, g.places_) * CeilDiv(band_rows, rows);
+  for (int bands = 1; bands <= std::min(shape_.out_h, places_ * 2); ++bands) {
+    const int band_rows = CeilDiv(shape_.out_h, bands);
+    const int tiles = CeilDiv(shape_.batch * bands, places_) * CeilDiv(band_rows, rows_);
     if (best == 0 || tiles < best) {
       best = tiles;
-      g.bands_ = bands;
-      g.band_rows_ = band_rows;
+      bands_ = bands;
+      band_rows_ = band_rows;
     }
   }
-  g.row_tiles_ = CeilDiv(g.band_rows_, rows);
-  g.tiles_ = best * g.column_tiles_;
-  return g;
+  row_tiles_ = CeilDiv(band_rows_, rows_);
+  tiles_ = best * column_tiles_;
 }
 
 Geometry Geometry::Flat(const ConvShape& shape, int vector_lanes, int vectors) {

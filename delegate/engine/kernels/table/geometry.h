@@ -70,6 +70,12 @@ class Geometry {
   };
   // Place `index` of a tile; false where it is idle.
   bool PlaceOf(int tile, int index, Place* place) const;
+  // Steps of Rows. The entry's row of each kernel row.
+  std::vector<int> FindSlots();
+  // min_phase, max_phase: the column phases that occur.
+  void GroupTaps(const std::vector<int>& row_slot, int* min_phase, int* max_phase);
+  void FindPlaces(int min_phase, int max_phase);
+  void FindBands();
 
   ConvShape shape_;
   bool flat_ = false;

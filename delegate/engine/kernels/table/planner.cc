@@ -171,111 +171,124 @@ TableWork WorkOfTable(const ConvProblem& problem, const TableOps& ops, const Tab
 
 namespace {
 
-TablePlan PlanWith(const Estimator& estimator, const MaskSample& sample, int group) {
-  const ConvProblem& problem = estimator.problem;
-  const ConvShape& shape = problem.shape;
-  const int lanes = estimator.vector_lanes;
-
-  // Subset dictionaries worth trying.
-  struct Choice {
-    int group, limit;
-    const Histogram* histogram;
-  };
-  const auto Splits = [](const Choice& choice) {
-    double split = 0;
-    for (int k = choice.limit + 1; k <= choice.group; ++k) split += (*choice.histogram)[k];
-    return split > 0;
-  };
-  std::vector<Histogram> histograms(kMaxGroup + 1);
-  std::vector<Choice> choices;
-  for (int g = group > 0 ? group : 1; g <= (group > 0 ? group : kMaxGroup); ++g) {
-    if (g > shape.in_c && g > 1 && group == 0) break;
-    histograms[g] = sample.OfGroups(g);
-    const int promised = PatternLimit(*problem.filters, g);
-    if (g <= 8) choices.push_back({g, g, &histograms[g]});
-    for (int limit = 2; limit <= 3 && limit < g; ++limit) {
-      if (g >= 5 && (limit == 2 || g <= 8 || limit == promised)) {
-        choices.push_back({g, limit, &histograms[g]});
-      }
-    }
+// Tries the configurations that one may want and keeps the cheapest.
+class Search {
+ public:
+  Search(const Estimator& estimator, const MaskSample& sample, int group)
+      : estimator_(estimator), shape_(estimator.problem.shape) {
+    FindChoices(sample, group);
   }
 
-  TablePlan best;
-  const auto try_chunk = [&](const Choice& choice, const Geometry& geometry, int chunk_groups,
-                             TableConfig* config) {
-    config->stream.chunk_groups = chunk_groups;
-    if (!estimator.Possible(geometry, config->stream)) return;
-    const double cost =
-        estimator.cost.Of(estimator.WorkOf(geometry, config->stream, *choice.histogram));
-    if (!best.possible || cost < best.cost_ns) best = {true, cost, *config};
+  TablePlan Run() {
+    const int lanes = estimator_.vector_lanes, most = estimator_.max_vectors;
+    const int span = shape_.dilation_w * (shape_.kernel_w - 1) / shape_.stride_w;
+    const int64_t columns = int64_t{shape_.out_w + span} * std::max(1, shape_.batch * shape_.out_h);
+    for (int row_vectors = 1; row_vectors <= most; ++row_vectors) {
+      // Wider than every segment the layer has, or too narrow for one column.
+      if (row_vectors * lanes <= span) continue;
+      if (row_vectors > 1 && (row_vectors - 1) * lanes >= columns) break;
+      for (int rows = 1; rows * row_vectors <= most && rows <= shape_.out_h; ++rows) {
+        TryGeometry(/*flat=*/false, rows, row_vectors);
+      }
+    }
+    const int64_t pixels = static_cast<int64_t>(shape_.batch) * shape_.out_h * shape_.out_w;
+    for (int vectors = 1; vectors <= most; ++vectors) {
+      if (vectors > 1 && (vectors - 1) * lanes >= pixels) break;
+      TryGeometry(/*flat=*/true, vectors, 1);
+    }
+    return best_;
+  }
+
+ private:
+  // A SubsetTable worth trying.
+  struct Choice {
+    int group, limit;
+    Histogram histogram;
+
+    bool Splits() const {
+      double split = 0;
+      for (int k = limit + 1; k <= group; ++k) split += histogram[k];
+      return split > 0;
+    }
   };
-  const auto try_geometry = [&](bool flat, int rows, int row_vectors) {
-    TableConfig config;
-    config.bytes = estimator.bytes;
-    config.flat = flat;
-    config.rows = rows;
-    config.row_vectors = row_vectors;
-    const Geometry geometry = config.MakeGeometry(shape, lanes);
-    for (const Choice& choice : choices) {
-      for (const bool skip_zeros : {false, true}) {
-        config.stream.group = choice.group;
-        config.stream.limit = choice.limit;
-        config.stream.skip_zeros = skip_zeros;
-        // Split subsets make lengths vary as well: only worth it where zeros are skipped too.
-        if (!skip_zeros && Splits(choice)) continue;
-        const size_t group_bytes = estimator.GroupBytes(geometry, config.stream);
-        const int groups = estimator.GroupCount(choice.group);
-        const auto level1 = static_cast<size_t>(estimator.cost.level1_bytes);
-        const auto near = static_cast<size_t>(estimator.cost.near_bytes);
-        int tried = 0;
-        for (const size_t budget : {level1, near, 4 * near}) {
-          const int most = std::clamp(
-              static_cast<int>(std::min(budget, MaxChunkBytes(estimator.bytes)) / group_bytes), 1,
-              groups);
-          if (most == tried) continue;
-          tried = most;
-          // As many passes with smaller tables: 32 groups in four times 8, not 9, 9, 9 and 5.
-          const int balanced = CeilDiv(groups, CeilDiv(groups, most));
-          if (balanced < most) try_chunk(choice, geometry, balanced, &config);
-          try_chunk(choice, geometry, most, &config);
-          // Lists of every group that need no filling.
-          const int even = most / estimator.list_multiple * estimator.list_multiple;
-          if (!skip_zeros && even > 0 && even < most) try_chunk(choice, geometry, even, &config);
+
+  void FindChoices(const MaskSample& sample, int group) {
+    for (int g = group > 0 ? group : 1; g <= (group > 0 ? group : kMaxGroup); ++g) {
+      if (g > shape_.in_c && g > 1 && group == 0) break;
+      const Histogram histogram = sample.OfGroups(g);
+      const int promised = PatternLimit(*estimator_.problem.filters, g);
+      if (g <= 8) choices_.push_back({g, g, histogram});
+      for (int limit = 2; limit <= 3 && limit < g; ++limit) {
+        if (g >= 5 && (limit == 2 || g <= 8 || limit == promised)) {
+          choices_.push_back({g, limit, histogram});
         }
       }
     }
-  };
+  }
 
-  const int span = shape.dilation_w * (shape.kernel_w - 1) / shape.stride_w;
-  const int max_vectors = estimator.max_vectors;
-  for (int row_vectors = 1; row_vectors <= max_vectors; ++row_vectors) {
-    // Wider than every segment the layer has, or too narrow for one column.
-    if (row_vectors * lanes <= span) continue;
-    if (row_vectors > 1 &&
-        (row_vectors - 1) * lanes >=
-            int64_t{shape.out_w + span} * std::max(1, shape.batch * shape.out_h)) {
-      break;
-    }
-    for (int rows = 1; rows * row_vectors <= max_vectors && rows <= shape.out_h; ++rows) {
-      try_geometry(false, rows, row_vectors);
+  void TryGeometry(bool flat, int rows, int row_vectors) {
+    TableConfig config;
+    config.bytes = estimator_.bytes;
+    config.flat = flat;
+    config.rows = rows;
+    config.row_vectors = row_vectors;
+    const Geometry geometry = config.MakeGeometry(shape_, estimator_.vector_lanes);
+    for (const Choice& choice : choices_) {
+      config.stream.group = choice.group;
+      config.stream.limit = choice.limit;
+      for (const bool skip_zeros : {false, true}) {
+        // Split subsets make lengths vary as well: only worth it where zeros are skipped too.
+        if (!skip_zeros && choice.Splits()) continue;
+        config.stream.skip_zeros = skip_zeros;
+        TryChunks(geometry, choice.histogram, &config);
+      }
     }
   }
-  const int64_t pixels = static_cast<int64_t>(shape.batch) * shape.out_h * shape.out_w;
-  for (int vectors = 1; vectors <= max_vectors; ++vectors) {
-    if (vectors > 1 && (vectors - 1) * lanes >= pixels) break;
-    try_geometry(true, vectors, 1);
+
+  void TryChunks(const Geometry& geometry, const Histogram& histogram, TableConfig* config) {
+    const size_t group_bytes = estimator_.GroupBytes(geometry, config->stream);
+    const int groups = estimator_.GroupCount(config->stream.group);
+    const auto level1 = static_cast<size_t>(estimator_.cost.level1_bytes);
+    const auto near = static_cast<size_t>(estimator_.cost.near_bytes);
+    const auto try_chunk = [&](int chunk_groups) {
+      config->stream.chunk_groups = chunk_groups;
+      if (!estimator_.Possible(geometry, config->stream)) return;
+      const double cost =
+          estimator_.cost.Of(estimator_.WorkOf(geometry, config->stream, histogram));
+      if (!best_.possible || cost < best_.cost_ns) best_ = {true, cost, *config};
+    };
+    int tried = 0;
+    for (const size_t budget : {level1, near, 4 * near}) {
+      const size_t fitting = std::min(budget, MaxChunkBytes(estimator_.bytes)) / group_bytes;
+      const int most = std::clamp(static_cast<int>(fitting), 1, groups);
+      if (most == tried) continue;
+      tried = most;
+      // As many passes with smaller tables: 32 groups in four times 8, not 9, 9, 9 and 5.
+      const int balanced = CeilDiv(groups, CeilDiv(groups, most));
+      if (balanced < most) try_chunk(balanced);
+      try_chunk(most);
+      // Lists of every group that need no filling.
+      const int even = most / estimator_.list_multiple * estimator_.list_multiple;
+      if (!config->stream.skip_zeros && even > 0 && even < most) try_chunk(even);
+    }
   }
-  return best;
-}
+
+  const Estimator& estimator_;
+  const ConvShape& shape_;
+  std::vector<Choice> choices_;
+  TablePlan best_;
+};
 
 }  // namespace
 
 TablePlan PlanTable(const ConvProblem& problem, const TableOps& ops, const MaskSample& sample,
                     int group) {
-  TablePlan best = PlanWith(Estimator(problem, ops, /*byte_tables=*/false), sample, group);
+  const Estimator words(problem, ops, /*byte_tables=*/false);
+  TablePlan best = Search(words, sample, group).Run();
   if (problem.nonnegative) {
-    const TablePlan bytes = PlanWith(Estimator(problem, ops, /*byte_tables=*/true), sample, group);
-    if (bytes.possible && (!best.possible || bytes.cost_ns < best.cost_ns)) best = bytes;
+    const Estimator bytes(problem, ops, /*byte_tables=*/true);
+    const TablePlan plan = Search(bytes, sample, group).Run();
+    if (plan.possible && (!best.possible || plan.cost_ns < best.cost_ns)) best = plan;
   }
   return best;
 }
