@@ -13,7 +13,7 @@ from tests.keras3 import models
 from tests.keras3.test_conversion import Reference, converted
 from tests.train.reference import lsq
 from tf_signbin.convert import inspect_model, verify
-from tf_signbin.train.keras3.layers import FakeQuantizeInput, ReluAgain
+from tf_signbin.train.keras3.layers import FakeQuantize, FakeQuantizeInput, ReluAgain
 from tf_signbin.train.rules.inputs import InputQuantizer
 
 layers = keras.layers
@@ -60,6 +60,15 @@ def test_forward_and_gradients_are_lsqs(bits, rng):
     start = step / 0.5
     assert float(dc) * start == pytest.approx(expected_ds, rel=1e-3, abs=1e-4)
     np.testing.assert_array_equal(array(y), array(layer(x, training=False)))
+
+
+@pytest.mark.parametrize("make", [FakeQuantize, lambda: FakeQuantizeInput(InputQuantizer(4))])
+def test_an_empty_batch_moves_nothing(make, rng):
+    layer = make()
+    layer(rng.normal(size=(3, 4)).astype(np.float32), training=True)
+    before = [array(v) for v in layer.weights]
+    layer(np.zeros((0, 4), np.float32), training=True)
+    np.testing.assert_array_equal(before, [array(v) for v in layer.weights])
 
 
 def test_values_and_zero_point(rng):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -50,6 +51,17 @@ def test_mean_square_is_the_mean_at_first_and_a_moving_average_later():
         keep = min(0.75, step / (step + 1))
         expected = keep * expected + (1 - keep) * float(np.mean(np.square(x, dtype=np.float64)))
     assert float(values["mean_square"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_empty_batch_moves_nothing():
+    """A replica gets one where the last batch of an epoch has fewer samples than replicas."""
+    quantizer, x = InputQuantizer(4), np.ones((2, 3), np.float32)
+    values = start(quantizer) | quantizer.observed(NUMPY, x, start(quantizer))
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's, of the mean of nothing
+        assert quantizer.observed(NUMPY, x[:0], values).items() <= values.items()
+    y = quantizer.with_gradient(NUMPY, x[:0], x[:0], values)
+    assert y.shape == (0, 3)
 
 
 def test_configuration_comes_back():

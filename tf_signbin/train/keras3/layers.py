@@ -11,7 +11,7 @@ from keras import ops
 
 from tf_signbin.train.constant_weights import constant_or_traced
 from tf_signbin.train.rules.dense import on_channel_grid
-from tf_signbin.train.rules.inputs import InputQuantizer
+from tf_signbin.train.rules.inputs import InputQuantizer, one_if_any
 from tf_signbin.train.rules.placement import MIN_WIDTH
 from tf_signbin.train.rules.quantizers import QUANTIZERS, VariableSpec, WeightQuantizer
 
@@ -277,11 +277,14 @@ class FakeQuantize(keras.layers.Layer):
 
     def _observe(self, values: Any) -> None:
         values = ops.stop_gradient(values)
-        count = ops.convert_to_tensor(self.batches)
+        some, count = one_if_any(ops, values), ops.convert_to_tensor(self.batches)
         keep = ops.minimum(self.momentum, count / (count + 1.0))
-        for variable, seen in ((self.minimum, ops.min(values)), (self.maximum, ops.max(values))):
-            variable.assign(keep * ops.convert_to_tensor(variable) + (1.0 - keep) * seen)
-        self.batches.assign(count + 1.0)
+        # With 0 inside, as tfmot's ranges; also of nothing.
+        low, high = ops.min(values, initial=0.0), ops.max(values, initial=0.0)
+        for variable, seen in ((self.minimum, low), (self.maximum, high)):
+            before = ops.convert_to_tensor(variable)
+            variable.assign(keep * before + (1.0 - keep) * ops.where(some > 0.0, seen, before))
+        self.batches.assign(count + some)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -67,15 +67,16 @@ class InputQuantizer:
         return self._start(ops, variables) * self._gain(ops, variables)
 
     def observed(self, ops: ArrayNamespace, x: Any, variables: Variables) -> dict[str, Any]:
-        """The values of variables after a training batch x, by name."""
+        """The values of variables after a training batch x, by name. An empty one moves nothing."""
         x = ops.stop_gradient(x)
-        count = variables["batches"]
+        some, count = one_if_any(ops, x), variables["batches"]
         weight = ops.maximum(1.0 - self.momentum, 1.0 / (count + 1.0))
-        seen = ops.mean(ops.square(x), axis=None, keepdims=False)
         mean_square = variables["mean_square"]
+        seen = ops.mean(ops.square(x), axis=None, keepdims=False)
+        seen = ops.where(some > 0.0, seen, mean_square)
         return {
             "mean_square": mean_square + weight * (seen - mean_square),
-            "batches": count + 1.0,
+            "batches": count + some,
         }
 
     def with_gradient(
@@ -97,7 +98,7 @@ class InputQuantizer:
         slope = inside * (ops.round(position) - position) + (1.0 - inside) * levels
         # Counted, not read from the shape: its sizes may be open.
         values = ops.sum(ops.ones_like(ops.stop_gradient(x)[:1]), axis=None, keepdims=False)
-        factor = ops.rsqrt(values * levels) / start
+        factor = ops.rsqrt(ops.maximum(values, 1.0) * levels) / start
         # Both added terms are 0, and their derivatives are the ones wanted.
         return (
             ops.stop_gradient(quantized)
@@ -149,6 +150,12 @@ class LowBitInput:
 
     def set_bits(self, bits: int) -> None:
         self.variables["bits"].assign(float(check_bits(bits)))
+
+
+def one_if_any(ops: ArrayNamespace, x: Any) -> Any:
+    """1.0, or 0.0 for a tensor without elements: what a replica gets of too small a last batch."""
+    first = ops.reshape(ops.stop_gradient(x), (-1,))[:1]
+    return ops.sum(ops.ones_like(first), axis=None, keepdims=False)
 
 
 def check_bits(bits: Any, argument: str = "input_bits") -> int:
