@@ -26,6 +26,9 @@ def seed(request):
     np.random.seed(number)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(number)
+    if "tf_keras" in sys.modules:
+        # What an earlier test's set_random_seed left would go on seeding initial weights.
+        sys.modules["tf_keras.src.backend"]._SEED_GENERATOR.generator = None
     return number
 
 
