@@ -41,6 +41,7 @@ struct StageTimes {
     return *this;
   }
 };
+
 // Of a kernel's workspaces, of which each thread has one, with its `times`.
 template <typename Workspaces>
 void ResetTimes(Workspaces* workspaces) {

@@ -17,7 +17,7 @@ from tf_signbin.convert.requested import (
     unreached_layers,
     why_dense,
 )
-from tf_signbin.convert.stock import RepresentativeDataset, is_tflite, stock_model
+from tf_signbin.convert.stock import RepresentativeDataset, is_tflite, source_name, stock_model
 from tf_signbin.convert.verify import VerificationError
 from tf_signbin.convert.verify import verify as verify_models
 
@@ -93,8 +93,7 @@ def convert(
     stock = stock_model(source, activations, representative_dataset, input_type, output_type)
     report.stock_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    is_path = isinstance(source, str | os.PathLike)
-    name = os.fspath(source) if is_path else getattr(source, "name", "model")
+    name = source_name(source)
     data, report.layers = rewrite.pack(stock, name=name, layout=layout)
     report.pack_seconds = time.perf_counter() - start
     report.stock_file_bytes, report.file_bytes = len(stock), len(data)

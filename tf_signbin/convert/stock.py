@@ -29,6 +29,16 @@ def is_tflite(source: Any) -> bool:
     return isinstance(source, str | os.PathLike) and not os.path.isdir(source)
 
 
+def source_name(source: Any) -> str:
+    """What messages call a source: its path, or the name of the model."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return (
+        name if isinstance(name, str) else "model"
+    )  # a concrete function's is bytes, and internal
+
+
 def stock_model(
     source: Any,
     activations: str | None = None,
@@ -94,9 +104,8 @@ def stock_model(
         # representative_dataset.
         if type(error).__name__ != "ConverterError":
             raise
-        name = getattr(source, "name", None) or (source if isinstance(source, str) else "the model")
         raise ConversionError(
-            f"TensorFlow Lite's converter refuses {name!r}: {_cause(str(error))}"
+            f"TensorFlow Lite's converter refuses {source_name(source)!r}: {_cause(str(error))}"
         ) from error
 
     return with_layer_names(data, source) if is_keras3(source) else data

@@ -1,7 +1,6 @@
 #include "engine/kernels/table/planner.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <vector>
 

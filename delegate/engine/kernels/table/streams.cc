@@ -138,10 +138,10 @@ struct Streams::Builder {
 
   // Appends the list of one filter's taps of a shift group in one plane.
   void AddList(int filter, int plane, int shift_group, const Range& range) {
-    const SubsetTable& dictionary = out.dictionary_;
+    const SubsetTable& subsets = out.subsets_;
     const size_t entry_units =
         static_cast<size_t>(geometry.entry_lanes()) * element.bytes / element.offset_unit();
-    const size_t group_units = entry_units * dictionary.entries();
+    const size_t group_units = entry_units * subsets.entries();
     const int first_tap = std::max(range.first_tap, shift_group > 0 ? tap_end[shift_group - 1] : 0);
     const int end_tap = std::min(range.end_tap, tap_end[shift_group]);
     const MaskRow row(filters, plane, filter);
@@ -155,14 +155,14 @@ struct Streams::Builder {
         const ChannelGroup& group = out.groups_[g];
         uint32_t rest = row.Bits(bit + group.first_channel, group.channels);
         const auto at = [&](uint32_t part) {
-          return static_cast<uint16_t>(group_at + dictionary.entry(part) * entry_units);
+          return static_cast<uint16_t>(group_at + subsets.entry(part) * entry_units);
         };
-        if (dictionary.full()) {  // without a branch that depends on the weights
+        if (subsets.full()) {  // without a branch that depends on the weights
           *end = at(rest);
           end += rest != 0 || !options.skip_zeros;
         } else if (rest != 0 || !options.skip_zeros) {
           do {
-            *end++ = at(dictionary.TakePart(&rest));
+            *end++ = at(subsets.TakePart(&rest));
           } while (rest != 0);
         }
       }
@@ -232,7 +232,7 @@ struct Streams::Builder {
     for (const ShiftGroup& group : geometry.shift_groups()) {
       widest = std::max(widest, static_cast<int>(group.taps.size()));
     }
-    const int group_size = out.dictionary_.group();
+    const int group_size = out.subsets_.group();
     // Lengths are 16-bit.
     const int max_groups = std::max(1, (65536 - options.list_multiple) / (widest * group_size));
     const size_t most_groups = std::min({groups.size(), static_cast<size_t>(max_groups),
@@ -269,7 +269,7 @@ Streams::Streams(const PackedFilters& filters, const Geometry& geometry,
     : out_c_(filters.out_c),
       filter_blocks_(std::max(1, std::min(options.filter_blocks, filters.out_c))),
       zero_lanes_(options.list_multiple > 1 && options.skip_zeros ? geometry.tile_lanes() : 0),
-      dictionary_(options.group, options.limit, !options.skip_zeros),
+      subsets_(options.group, options.limit, !options.skip_zeros),
       groups_(MakeChannelGroups(filters, options.group)) {
   Builder(*this, filters, geometry, options, element).Build();
   offsets_.insert(offsets_.end(), options.list_multiple, 0);

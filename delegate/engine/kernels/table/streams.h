@@ -95,14 +95,14 @@ class Streams {
   Streams(const PackedFilters& filters, const Geometry& geometry, const StreamOptions& options,
           const ElementRange& element);
 
-  const SubsetTable& dictionary() const { return dictionary_; }
+  const SubsetTable& subsets() const { return subsets_; }
   const std::vector<ChannelGroup>& groups() const { return groups_; }
   const std::vector<Chunk>& chunks() const { return chunks_; }
   const std::vector<Pass>& passes() const { return passes_; }
   const std::vector<SumSegment>& segments() const { return segments_; }
   const uint16_t* lengths() const { return lengths_.data(); }
   const uint16_t* offsets() const { return offsets_.data(); }
-  // Lanes of zeros in front of the first table of a chunk: what offset 0 adds when the dictionary
+  // Lanes of zeros in front of the first table of a chunk: what offset 0 adds when the table
   // has no entry that is zero.
   int zero_lanes() const { return zero_lanes_; }
   int block_first_filter(int block) const {
@@ -115,7 +115,7 @@ class Streams {
   struct Builder;
 
   int out_c_, filter_blocks_, zero_lanes_;
-  SubsetTable dictionary_;
+  SubsetTable subsets_;
   std::vector<ChannelGroup> groups_;
   std::vector<Chunk> chunks_;
   std::vector<Pass> passes_;

@@ -145,15 +145,15 @@ class TableConv : public ConvKernel {
       channels = std::max(channels, last.first_channel + last.channels -
                                         streams_.groups()[chunk.first_group].first_channel);
     }
-    const SubsetTable& dictionary = streams_.dictionary();
-    direct_ = dictionary.group() == 1 && !dictionary.zero_entry();
+    const SubsetTable& subsets = streams_.subsets();
+    direct_ = subsets.group() == 1 && !subsets.zero_entry();
     plane_channels_ = direct_ ? channels : std::max(channels, kPlaneChannels);
     const size_t two_vectors = 2 * vector_bytes_ / sizeof(Element);
     inputs_at_ = layout_.Reserve<const char*>(RoundUp(lanes, two_vectors));
     outputs_at_ = layout_.Reserve<char*>(tile);
     pixels_at_ = layout_.Reserve<char*>(RoundUp(tile, two_vectors));
-    // A group that is shorter than the dictionary's reads, and never uses, planes behind the last.
-    const size_t plane_lanes = (plane_channels_ + dictionary.group()) * lanes;
+    // A group that is shorter than the table's reads, and never uses, planes behind the last.
+    const size_t plane_lanes = (plane_channels_ + subsets.group()) * lanes;
     const size_t behind = kBytes ? geometry_.max_shift() : 0;  // the last entry, and never used
     const size_t zeros = streams_.zero_lanes();
     if (direct_) {
@@ -162,7 +162,7 @@ class TableConv : public ConvKernel {
     } else {
       planes_at_ = layout_.Reserve<Element>(plane_lanes);
       table_at_ = layout_.Reserve<Element>(
-          zeros + static_cast<size_t>(groups) * dictionary.entries() * lanes + behind);
+          zeros + static_cast<size_t>(groups) * subsets.entries() * lanes + behind);
     }
     acc_at_ = layout_.Reserve<Accumulator>(filters * tile);
     if (values_.has_totals) total_at_ = layout_.Reserve<Sum>(filters * tile);
@@ -213,7 +213,7 @@ class TableConv : public ConvKernel {
         if (values_.has_box) AddToChannelSum(x, groups[g], w);
         if (!direct_) {
           BuildTable(x, groups[g],
-                     table + streams_.zero_lanes() + g * streams_.dictionary().entries() * lanes);
+                     table + streams_.zero_lanes() + g * streams_.subsets().entries() * lanes);
         }
       }
       watch.Lap(&times.tables_ns);
@@ -258,7 +258,7 @@ class TableConv : public ConvKernel {
 
   void BuildTable(const Element* planes, const ChannelGroup& group, Element* table) const {
     const int lanes = geometry_.entry_lanes();
-    const SubsetTable& d = streams_.dictionary();
+    const SubsetTable& d = streams_.subsets();
     if (d.full()) {
       ops_.build_full(planes, lanes, group.channels, d.zero_entry(), lanes, table);
     } else if (d.few() && ops_.build_few != nullptr) {
