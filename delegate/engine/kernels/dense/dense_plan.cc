@@ -207,9 +207,9 @@ Costs CostsOf(const DensePlan& plan, Core core) {
     const double lookup = added == 4 ? 0.119 : 0.140;
     return {lookup, lookup, 2.5, 0, 0.1};
   }
-  if (added == 4) return {0.347, 0.400, 3.2, 0, 0.1};
-  const double lookup = added == 2 ? 0.375 : 0.410;
-  return {lookup, lookup, 3.2, 0, 0.1};
+  if (added == 4) return {0.375, 0.400, 2.2, 0, 0.1};
+  const double lookup = added == 2 ? 0.385 : 0.425;
+  return {lookup, lookup, 2.2, 0, 0.1};
 }
 
 }  // namespace

@@ -74,6 +74,12 @@ struct Costs {
 };
 constexpr double kRowNs = 20;
 
+// What a background adds, int8: window sums of a row and a pixel, and a slower output stage.
+struct BackgroundCosts {
+  double row, pixel, output;
+};
+constexpr BackgroundCosts kBackground = {90, 4, 0.8}, kBackgroundZen5 = {40, 2.3, 0.35};
+
 double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
   // One-register tables cover fewer channels and are cheaper to build. On Zen 5 two-register
   // lookups pay for the copy of their index; on Zen 4, where permutations are half as fast, that
@@ -126,6 +132,12 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
     const int segments =
         CeilDiv(static_cast<int>(groups), std::max(GroupsNear(caches, tile_bytes), 1));
     row_ns += static_cast<double>(segments - 1) * s.out_w * vectors * costs.segment;
+  }
+  if (int8 && problem.filters->has_background()) {
+    const BackgroundCosts& background = own == Core::kZen5 ? kBackgroundZen5 : kBackground;
+    const double pixel_ns = background.pixel + background.output * vectors;
+    // Pointwise rows are one.
+    row_ns += (s.kernel_h == 1 ? 0 : background.row) + s.out_w * pixel_ns;
   }
   for (const FilterBlock& block : blocks) {
     const int runs = CeilDiv(s.out_w, block.vectors == 1 ? kLongRun : block.max_pixels);
