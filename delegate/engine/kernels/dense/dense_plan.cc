@@ -202,10 +202,11 @@ Costs CostsOf(const DensePlan& plan, Core core) {
     const double lookup = added > 1 ? 0.162 : 0.180;
     return {lookup, lookup, 1.2, 0.010, prepare};
   }
-  if (!plan.tables) return {0.268, 0.300, 3.2, 0, 0.0037};  // Zen 4: one dot product a cycle
+  if (!plan.tables) return {0.278, 0.310, 2.3, 0, 0.0037};  // Zen 4: one dot product a cycle
   if (plan.wide()) {
-    const double lookup = added == 4 ? 0.119 : 0.140;
-    return {lookup, lookup, 2.5, 0, 0.1};
+    const double lookup = added == 4 ? 0.119 : 0.165;
+    const double table = 0.62 + 0.19 * plan.tables->dictionary.terms;
+    return {lookup, lookup, 2.5, 0, table / plan.group_channels()};
   }
   if (added == 4) return {0.375, 0.400, 2.2, 0, 0.1};
   const double lookup = added == 2 ? 0.385 : 0.425;
