@@ -74,7 +74,7 @@ struct Costs {
 };
 constexpr double kRowNs = 20;
 
-// What a background adds, int8: window sums of a row and a pixel, and a slower output stage.
+// What a background adds: window sums of a row and a pixel, and a slower output stage.
 struct BackgroundCosts {
   double row, pixel, output;
 };
@@ -98,7 +98,7 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
                                       0.010};
   static constexpr CoreCosts kZen4 = {
       {{0.300, 1.50, 5.0, 2.4, 17, 3.5}, {0.325, 2.30, 5.0, 4.7, 16, 3.0}},
-      {{0.325, 1.20, 3.0, 1.6, 13, 4.0}, {0.410, 1.75, 3.0, 2.8, 8, 6.0}},
+      {{0.340, 1.20, 3.0, 1.6, 13, 4.0}, {0.425, 1.75, 3.0, 2.8, 8, 6.0}},
       {0.85, 1.90},
       2.5,
       0};
@@ -133,7 +133,7 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
         CeilDiv(static_cast<int>(groups), std::max(GroupsNear(caches, tile_bytes), 1));
     row_ns += static_cast<double>(segments - 1) * s.out_w * vectors * costs.segment;
   }
-  if (int8 && problem.filters->has_background()) {
+  if (problem.filters->has_background()) {
     const BackgroundCosts& background = own == Core::kZen5 ? kBackgroundZen5 : kBackground;
     const double pixel_ns = background.pixel + background.output * vectors;
     // Pointwise rows are one.

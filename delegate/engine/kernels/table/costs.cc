@@ -82,10 +82,11 @@ constexpr double kNearBytes[kMeasured][3] = {
 
 // Zen 4's 512-bit units are half as wide as Zen 5's. On Arm only the portable code's costs are Zen
 // 5's; a Cortex-A72 has about an eighth of its instructions a second.
-double CoreFactor(Core core, Measured isa) {
+double CoreFactor(Core core, Measured isa, TableElements elements) {
   if (core == Core::kArm) return isa == kPortable ? 8 : 1;
   if (core == Core::kZen5) return 1;
-  return isa == kAvx512 ? 1.85 : 1;
+  if (isa != kAvx512) return 1;
+  return elements == TableElements::kFloat ? 1.65 : 1.85;
 }
 
 }  // namespace
@@ -102,7 +103,7 @@ UnitCosts UnitCostsOf(Isa isa, TableElements elements, const Target& target) {
   for (const UnitCost& cost : kUnitCosts) {
     costs.ns.*cost.what = cost.ns[measured][static_cast<int>(elements)];
   }
-  costs.core_factor = CoreFactor(target.core, measured);
+  costs.core_factor = CoreFactor(target.core, measured, elements);
   costs.near_bytes = costs.level1_bytes = kNearBytes[measured][static_cast<int>(elements)];
   if (isa == Isa::kAvx2 || isa == Isa::kAvxVnni) {
     costs.level1_bytes = static_cast<double>(target.caches.level1) * 7 / 8;
