@@ -87,7 +87,18 @@ struct LayerRequest {
   std::string isa = "auto", layers;
   size_t width = 0;  // table configurations of a layer that are taken, those that cost least first
 
-  bool Has(const LayerSize& size) const { return size.name().find(layers) != std::string::npos; }
+  // The planned layers whose name contains `layers`; or the one of that name, planned or not.
+  std::vector<LayerSize> Layers() const {
+    LayerSize named = {0, 0, 0, 0, 1};
+    std::sscanf(layers.c_str(), "%dx%*d %d->%d %dx%*d/%d", &named.image, &named.in_c, &named.out_c,
+                &named.kernel, &named.stride);
+    if (named.kernel > 0 && named.stride > 0 && named.name() == layers) return {named};
+    std::vector<LayerSize> found;
+    for (const LayerSize& size : kPlannedLayers) {
+      if (size.name().find(layers) != std::string::npos) found.push_back(size);
+    }
+    return found;
+  }
   // `layer` is of this type and these weights.
   ConvProblem Problem(const LayerSize& size, const BenchLayer& layer) const {
     return {type,          size.shape(),  &layer.filters,

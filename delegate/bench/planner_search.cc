@@ -6,11 +6,11 @@
 //       [width=24] [list=1]
 //
 // `isa` plans for the processor whose best instruction set that is, as `tf-signbin benchmark --as`
-// does. `layers` keeps the layers whose name contains the text. Of the memory table's thousands of
-// configurations the `width` that its cost model puts first are measured. The plain reference
-// kernel is left out. `list=1` prints each kernel that comes within 1.5 of the fastest, with the
-// time its cost model predicts. One thread; interleaved, medians of moments in which nothing else
-// slowed the processor down, in microseconds at 3 GHz.
+// does. `layers` keeps the layers whose name contains the text, or is a layer: "24x24 16->32
+// 3x3/2". Of the memory table's thousands of configurations the `width` that its cost model puts
+// first are measured. The plain reference kernel is left out. `list=1` prints each kernel that
+// comes within 1.5 of the fastest, with the time its cost model predicts. One thread; interleaved,
+// medians of moments in which nothing else slowed the processor down, in microseconds at 3 GHz.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -152,8 +152,7 @@ int Main(int argc, char** argv) {
   QuietTimer timer;
   int layers = 0, close = 0;
   double log_sum = 0, worst = 1;
-  for (const LayerSize& size : kPlannedLayers) {
-    if (!request.Has(size)) continue;
+  for (const LayerSize& size : request.Layers()) {
     const double loss = Report(size, request, &timer);
     ++layers;
     close += loss <= 1.1;

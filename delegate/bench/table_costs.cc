@@ -162,8 +162,7 @@ int Main(int argc, char** argv) {
   QuietTimer timer;
   Cooler cooler(HostTarget().caches.level2);
   std::mt19937 rng(request.seed);
-  for (const LayerSize& size : kPlannedLayers) {
-    if (!request.Has(size)) continue;
+  for (const LayerSize& size : request.Layers()) {
     Measure(size, request, &cooler, &timer, &rng, &left_out);
   }
   std::fprintf(stderr, "%d configurations are left out: the machine was never quiet\n", left_out);

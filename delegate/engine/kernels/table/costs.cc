@@ -94,7 +94,7 @@ double CoreFactor(Core core, Measured isa, TableElements elements) {
 double UnitCosts::Of(const Work& work) const {
   double sum = 0;
   for (const UnitCost& cost : kUnitCosts) sum += work.*cost.what * ns.*cost.what;
-  return sum * core_factor;
+  return sum * core_factor + run_ns;
 }
 
 UnitCosts UnitCostsOf(Isa isa, TableElements elements, const Target& target) {
@@ -104,6 +104,7 @@ UnitCosts UnitCostsOf(Isa isa, TableElements elements, const Target& target) {
     costs.ns.*cost.what = cost.ns[measured][static_cast<int>(elements)];
   }
   costs.core_factor = CoreFactor(target.core, measured, elements);
+  costs.run_ns = target.core == Core::kGeneric && target.Has(feature::kAvx512Vbmi) ? 1000 : 0;
   costs.near_bytes = costs.level1_bytes = kNearBytes[measured][static_cast<int>(elements)];
   if (isa == Isa::kAvx2 || isa == Isa::kAvxVnni) {
     costs.level1_bytes = static_cast<double>(target.caches.level1) * 7 / 8;

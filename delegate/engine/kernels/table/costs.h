@@ -29,6 +29,7 @@ enum class TableElements { kBytes, kInt16, kFloat };
 struct UnitCosts {
   Work ns;              // of one of each
   double core_factor;   // how much longer it takes on this core than on the one it was measured on
+  double run_ns;        // of a Run, whatever its work: what shows in layers of few microseconds
   double level1_bytes;  // of tables, that the first-level cache holds beside all else
   double near_bytes;    // as many or more, beyond which it costs something
 
