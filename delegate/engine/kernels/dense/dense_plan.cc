@@ -219,9 +219,9 @@ double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   Costs costs = CostsOf(plan, problem.target.core);
   double pixel_ns = 0;
   if (plan.tables && problem.filters->has_background()) {  // window sums, and a slower output stage
-    const bool zen5 = problem.target.core == Core::kZen5;
-    costs.output += zen5 ? 0.35 : 0.9;
-    pixel_ns = zen5 ? 2.3 : 2.5;
+    const Core core = problem.target.core;
+    costs.output += core == Core::kZen5 ? 0.35 : core == Core::kIntel ? 0.8 : 0.9;
+    pixel_ns = core == Core::kZen5 ? 2.3 : core == Core::kIntel ? 5 : 2.5;
   }
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   const double least_row_ns = problem.target.core == Core::kZen5 ? 75 : 40;

@@ -74,7 +74,8 @@ struct Costs {
 };
 constexpr double kRowNs = 20;
 
-// What a background adds: window sums of a row and a pixel, and a slower output stage.
+// What a background adds: window sums of a row and a pixel, and a slower output stage. Measured on
+// Zen 4; Zen 5's are estimates in the ratio of its other costs, and Intel's are Zen 4's.
 struct BackgroundCosts {
   double row, pixel, output;
 };
