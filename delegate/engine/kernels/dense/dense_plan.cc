@@ -213,15 +213,26 @@ Costs CostsOf(const DensePlan& plan, Core core) {
   return {lookup, lookup, 2.2, 0, 0.1};
 }
 
+// What a background adds to look-ups: a slower output stage of a vector, window sums of a pixel.
+struct BackgroundCosts {
+  double output, pixel;
+};
+
+BackgroundCosts BackgroundCostsOf(Core core) {
+  if (core == Core::kIntel) return {0.8, 5};
+  if (core == Core::kZen5) return {0.35, 2.3};
+  return {0.9, 2.5};
+}
+
 }  // namespace
 
 double DenseCostNs(const ConvProblem& problem, const DensePlan& plan) {
   Costs costs = CostsOf(plan, problem.target.core);
   double pixel_ns = 0;
-  if (plan.tables && problem.filters->has_background()) {  // window sums, and a slower output stage
-    const Core core = problem.target.core;
-    costs.output += core == Core::kZen5 ? 0.35 : core == Core::kIntel ? 0.8 : 0.9;
-    pixel_ns = core == Core::kZen5 ? 2.3 : core == Core::kIntel ? 5 : 2.5;
+  if (plan.tables && problem.filters->has_background()) {
+    const BackgroundCosts background = BackgroundCostsOf(problem.target.core);
+    costs.output += background.output;
+    pixel_ns = background.pixel;
   }
   constexpr int kLeastDots = 8;  // fewer at a time wait for one another
   const double least_row_ns = problem.target.core == Core::kZen5 ? 75 : 40;

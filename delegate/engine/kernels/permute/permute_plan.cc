@@ -79,7 +79,6 @@ constexpr double kRowNs = 20;
 struct BackgroundCosts {
   double row, pixel, output;
 };
-constexpr BackgroundCosts kBackground = {90, 4, 0.8}, kBackgroundZen5 = {40, 2.3, 0.35};
 
 double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
   // One-register tables cover fewer channels and are cheaper to build. On Zen 5 two-register
@@ -91,23 +90,27 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
     double dot_table[2];        // int8, built with VNNI: of all subsets in one register, others
     double folded_output;
     double far_index_byte;  // of an index stream beyond the second-level cache
+    BackgroundCosts background;
   };
   static constexpr CoreCosts kZen5 = {{{0.132, 0.55, 2.4, 2.4, 17}, {0.180, 0.90, 2.3, 4.7, 16}},
                                       {{0.147, 0.88, 1.45, 1.6, 13}, {0.187, 1.10, 1.40, 2.8, 8}},
                                       {0.55, 0.90},
                                       1.3,
-                                      0.010};
+                                      0.010,
+                                      {40, 2.3, 0.35}};
   static constexpr CoreCosts kZen4 = {
       {{0.300, 1.50, 5.0, 2.4, 17, 3.5}, {0.325, 2.30, 5.0, 4.7, 16, 3.0}},
       {{0.340, 1.20, 3.0, 1.6, 13, 4.0}, {0.425, 1.75, 3.0, 2.8, 8, 6.0}},
       {0.85, 1.90},
       2.5,
-      0};
+      0,
+      {90, 4, 0.8}};
   static constexpr CoreCosts kIntel = {{{0.366, 1.90, 4.0, 1.9, 14}, {0.680, 3.20, 4.0, 3.8, 13}},
                                        {{0.361, 1.30, 3.3, 1.3, 11}, {0.410, 1.90, 3.3, 2.3, 7}},
                                        {1.03, 1.60},
                                        1.2,
-                                       0.018};
+                                       0.018,
+                                       {90, 4, 0.8}};
   const Core own = problem.target.core;
   const Caches& caches = problem.target.caches;
   const CoreCosts& core = own == Core::kZen5 ? kZen5 : own == Core::kIntel ? kIntel : kZen4;
@@ -135,10 +138,8 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
     row_ns += static_cast<double>(segments - 1) * s.out_w * vectors * costs.segment;
   }
   if (problem.filters->has_background()) {
-    const BackgroundCosts& background = own == Core::kZen5 ? kBackgroundZen5 : kBackground;
-    const double pixel_ns = background.pixel + background.output * vectors;
-    // Pointwise rows are one.
-    row_ns += (s.kernel_h == 1 ? 0 : background.row) + s.out_w * pixel_ns;
+    const BackgroundCosts& background = core.background;
+    row_ns += background.row + s.out_w * (background.pixel + background.output * vectors);
   }
   for (const FilterBlock& block : blocks) {
     const int runs = CeilDiv(s.out_w, block.vectors == 1 ? kLongRun : block.max_pixels);
