@@ -79,6 +79,18 @@ class TestModels:
         x = np.random.default_rng(0).random((2, 8, 8, 1)).astype("f")
         assert np.isfinite(quantized(x)).all()
 
+    @pytest.mark.parametrize("per_conv", [False, True])
+    def test_features_are_more_filters_of_the_last_convolution(self, per_conv):
+        options = {"width": 0.5, "residual_per_conv": per_conv}
+        plain, wide = (
+            {v.name: v.filters for v in resnet.build("resnet8", (8, 8, 1), 10, resnet.Options(
+                **options, features=features)).layers if isinstance(v, keras.layers.Conv2D)}
+            for features in (1.0, 1.5)
+        )  # fmt: skip
+        changed = {name: filters for name, filters in wide.items() if plain.get(name) != filters}
+        block = "stage3_block1_part2" if per_conv else "stage3_block1"
+        assert changed == {f"{block}_{1 if per_conv else 2}_conv": 48, f"{block}_shortcut_conv": 48}
+
     def test_clamp(self):
         assert resnet.Clamp()(tf.constant([-3.0, 0.5, 9.0])).numpy().tolist() == [-2.0, 0.5, 2.0]
 
@@ -92,6 +104,8 @@ class TestModels:
             resnet.build("vgg", (8, 8, 1), 10, TINY)
         with pytest.raises(ValueError, match="activation='gelu'"):
             resnet.Options("gelu")
+        with pytest.raises(ValueError, match="features=0 must be more than 0"):
+            resnet.Options(features=0)
 
 
 class TestMethods:

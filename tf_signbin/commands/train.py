@@ -51,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     add(group, "model", "network", choices=choices.NETWORKS, default="resnet8")
     add(group, "width", "multiplies the number of channels", type=float, default=1.0)
+    add(group, "features", "multiplies the filters of the last convolution besides", type=float,
+        default=1.0)  # fmt: skip
     add(group, "activation", "non-linearity", choices=choices.NON_LINEARITIES, default="relu")
     add(group, "residual_per_conv", "a shortcut around each convolution", action="store_true")
     add(group, "activation_biases", "learned biases around each activation", action="store_true")
@@ -138,6 +140,7 @@ def _setup(args: argparse.Namespace) -> Setup:
             activation_biases=args.activation_biases,
             width=args.width,
             stem_stride=args.stem_stride or (2 if args.dataset == "glyphs" else 1),
+            features=args.features,
         ),
         method=Method(
             weights=args.weights,

@@ -30,6 +30,8 @@ class Options:
     residual_per_conv: a shortcut around each convolution instead of two (Bi-Real Net).
     activation_biases: a learned bias per channel before and after each activation (ReActNet).
     width: multiplies the number of channels.
+    features: multiplies the filters of the last block's last convolution besides, which are what
+      the classifier sees. There pixels are few, and one-bit weights cost least time.
     stem_stride: of the CIFAR networks: 1, 2 (the first convolution's stride), or 4 (and a max
       pooling after it, as in the ImageNet networks); each step quarters the work.
     """
@@ -39,12 +41,16 @@ class Options:
     activation_biases: bool = False
     width: float = 1.0
     stem_stride: int = 1
+    features: float = 1.0
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation={self.activation!r} is not one of {ACTIVATIONS}.")
         if self.stem_stride not in (1, 2, 4):
             raise ValueError(f"stem_stride={self.stem_stride} must be 1, 2 or 4.")
+        for name in ("width", "features"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be more than 0.")
 
     @property
     def int8_ready(self) -> bool:
@@ -108,11 +114,8 @@ def _cifar(net: _Builder, x: Any, depth: int) -> Any:
     x = net.activation(x, "stem")
     if net.options.stem_stride == 4:
         x = net.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    for stage, channels in enumerate((16, 32, 64)):
-        for block in range((depth - 2) // 6):
-            stride = 2 if stage and not block else 1
-            x = net.basic_block(x, channels, stride, f"stage{stage + 1}_block{block + 1}")
-    return x
+    blocks = (depth - 2) // 6
+    return _stages(net, x, (16, 32, 64), (blocks, blocks, blocks), net.basic_block)
 
 
 def _imagenet(net: _Builder, x: Any, depth: int) -> Any:
@@ -121,10 +124,20 @@ def _imagenet(net: _Builder, x: Any, depth: int) -> Any:
     x = net.conv_norm(x, 64, 7, 2, "stem")
     x = net.activation(x, "stem")
     x = net.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    for stage, blocks in enumerate(IMAGENET_BLOCKS[depth]):
-        for block in range(blocks):
+    return _stages(net, x, (64, 128, 256, 512), IMAGENET_BLOCKS[depth], block_of)
+
+
+def _stages(
+    net: _Builder, x: Any, channels: tuple[int, ...], blocks: tuple[int, ...], block_of: Any
+) -> Any:
+    """Every stage but the first begins with a stride of 2; the last block has more features."""
+    for stage, count in enumerate(blocks):
+        for block in range(count):
             stride = 2 if stage and not block else 1
-            x = block_of(x, 64 << stage, stride, f"stage{stage + 1}_block{block + 1}")
+            last = stage == len(blocks) - 1 and block == count - 1
+            more = net.options.features if last else 1.0
+            name = f"stage{stage + 1}_block{block + 1}"
+            x = block_of(x, channels[stage], channels[stage] * more, stride, name)
     return x
 
 
@@ -135,7 +148,7 @@ class _Builder:
         self.options, self.layers = options, keras.layers
         self.initializers = keras.initializers
 
-    def conv_norm(self, x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
+    def conv_norm(self, x: Any, channels: float, kernel: int, stride: int, name: str) -> Any:
         filters = max(1, round(channels * self.options.width))
         x = self.layers.Conv2D(
             filters,
@@ -162,20 +175,22 @@ class _Builder:
             x = ChannelBias(name=f"{name}_bias_after")(x)
         return x
 
-    def basic_block(self, x: Any, channels: int, stride: int, name: str) -> Any:
-        convs = [(channels, 3, stride), (channels, 3, 1)]
+    def basic_block(self, x: Any, channels: int, outputs: float, stride: int, name: str) -> Any:
+        convs = [(channels, 3, stride), (outputs, 3, 1)]
         if self.options.residual_per_conv:
             for i, conv in enumerate(convs):
                 x = self._residual(x, [conv], f"{name}_part{i + 1}")
             return x
         return self._residual(x, convs, name)
 
-    def bottleneck_block(self, x: Any, channels: int, stride: int, name: str) -> Any:
+    def bottleneck_block(
+        self, x: Any, channels: int, outputs: float, stride: int, name: str
+    ) -> Any:
         return self._residual(
-            x, [(channels, 1, 1), (channels, 3, stride), (4 * channels, 1, 1)], name
+            x, [(channels, 1, 1), (channels, 3, stride), (4 * outputs, 1, 1)], name
         )
 
-    def _residual(self, x: Any, convs: list[tuple[int, int, int]], name: str) -> Any:
+    def _residual(self, x: Any, convs: list[tuple[float, int, int]], name: str) -> Any:
         """Convolutions with activations between them, plus x, then an activation."""
         y = x
         stride = 1

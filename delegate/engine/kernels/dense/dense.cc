@@ -68,15 +68,24 @@ DenseTableRecipe MakeTableRecipe(const DenseTables& tables) {
   const Dictionary& dictionary = tables.dictionary;
   DenseTableRecipe recipe;
   recipe.channels = tables.count * dictionary.channels;
-  recipe.terms = dictionary.terms;
+  recipe.paired = tables.paired();
+  recipe.terms = recipe.paired ? 2 : dictionary.terms;
   for (int table = 0; table < tables.count; ++table) {
+    const int first = table * dictionary.channels;
     for (size_t entry = 0; entry < dictionary.entries.size(); ++entry) {
       const size_t place = table * tables.entries() + entry;
       int term = 0;
-      for (int c = 0; c < dictionary.channels; ++c) {
-        if (!(dictionary.entries[entry].plus >> c & 1)) continue;
-        recipe.channel[term][place] = static_cast<uint8_t>(table * dictionary.channels + c);
+      const auto add = [&](int source) {
+        recipe.place[term][place] = static_cast<uint8_t>(source);
         recipe.used[term++] |= uint64_t{1} << place;
+      };
+      const uint32_t subset = dictionary.entries[entry].plus;
+      for (int c = 0; c < dictionary.channels; ++c) {
+        if (recipe.paired && c % 2 == 0 && (subset >> c & 3) == 3) {
+          add(kPairedChannels + first + c++);
+        } else if (subset >> c & 1) {
+          add(first + c);
+        }
       }
     }
   }
@@ -91,9 +100,13 @@ class DenseConv final : public ConvKernel {
         profile_(profile),
         weights_(plan_.weight_bytes),
         filters_(plan_.tables ? PackIndices(problem) : PackWeights(*problem.filters)),
+        row_bytes_(plan_.row_bytes()),
+        tap_bytes_(plan_.tap_step() * plan_.pixel_bytes()),
+        pixel_bytes_(plan_.pixel_step() * plan_.pixel_bytes()),
         recipe_(plan_.tables ? MakeTableRecipe(*plan_.tables) : DenseTableRecipe()) {
     for (const DenseBlock& block : plan_.blocks) {
       BlockCalls calls;
+      calls.flush = MakeFlush(block);
       for (const bool last : {false, true}) {
         const int width = plan_.StripWidth(last ? plan_.strips() - 1 : 0);
         for (const DenseRun& run : SplitDensePixels(plan_, block.vectors, width)) {
@@ -147,6 +160,7 @@ class DenseConv final : public ConvKernel {
   };
   struct BlockCalls {
     std::vector<Call> runs[2];  // of a strip, of the last strip
+    DenseFlush flush;           // what all calls' have in common
   };
   struct Workspace {
     Aligned<int8_t> ring;
@@ -319,8 +333,7 @@ class DenseConv final : public ConvKernel {
                                        ? row->row + static_cast<size_t>(row->inside_x) * s.in_c
                                        : CopyOfRow(in_y, row, w);
       for (int tap = 0; tap < plan_.taps_per_row; ++tap) {
-        w->taps[dy * plan_.taps_per_row + tap] =
-            first_column + tap * plan_.tap_step() * plan_.pixel_bytes();
+        w->taps[dy * plan_.taps_per_row + tap] = first_column + tap * tap_bytes_;
       }
     }
   }
@@ -337,7 +350,7 @@ class DenseConv final : public ConvKernel {
 
   const int8_t* CopyOfRow(int in_y, DenseRow* row, Workspace* w) const {
     const int slot = Slot(in_y);
-    row->out = w->ring.get() + slot * plan_.row_bytes();
+    row->out = w->ring.get() + slot * row_bytes_;
     if (w->ring_row[slot] != in_y) {
       row->sums = ColumnSums(slot, *w);
       (plan_.tables ? DenseTableRow : DenseCopyRow)(*row);
@@ -362,6 +375,26 @@ class DenseConv final : public ConvKernel {
     windows.totals = w->box.get();
     windows.total_step = 1;
     AddWindows(windows);
+    if (filters_.words.get() == nullptr) return;
+    for (int pixel = 0; pixel < width; ++pixel)
+      w->box[pixel] = (w->box[pixel] - kBoxOffset) * (1 << 16);
+  }
+
+  DenseFlush MakeFlush(const DenseBlock& block) const {
+    const int out_c = plan_.shape.out_c;
+    DenseFlush flush{};
+    flush.vectors = block.vectors;
+    flush.filters = std::min(block.vectors * kDenseLanes, out_c - block.first_filter);
+    flush.first_lane = block.first_filter;
+    flush.rescale = filters_.rescale.view();
+    flush.background = filters_.background.get();
+    flush.difference = filters_.difference.get();
+    flush.words = filters_.words.get();
+    flush.bias = filters_.bias.get();
+    flush.clamp_min = output_.clamp_min_i8;
+    flush.clamp_max = output_.clamp_max_i8;
+    flush.out_pixel = out_c;
+    return flush;
   }
 
   // A block's microkernel calls of one pass.
@@ -372,7 +405,7 @@ class DenseConv final : public ConvKernel {
     task.tap_count = plan_.pass_taps();
     task.blocks = plan_.tap_groups / kDenseBlockGroups;
     task.tail_groups = plan_.tap_groups % kDenseBlockGroups;
-    task.pixel_bytes = static_cast<int64_t>(plan_.pixel_step() * plan_.pixel_bytes());
+    task.pixel_bytes = static_cast<int64_t>(pixel_bytes_);
     task.weights = &weights_[block.weights_offset + first_tap * plan_.tap_groups * block.vectors *
                                                         kDenseLanes * plan_.filter_bytes()];
     task.bias = &filters_.start[block.first_filter];
@@ -410,18 +443,8 @@ class DenseConv final : public ConvKernel {
     const DenseBlock& block = plan_.blocks[index];
     const int out_c = plan_.shape.out_c, pass = plan_.passes() - 1;
     DenseTask task = PrepareTask(block, pass, *w);
-    DenseFlush flush{};
+    DenseFlush flush = calls_[index].flush;
     flush.sums = w->sums.get();
-    flush.vectors = block.vectors;
-    flush.filters = std::min(block.vectors * kDenseLanes, out_c - block.first_filter);
-    flush.first_lane = block.first_filter;
-    flush.rescale = filters_.rescale.view();
-    flush.difference = filters_.difference.get();
-    flush.background = filters_.background.get();
-    flush.bias = filters_.bias.get();
-    flush.clamp_min = output_.clamp_min_i8;
-    flush.clamp_max = output_.clamp_max_i8;
-    flush.out_pixel = out_c;
     const std::vector<Call>& calls = calls_[index].runs[last_strip];
     for (size_t i = 0; i < calls.size();) {
       const int first = calls[i].run.first;
@@ -449,6 +472,9 @@ class DenseConv final : public ConvKernel {
   const bool profile_;
   const Aligned<int8_t> weights_;
   const DenseFilters filters_;
+  const size_t row_bytes_;    // of the ring
+  const size_t tap_bytes_;    // from a tap of a kernel row to the next one
+  const size_t pixel_bytes_;  // from an output pixel's first column to the next one's
   const DenseTableRecipe recipe_;
   std::vector<BlockCalls> calls_;  // [block]
   std::vector<StripTask> tasks_;

@@ -79,9 +79,10 @@ void DenseCopyRow(const DenseRow& r) {
 
 void DenseFlushSums(const DenseFlush& f) {
   WithScale(f.rescale, [&](const auto& make_scale) {
-    if (f.background == nullptr) return FlushVectors<AsTheyAre>(f, make_scale);
-    if (f.difference == nullptr) return FlushVectors<WithBackground<true>>(f, make_scale);
-    FlushVectors<WithBackground<false>>(f, make_scale);
+    if (f.words != nullptr) return FlushVectors<WithWords>(f, make_scale);
+    if (f.difference != nullptr) return FlushVectors<WithDifference>(f, make_scale);
+    if (f.background != nullptr) return FlushVectors<WithBackground>(f, make_scale);
+    FlushVectors<AsTheyAre>(f, make_scale);
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/aligned.h"
 #include "engine/kernel.h"
+#include "engine/kernels/dense/dense_plan.h"
 #include "engine/kernels/output/filter_lanes.h"
 #include "engine/kernels/output/folding.h"
 #include "engine/types.h"
@@ -25,7 +26,7 @@ struct DenseFilters {
   Aligned<int32_t> factors = {};
   // Where filters have a background (DenseFlush).
   bool has_background = false;
-  Aligned<int32_t> difference = {}, background = {}, bias = {};
+  Aligned<int32_t> background = {}, difference = {}, words = {}, bias = {};
 };
 
 // Where to begin accumulators at other values than 0 takes time, PrepareFilters leaves it to the
@@ -94,26 +95,36 @@ inline DenseFilters PrepareTableFilters(const ConvProblem& problem, const std::v
   prepared.rescale = Rescale(stage, padded, lanes, sums);
   prepared.start = Aligned<int32_t>(padded);
   prepared.factors = Aligned<int32_t>(padded);
+  // A byte has no room for the difference, a word has.
+  const bool differs_later = prepared.has_background && !wide;
+  // Window sums are taken as unsigned words, those of look-ups as signed ones.
+  const int64_t most_box = int64_t{problem.most_input()} * filters.weights_per_filter();
+  const bool in_words =
+      differs_later && most_box <= 0xffff && SumsFit(filters, problem.most_input(), 0x7fff);
   if (prepared.has_background) {
-    if (!wide) prepared.difference = Aligned<int32_t>(padded);
-    prepared.background = Aligned<int32_t>(padded);
-    prepared.bias = Aligned<int32_t>(padded);
+    (in_words ? prepared.words : prepared.background) = Aligned<int32_t>(padded);
+    if (differs_later) prepared.bias = Aligned<int32_t>(padded);
+    if (differs_later && !in_words) prepared.difference = Aligned<int32_t>(padded);
   }
   const bool takes_sums = prepared.rescale.takes_sums();
   for (int filter = 0; filter < filters.out_c; ++filter) {
-    const int32_t bias = takes_sums ? 0 : static_cast<int32_t>(sums[filter].bias);
+    // Sums of 32 bits wrap around and back.
+    const int64_t bias = takes_sums ? 0 : sums[filter].bias;
     const int lane = lanes[filter], a = value(filter, 0), b = value(filter, 1);
     int factor = takes_sums ? (b > 0) - (b < 0) : b;
-    if (prepared.has_background) {
-      factor = wide ? b - a : 1;  // a byte has no room for it, a word has
-      if (!wide) prepared.difference[lane] = b - a;
+    if (prepared.has_background) factor = wide ? b - a : 1;
+    if (in_words) {
+      prepared.words[lane] = static_cast<int32_t>((b - a) & 0xffff) | a * (1 << 16);
+      prepared.bias[lane] = static_cast<int32_t>(bias + a * kBoxOffset);
+    } else if (differs_later) {
+      prepared.difference[lane] = b - a;
       prepared.background[lane] = a;
-      prepared.bias[lane] = bias;
+      prepared.bias[lane] = static_cast<int32_t>(bias);
     } else {
-      prepared.start[lane] = bias;
+      if (prepared.has_background) prepared.background[lane] = a;
+      // Words are multiplied as signed ones, 32768 less.
+      prepared.start[lane] = static_cast<int32_t>(bias + (wide ? factor * 32768 : 0));
     }
-    // Words are multiplied as signed ones, 32768 less.
-    if (wide) prepared.start[lane] += factor * 32768;
     prepared.factors[lane] =
         static_cast<int32_t>(wide ? factor & 0xffffu : (factor & 0xffu) * 0x01010101u);
   }

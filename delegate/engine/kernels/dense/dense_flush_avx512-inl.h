@@ -21,23 +21,48 @@ struct AsTheyAre {
   __m512i operator()(const int32_t* sums, int /*pixel*/) const { return _mm512_load_si512(sums); }
 };
 
-// kMultiplied: by the difference already.
-template <bool kMultiplied>
+// Those that are multiplied by the difference already.
 struct WithBackground {
+  const int32_t* box;
+  __m512i background;
+
+  WithBackground(const DenseFlush& f, int lane)
+      : box(f.box), background(LoadLanes(f.background, lane)) {}
+
+  __m512i operator()(const int32_t* sums, int pixel) const {
+    return _mm512_add_epi32(_mm512_load_si512(sums),
+                            _mm512_mullo_epi32(_mm512_set1_epi32(box[pixel]), background));
+  }
+};
+
+struct WithDifference {
   const int32_t* box;
   __m512i difference, background, bias;
 
-  WithBackground(const DenseFlush& f, int lane)
+  WithDifference(const DenseFlush& f, int lane)
       : box(f.box),
-        difference(kMultiplied ? _mm512_setzero_si512() : LoadLanes(f.difference, lane)),
+        difference(LoadLanes(f.difference, lane)),
         background(LoadLanes(f.background, lane)),
         bias(LoadLanes(f.bias, lane)) {}
 
   __m512i operator()(const int32_t* sums, int pixel) const {
-    __m512i masked = _mm512_load_si512(sums);
-    if (!kMultiplied) masked = _mm512_mullo_epi32(masked, difference);
+    const __m512i masked = _mm512_mullo_epi32(_mm512_load_si512(sums), difference);
     const __m512i all = _mm512_mullo_epi32(_mm512_set1_epi32(box[pixel]), background);
     return _mm512_add_epi32(_mm512_add_epi32(masked, all), bias);
+  }
+};
+
+// The same of words.
+struct WithWords {
+  const int32_t* box;
+  __m512i words, bias;
+
+  WithWords(const DenseFlush& f, int lane)
+      : box(f.box), words(LoadLanes(f.words, lane)), bias(LoadLanes(f.bias, lane)) {}
+
+  __m512i operator()(const int32_t* sums, int pixel) const {
+    const __m512i both = _mm512_or_si512(_mm512_load_si512(sums), _mm512_set1_epi32(box[pixel]));
+    return _mm512_dpwssd_epi32(bias, both, words);
   }
 };
 

@@ -15,17 +15,23 @@ inline constexpr int kDenseLanes = 16;    // filters in a vector
 inline constexpr int kDenseChannels = 4;  // input channels in a group
 // Of a group with tables: four of 16 entries, each of as many channels, or one of 64.
 inline constexpr int kTableBytes = 64;
-inline constexpr int kMostTerms = 4;  // channels that an entry is summed from
+inline constexpr int kMostTerms = 3;  // that an entry is summed from
+inline constexpr int kPairedChannels = 32;
+
+inline constexpr int kBoxOffset = 32768;  // of window sums, taken as signed words
 
 // The microkernels take activations as x + 128, unsigned.
 inline constexpr int kDenseOffset = 128;
 
 // How the tables of a group are made of its channels: each entry is the sum of up to `terms` of
-// them.
+// them. `paired` (groups of 16 channels): or of their pairs, so that two terms are enough for
+// subsets of four; the sum of channels c and c + 1, c even, is at kPairedChannels + c, and the
+// second group of kPairedChannels finds its own 16 places on.
 struct DenseTableRecipe {
   int channels = 0;  // of a group
   int terms = 0;
-  alignas(64) uint8_t channel[kMostTerms][kTableBytes] = {};
+  bool paired = false;
+  alignas(64) uint8_t place[kMostTerms][kTableBytes] = {};
   uint64_t used[kMostTerms] = {};  // the entries that have so many terms
 };
 
@@ -54,10 +60,13 @@ struct DenseFlush {
   int filters;     // filters to write, at most vectors * 16
   int first_lane;  // of the layer's lanes, which `rescale` is ordered by
   RescaleView rescale;
-  // Null without backgrounds, or of each lane: accumulators are difference * sum + background * box
-  // + bias. `difference` is null, too, where microkernels multiply by it.
-  const int32_t *difference, *background, *bias;
-  const int32_t* box;  // of each pixel
+  // Null without backgrounds, or of each lane. `background` alone: accumulators are sum +
+  // background
+  // * box; with `difference` and `bias`: difference * sum + background * box + bias. Or with
+  // `words` and `bias`: the same, of sums and boxes in 16 bits, by one instruction; then both
+  // factors of a lane are in `words`, that of the box in the upper half.
+  const int32_t *background, *difference, *words, *bias;
+  const int32_t* box;  // of each pixel; with `words`: kBoxOffset less, in the upper half
   int32_t clamp_min, clamp_max;
   int8_t* out;       // pixel 0, first filter
   size_t out_pixel;  // from pixel to pixel

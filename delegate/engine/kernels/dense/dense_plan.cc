@@ -21,19 +21,11 @@ constexpr int kNearStrip = 16;
 // Fewer groups of a kernel row take less time than their sums to be stored and loaded again.
 constexpr int kLeastRowGroups = 32;
 
+constexpr int kMostTableChannels = 4;  // that an entry of a table is the sum of
+
 int MaxPixels(const DensePlan& plan, int vectors) {
   if (plan.wide()) return 8;
   return vectors == 4 ? 3 : vectors == 1 ? 16 : plan.added_groups() == 1 ? 12 : 8;
-}
-
-// Whether 16 bits hold what a filter's look-ups add up to.
-bool SumsFitWords(const PackedFilters& filters, int most_input) {
-  const int weights = static_cast<int>(filters.weights_per_filter());
-  for (int filter = 0; filter < filters.out_c; ++filter) {
-    const int64_t effectual = MaskRow(filters, 0, filter).Count(0, weights);
-    if (effectual * most_input > 0xffff) return false;
-  }
-  return true;
 }
 
 // As many groups as a byte has room for, of 1, 2 and 4.
@@ -43,6 +35,15 @@ int AddedGroups(const Dictionary& dictionary, int most_input) {
 }
 
 }  // namespace
+
+bool SumsFit(const PackedFilters& filters, int most_input, int limit) {
+  const int weights = static_cast<int>(filters.weights_per_filter());
+  for (int filter = 0; filter < filters.out_c; ++filter) {
+    const int64_t effectual = MaskRow(filters, 0, filter).Count(0, weights);
+    if (effectual * most_input > limit) return false;
+  }
+  return true;
+}
 
 std::vector<DenseRun> SplitDensePixels(const DensePlan& plan, int vectors, int width) {
   // Wide microkernels take pixels in pairs.
@@ -68,7 +69,7 @@ size_t DensePlan::pixel_bytes() const {
 std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
   const PackedFilters& filters = *problem.filters;
   const Core core = problem.target.core;
-  if (!problem.nonnegative || problem.most_input() * kMostTerms > 255 ||
+  if (!problem.nonnegative || problem.most_input() * kMostTableChannels > 255 ||
       filters.kind != WeightKind::kTwoValued || filters.regions != 1 ||
       !problem.target.Has(feature::kAvx512Vbmi)) {
     return {};
@@ -97,7 +98,7 @@ std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem) {
     if (strip_bytes <= problem.target.caches.level1) one.least_strip = kNearStrip;
     one.least_row_blocks = 4;
   }
-  if (!one.dictionary.full && one.added_groups > 1 && SumsFitWords(filters, most)) {
+  if (!one.dictionary.full && one.added_groups > 1 && SumsFit(filters, most, 0xffff)) {
     found.push_back(std::move(one));
   }
   return found;

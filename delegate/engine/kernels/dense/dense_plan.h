@@ -46,6 +46,8 @@ struct DenseTables {
   int least_row_blocks = 0;
 
   int entries() const { return 64 / count; }
+  // Entries are made of pairs of channels: those of all subsets of four.
+  bool paired() const { return count == 4 && dictionary.full; }
 };
 
 struct DensePlan {
@@ -98,6 +100,9 @@ struct DensePlan {
 // The tables, if any, that a layer's sums can be looked up in: two values a filter, inputs of at
 // most 6 bits, and a processor for which that has been measured to pay.
 std::vector<DenseTables> DenseTablesOf(const ConvProblem& problem);
+
+// Whether every filter's look-ups add up to at most `limit`.
+bool SumsFit(const PackedFilters& filters, int most_input, int limit);
 
 DensePlan MakeDensePlan(const ConvShape& shape, const Caches& caches,
                         std::optional<DenseTables> tables = {});

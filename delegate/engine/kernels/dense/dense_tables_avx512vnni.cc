@@ -11,24 +11,25 @@ namespace tf_signbin {
 namespace {
 
 struct Recipe {
-  __m512i channel[kMostTerms];
+  __m512i place[kMostTerms];
   __mmask64 used[kMostTerms];
 
-  Recipe(const DenseTableRecipe& r, int terms) {
+  // `shift` places on.
+  Recipe(const DenseTableRecipe& r, int terms, char shift = 0) {
     for (int term = 0; term < terms; ++term) {
-      channel[term] = _mm512_load_si512(r.channel[term]);
+      place[term] = _mm512_add_epi8(_mm512_load_si512(r.place[term]), _mm512_set1_epi8(shift));
       used[term] = r.used[term];
     }
   }
 };
 
-// Tables of a group, of its channels with the zero point taken off.
+// Tables of a group, of its channels with the zero point taken off (and their pairs).
 template <int kTerms>
 TF_SIGNBIN_VBMI inline __m512i TablesOf(const Recipe& recipe, __m512i x) {
-  __m512i tables = _mm512_maskz_permutexvar_epi8(recipe.used[0], recipe.channel[0], x);
+  __m512i tables = _mm512_maskz_permutexvar_epi8(recipe.used[0], recipe.place[0], x);
   for (int term = 1; term < kTerms; ++term) {
     tables = _mm512_add_epi8(
-        tables, _mm512_maskz_permutexvar_epi8(recipe.used[term], recipe.channel[term], x));
+        tables, _mm512_maskz_permutexvar_epi8(recipe.used[term], recipe.place[term], x));
   }
   return tables;
 }
@@ -94,6 +95,40 @@ TF_SIGNBIN_VBMI void MakeTables(const DenseRow& r, const Load& load, const int8_
   }
 }
 
+// The same of pairs, for two groups of 16 channels at a time.
+template <bool kSums>
+TF_SIGNBIN_VBMI void MakePairedTables(const DenseRow& r, const int8_t* in, int columns, int8_t* out,
+                                      int32_t* sums) {
+  constexpr int kGroup = kPairedChannels / 2;
+  const Recipe first(*r.recipe, 2), second(*r.recipe, 2, kGroup);
+  const __m256i zero_point = _mm256_set1_epi8(r.padding);
+  for (int column = 0; column < columns; ++column) {
+    __m256i sum = _mm256_setzero_si256();
+    for (int c = 0; c < r.in_c; c += kPairedChannels) {
+      const auto inside = static_cast<__mmask32>(FirstBytes(r.in_c - c));
+      const __m256i channels =
+          _mm256_maskz_sub_epi8(inside, _mm256_maskz_loadu_epi8(inside, in + c), zero_point);
+      const __m256i pairs = _mm256_maddubs_epi16(channels, _mm256_set1_epi8(1));
+      const __m512i x = _mm512_inserti64x4(_mm512_castsi256_si512(channels), pairs, 1);
+      _mm512_store_si512(out, TablesOf<2>(first, x));
+      out += kTableBytes;
+      if (c + kGroup < r.in_c) {
+        _mm512_store_si512(out, TablesOf<2>(second, x));
+        out += kTableBytes;
+      }
+      if (kSums) {
+        sum = _mm256_add_epi64(sum, _mm256_sad_epu8(channels, _mm256_setzero_si256()));
+      }
+    }
+    if (kSums) {
+      const __m128i half =
+          _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+      sums[column] = _mm_cvtsi128_si32(_mm_add_epi64(half, _mm_unpackhi_epi64(half, half)));
+    }
+    in += static_cast<ptrdiff_t>(r.step) * r.in_c;
+  }
+}
+
 template <int kTerms, bool kSums>
 void MakeTables(const DenseRow& r, const int8_t* in, int columns, int8_t* out, int32_t* sums) {
   if (r.recipe->channels <= 16) {  // loads of fewer bytes cross fewer cache lines
@@ -105,9 +140,8 @@ void MakeTables(const DenseRow& r, const int8_t* in, int columns, int8_t* out, i
 
 template <bool kSums>
 void MakeTables(const DenseRow& r, const int8_t* in, int columns, int8_t* out, int32_t* sums) {
+  if (r.recipe->paired) return MakePairedTables<kSums>(r, in, columns, out, sums);
   switch (r.recipe->terms) {
-    case 4:
-      return MakeTables<4, kSums>(r, in, columns, out, sums);
     case 3:
       return MakeTables<3, kSums>(r, in, columns, out, sums);
     case 2:
