@@ -383,6 +383,54 @@ TEST(Dense, LookUpsOf64FiltersHoldTheLargestSums) {
   }
 }
 
+// Look-ups of filters with a background: the largest sums of filters (signed) and of windows
+// (unsigned) that 16 bits hold, and the next ones, for which 32 are taken.
+TEST(Dense, LookedUpSumsWithBackgroundsAtTheLimitsOfWords) {
+  if (!HasLookUps()) GTEST_SKIP() << "needs AVX-512 VNNI and VBMI";
+  PlanOptions reference, tables;
+  reference.family = "reference";
+  tables.family = "dense";
+  tables.isa = IsaName(Isa::kAvx512Vnni);
+  ThreadPool one(1);
+  const int bits = 6, most = 63;
+  for (const int channels : {115, 116}) {  // sums of 65205, 65772
+    const int weights = 9 * channels;
+    for (const int effectual : {0x7fff / most, 0x7fff / most + 1}) {
+      Rng rng(channels + effectual);
+      RandomLayer layer = LookedUpLayer(SameShape(3, 9, channels, 20, 3), bits, 1);
+      PackedFilters& f = layer.filters;
+      f.pattern_n = f.pattern_m = 0;
+      std::fill(f.masks.begin(), f.masks.end(), 0);
+      f.values_i8.clear();
+      for (int filter = 0; filter < f.out_c; ++filter) {
+        const int first = rng.Int(0, weights - effectual);
+        for (int k = first; k < first + effectual; ++k) {
+          f.masks[filter * f.mask_row_bytes() + k / 8] |= static_cast<uint8_t>(1 << k % 8);
+        }
+        const int sign = filter % 2 ? 1 : -1;
+        f.values_i8.insert(f.values_i8.end(), {static_cast<int8_t>(-sign * rng.Int(100, 127)),
+                                               static_cast<int8_t>(sign * rng.Int(100, 127))});
+      }
+      // The largest values in whole windows, and others.
+      layer.input_i8.assign(size_t{27} * channels, 127);
+      for (size_t i = size_t{22} * channels; i < layer.input_i8.size(); ++i) {
+        layer.input_i8[i] = static_cast<int8_t>(127 - rng.Int(0, 1) * rng.Int(0, most));
+      }
+      OutputStage& o = layer.output;
+      o.multiplier.assign(f.out_c, 1 << 30);
+      o.shift.assign(f.out_c, -14);
+      o.real_multiplier.clear();
+      o.clamp_min_i8 = -128;
+      o.clamp_max_i8 = 127;
+      std::string name;
+      const auto expected = RunKernel<int8_t>(layer, reference, &one);
+      EXPECT_EQ(RunKernel<int8_t>(layer, tables, &one, &name), expected)
+          << name << ", " << channels << " channels, " << effectual << " effectual";
+      EXPECT_NE(name.find("_m4_"), name.npos) << name;
+    }
+  }
+}
+
 // The NEON kernel adds two products of 8 bits in 16: the largest ones, everywhere, of either sign.
 TEST(Dense, EqualsReferenceAtTheExtremes) {
   if (!HasDenseKernels()) GTEST_SKIP() << "needs AVX2 or NEON";
