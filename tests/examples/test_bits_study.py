@@ -10,6 +10,7 @@ import pytest
 from lab.study import bits, bits_report
 
 from tf_signbin.convert import inspect_model
+from tf_signbin.training import resnet
 from tf_signbin.training.datasets import glyphs
 from tf_signbin.training.methods import Method
 
@@ -92,6 +93,21 @@ def test_a_pattern_of_wide_layers_is_timed_without_it_on_the_others():
     assert [spec.pattern for spec in specs] == [(0, 0)] * 3 + [(2, 10)] * 3
 
 
+def test_a_group_is_named_by_its_shape():
+    for part in bits.STUDY:
+        assert bits.Part.of_group(part.group) == part._replace(methods=())
+    assert bits.Part("glyphs", 2.0, (), 1.5).group == "glyphs-w2-f1.5"
+
+
+def test_the_timed_layers_are_those_of_the_network():
+    options = resnet.Options(width=0.5, features=1.5)
+    network = resnet.build("resnet8", (24, 24, 1), 10, options)
+    for layer in bits_report._layers(options.features):
+        timed = inspect_model(bits_report._layer(bits.CENTERED, layer, options.width, 8)).layers[-1]
+        *window, channels, filters = network.get_layer(layer[0]).kernel.shape
+        assert timed.filter_shape == (filters, *window, channels)
+
+
 @pytest.mark.slow
 def test_trains_each_point_once(tmp_path, monkeypatch):
     task = bits.TASKS["digits"]
@@ -102,13 +118,15 @@ def test_trains_each_point_once(tmp_path, monkeypatch):
     monkeypatch.setattr(bits, "SEEDS", (0,))
     monkeypatch.setattr(bits, "RATES", (0.01, 0.03))
     monkeypatch.setattr(
-        bits, "STUDY", (("digits", 0.5, ((bits.CENTERED, (8, 4)), (bits.INT8, (8,)))),)
+        bits,
+        "STUDY",
+        (bits.Part("digits", 0.5, ((bits.CENTERED, (8, 4)), (bits.INT8, (8,))), features=1.5),),
     )
     for _ in range(2):
         bits.train_all(tmp_path)
         monkeypatch.setattr(bits, "_Trainer", None)
     values = json.loads((tmp_path / "bits.json").read_text())
-    low = values["digits-w0.5/signed-binary-centered-4-bit-inputs/seed0"]
+    low = values["digits-w0.5-f1.5/signed-binary-centered-4-bit-inputs/seed0"]
     # After one epoch it is undecided about many images, and a rounding decides: 95 to 100%.
     assert low["predictions_equal"] > 0.9
     assert np.isclose(low["accuracy_file"], low["accuracy_keras_same_images"], atol=0.02)

@@ -13,9 +13,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,6 +96,9 @@ TASKS = {
         data_dir=FASHION_MNIST,
     ),
 }  # fmt: skip
+TASKS["glyphs-12-epochs"] = dataclasses.replace(
+    TASKS["glyphs"], student=Recipe(12, 128, "adam", 0.01, "cosine")
+)
 RATES = (0.003, 0.01, 0.02, 0.03, 0.04, 0.06)
 SEEDS = (0, 1, 2, 3)
 INT8 = Method("full_precision")
@@ -107,10 +111,35 @@ WIDE_PATTERNS = tuple(Method(pattern=(2, 10), pattern_from=channels) for channel
 # What the first block's layers lose that narrow networks have.
 FIRST_INT8 = Method(int8_layers=("stage1_block1_1_conv",))
 BLOCK_INT8 = Method(int8_layers=("stage1_block1_1_conv", "stage1_block1_2_conv"))
+# For narrow networks: dense where most is lost, patterns where they gain most time.
+NARROW = dataclasses.replace(FIRST_INT8, pattern=(2, 10), pattern_from=64)
 BINARY = Method("binary")
 PAPER = Method(background="none")
-# Task, width, and methods with their bits, in the order of training: what says most comes first.
-STUDY: tuple[tuple[str, float, tuple[tuple[Method, tuple[int, ...]], ...]], ...] = (
+
+
+class Part(NamedTuple):
+    """Networks of one shape, and the methods with their bits that they are trained by."""
+
+    task: str
+    width: float
+    methods: tuple[tuple[Method, tuple[int, ...]], ...]
+    features: float = 1.0
+
+    @property
+    def group(self) -> str:
+        """Its name in the keys of results."""
+        features = f"-f{self.features:g}" if self.features != 1 else ""
+        return f"{self.task}-w{self.width:g}{features}"
+
+    @classmethod
+    def of_group(cls, name: str) -> Part:
+        found = re.fullmatch(r"(.+)-w([\d.]+)(?:-f([\d.]+))?", name)
+        assert found is not None, name
+        return cls(found[1], float(found[2]), (), float(found[3] or 1))
+
+
+# In the order of training: what says most comes first.
+STUDY = tuple(Part(*part) for part in (
     ("digits", 1.0, ((CENTERED, (8, 6, 5, 4, 3)),)),
     ("glyphs", 1.0, ((CENTERED, (8, 6, 5, 4, 3)),)),
     ("fashion_mnist", 1.0, ((CENTERED, (8, 4)),)),
@@ -129,7 +158,9 @@ STUDY: tuple[tuple[str, float, tuple[tuple[Method, tuple[int, ...]], ...]], ...]
     ("glyphs", 2.0, ((THREE_OF_SEVEN, (8, 4)), (BINARY, (8, 4)), (PAPER, (8, 4)))),
     ("glyphs", 2.0, ((FIRST_INT8, (8, 5, 4)), (BLOCK_INT8, (5,)))),
     ("glyphs", 1.0, ((FIRST_INT8, (8, 4)),)),
-)  # fmt: skip
+    ("glyphs-12-epochs", 2.0, ((INT8, (8,)), (CENTERED, (5,)))),
+    ("glyphs-12-epochs", 2.0, ((NARROW, (5,)),), 1.5),
+))  # fmt: skip
 
 
 class Store:
@@ -152,19 +183,19 @@ def train_all(out: Path) -> None:
     """Trains what `out`/bits.json lacks, in the order of STUDY."""
     out.mkdir(parents=True, exist_ok=True)
     store = Store(out / "bits.json")
-    for task, width, methods in STUDY:
-        if TASKS[task].available():
-            for method, bits in methods:
-                _Group(task, width, store, out).train(method, bits)
+    for part in STUDY:
+        if TASKS[part.task].available():
+            for method, bits in part.methods:
+                _Group(part, store, out).train(method, bits)
 
 
 class _Group:
-    """A task at a width."""
+    """A part's networks."""
 
-    def __init__(self, task: str, width: float, store: Store, out: Path) -> None:
-        self.task, self.width, self.store, self.out = TASKS[task], width, store, out
-        self.name = f"{task}-w{width:g}"
-        self.rates = f"{task}/rates"
+    def __init__(self, part: Part, store: Store, out: Path) -> None:
+        self.part, self.task, self.store, self.out = part, TASKS[part.task], store, out
+        self.name = part.group
+        self.rates = f"{self.task.dataset}/rates"
 
     def key(self, method: Method, seed: int) -> str:
         return f"{self.name}/{method.key}/seed{seed}"
@@ -196,7 +227,11 @@ class _Group:
 
     def _plain(self, seed: int) -> Any:
         keras.utils.set_random_seed(seed)
-        options = resnet.Options(width=self.width, stem_stride=self.task.stem_stride)
+        options = resnet.Options(
+            width=self.part.width,
+            stem_stride=self.task.stem_stride,
+            features=self.part.features,
+        )
         return resnet.build("resnet8", self.data.image_shape, self.data.num_classes, options)
 
     def _teacher(self, trainer: _Trainer, seed: int) -> list[np.ndarray]:
@@ -251,7 +286,11 @@ class _Group:
     ) -> dict[str, Any]:
         self._begin(trainer, teacher, method, seed)
         trainer.fit(self.data, seed, rate)
-        result = {"accuracy": _accuracy(trainer.model, self.data), "rate": rate}
+        result = {
+            "accuracy": _accuracy(trainer.model, self.data),
+            "accuracy_held_out": _accuracy(trainer.model, self.held_out),
+            "rate": rate,
+        }
         if seed == 0:
             folder = self.out / "files" / self.name
             content = deploy.save(trainer.model, folder / f"{method.key}.tflite")
@@ -321,8 +360,8 @@ def _accuracy(model: Any, data: ImageDataset) -> float:
 def variants() -> Iterator[Method]:
     """Every method of the study with every number of bits."""
     bits: dict[Method, set[int]] = {}
-    for _, _, methods in STUDY:
-        for method, wanted in methods:
+    for part in STUDY:
+        for method, wanted in part.methods:
             bits.setdefault(method, set()).update(wanted)
     for method, found in bits.items():
         for b in sorted(found, reverse=True):

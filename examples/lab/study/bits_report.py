@@ -23,7 +23,7 @@ from tf_signbin.training.methods import Method
 
 # The quantized 3x3 layers of resnet8 at width 1: name, input channels, filters, stride, input over
 # the stem's output, and whether a residual stream is read.
-_Layer = tuple[str, int, int, int, int, bool]
+_Layer = tuple[str, int, float, int, int, bool]
 _LAYERS: tuple[_Layer, ...] = (
     ("stage1_block1_1_conv", 16, 16, 1, 1, True), ("stage1_block1_2_conv", 16, 16, 1, 1, False),
     ("stage2_block1_1_conv", 16, 32, 2, 1, True), ("stage2_block1_2_conv", 32, 32, 1, 2, False),
@@ -45,8 +45,8 @@ def measure(out: Path, seconds: float, view: str | None = None) -> None:
     """
     store = bits.Store(out / "bits.json")
     for group in _groups(store.values):
-        task, width = group.rsplit("-w", 1)
-        store.get(_time_key(group, view), lambda t=task, w=float(width): _times(t, w, seconds))
+        part = bits.Part.of_group(group)
+        store.get(_time_key(group, view), lambda p=part: _times(p, seconds))
 
 
 def _time_key(group: str, view: str | None) -> str:
@@ -63,15 +63,20 @@ def _groups(values: dict[str, Any]) -> list[str]:
     return sorted({key.split("/")[0] for key in values if "/seed" in key})
 
 
-def _times(task: str, width: float, seconds: float) -> dict[str, float]:
-    """Microseconds of the layers in turn, by the method's key; requantization is included."""
-    side = SCALE * _SIDES[task] // bits.TASKS[task].stem_stride
+def _times(part: bits.Part, seconds: float) -> dict[str, float]:
+    """Microseconds of the layers in turn, by the method's key; requantization is included.
+
+    Those of int8 are always the network's without more features: what it is compared with.
+    """
+    task = bits.TASKS[part.task]
+    side = SCALE * _SIDES[task.dataset] // task.stem_stride
     settings, totals = Settings(), defaultdict(float)
-    for layer in _LAYERS:
+    for layer, plain in zip(_layers(part.features), _LAYERS, strict=True):
         contenders = {}
         for variant in bits.variants():
             method = bits.INT8 if layer[0] in variant.int8_layers else variant
-            model = _layer(method, layer, width, side)
+            own = plain if variant == bits.INT8 else layer
+            model = _layer(method, own, part.width, side)
             if method.weights == "full_precision":
                 contenders[variant.key] = xnnpack(model, settings)
             else:
@@ -80,6 +85,12 @@ def _times(task: str, width: float, seconds: float) -> dict[str, float]:
         for key, timing in timings.items():
             totals[key] += 1e3 * timing.median_ms
     return dict(totals)
+
+
+def _layers(features: float) -> tuple[_Layer, ...]:
+    """Those of a network with so many times the features."""
+    name, channels, filters, *rest = _LAYERS[-1]
+    return (*_LAYERS[:-1], (name, channels, filters * features, *rest))  # type: ignore[arg-type]
 
 
 def _layer(method: Method, layer: _Layer, width: float, side: int) -> bytes:
@@ -165,10 +176,11 @@ def write(out: Path, folder: Path) -> Path:
         parts += [f"## {group}", tables.markdown(header, [_cells(row) for row in rows])]
         _plot(group, rows, folder / f"bits-{group}.png")
         parts.append(f"![{group}](bits-{group}.png)")
-        task, width = group.rsplit("-w", 1)
-        of_width = [row | {"family": f"{row['family']}, width {width}"} for row in rows]
-        by_task.setdefault(task, []).extend(of_width)
-        widths[task] += 1
+        part = bits.Part.of_group(group)
+        shape = group.removeprefix(f"{part.task}-w")
+        of_width = [row | {"family": f"{row['family']}, width {shape}"} for row in rows]
+        by_task.setdefault(part.task, []).extend(of_width)
+        widths[part.task] += 1
     for task, of_task in by_task.items():
         if widths[task] > 1:
             _plot(f"{task}, all widths", of_task, folder / f"bits-{task}.png")
