@@ -295,6 +295,7 @@ void ColumnSumsI8(const ColumnSums& s) {
   const __m128i offsets = _mm_set1_epi32(128 * channels);
   const __m128i places = _mm_mullo_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(s.regions));
   const __mmask64 tail = (uint64_t{1} << (channels % 64)) - 1;
+  const ptrdiff_t pixel_step = static_cast<ptrdiff_t>(s.step) * s.in_c;
   const auto sum_of = [&](const int8_t* x) {
     __m512i sum = zero;
     const int8_t* const whole_end = x + channels / 64 * 64;
@@ -309,17 +310,25 @@ void ColumnSumsI8(const ColumnSums& s) {
   for (int region = 0; region < s.regions; ++region) {
     int32_t* out = static_cast<int32_t*>(s.out) + region;
     for (int column = 0; column < s.columns; column += kTogether) {
-      __m512i sums[kTogether];
-      for (int i = 0; i < kTogether; ++i) {  // past the last column, too: not stored
-        sums[i] = sum_of(PixelOf<int8_t>(s, column + i) + region * channels);
+      const int8_t* pixels[kTogether];  // past the last column, too: not stored
+      const int x = s.first_x + column * s.step;
+      const bool inside_row = s.row != nullptr && x >= 0 && x + (kTogether - 1) * s.step < s.in_w;
+      if (inside_row) {
+        pixels[0] = static_cast<const int8_t*>(s.row) + static_cast<ptrdiff_t>(x) * s.in_c;
+        for (int i = 1; i < kTogether; ++i) pixels[i] = pixels[i - 1] + pixel_step;
+      } else {
+        for (int i = 0; i < kTogether; ++i) pixels[i] = PixelOf<int8_t>(s, column + i);
       }
+      const ptrdiff_t first = static_cast<ptrdiff_t>(region) * channels;
+      const __m512i sums[kTogether] = {sum_of(pixels[0] + first), sum_of(pixels[1] + first),
+                                       sum_of(pixels[2] + first), sum_of(pixels[3] + first)};
       const int left = s.columns - column;
-      const __mmask8 inside = static_cast<__mmask8>(left < kTogether ? (1 << left) - 1 : 0xf);
+      const __mmask8 wanted = static_cast<__mmask8>(left < kTogether ? (1 << left) - 1 : 0xf);
       const __m128i totals = _mm_sub_epi32(Totals(sums), offsets);
       if (s.regions == 1) {
-        _mm_mask_storeu_epi32(out, inside, totals);
+        _mm_mask_storeu_epi32(out, wanted, totals);
       } else {
-        _mm_mask_i32scatter_epi32(out, inside, places, totals, sizeof(*out));
+        _mm_mask_i32scatter_epi32(out, wanted, places, totals, sizeof(*out));
       }
       out += kTogether * s.regions;
     }
