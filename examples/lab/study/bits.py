@@ -112,7 +112,10 @@ WIDE_PATTERNS = tuple(Method(pattern=(2, 10), pattern_from=channels) for channel
 FIRST_INT8 = Method(int8_layers=("stage1_block1_1_conv",))
 BLOCK_INT8 = Method(int8_layers=("stage1_block1_1_conv", "stage1_block1_2_conv"))
 # For narrow networks: dense where most is lost, patterns where they gain most time.
-NARROW = dataclasses.replace(FIRST_INT8, pattern=(2, 10), pattern_from=64)
+NARROW = tuple(
+    dataclasses.replace(FIRST_INT8, pattern=pattern, pattern_from=64)
+    for pattern in ((2, 8), (2, 10))
+)
 BINARY = Method("binary")
 PAPER = Method(background="none")
 
@@ -159,7 +162,7 @@ STUDY = tuple(Part(*part) for part in (
     ("glyphs", 2.0, ((FIRST_INT8, (8, 5, 4)), (BLOCK_INT8, (5,)))),
     ("glyphs", 1.0, ((FIRST_INT8, (8, 4)),)),
     ("glyphs-12-epochs", 2.0, ((INT8, (8,)), (CENTERED, (5,)))),
-    ("glyphs-12-epochs", 2.0, ((NARROW, (5,)),), 1.5),
+    ("glyphs-12-epochs", 2.0, tuple((method, (5,)) for method in NARROW), 1.5),
 ))  # fmt: skip
 
 
