@@ -69,7 +69,7 @@ DenseTableRecipe MakeTableRecipe(const DenseTables& tables) {
   DenseTableRecipe recipe;
   recipe.channels = tables.count * dictionary.channels;
   recipe.paired = tables.paired();
-  recipe.terms = recipe.paired ? 2 : dictionary.terms;
+  recipe.terms = tables.terms();
   for (int table = 0; table < tables.count; ++table) {
     const int first = table * dictionary.channels;
     for (size_t entry = 0; entry < dictionary.entries.size(); ++entry) {

@@ -48,6 +48,7 @@ struct DenseTables {
   int entries() const { return 64 / count; }
   // Entries are made of pairs of channels: those of all subsets of four.
   bool paired() const { return count == 4 && dictionary.full; }
+  int terms() const { return paired() ? 2 : dictionary.terms; }  // most that an entry is made of
 };
 
 struct DensePlan {
