@@ -77,7 +77,7 @@ constexpr double kRowNs = 20;
 // What a background adds: window sums of a row and a pixel, and a slower output stage. Measured on
 // Zen 4; Zen 5's are estimates in the ratio of its other costs, and Intel's are Zen 4's.
 struct BackgroundCosts {
-  double row, pixel, output;
+  double row, int8_pixel, float32_pixel, output;
 };
 
 double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
@@ -97,20 +97,20 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
                                       {0.55, 0.90},
                                       1.3,
                                       0.010,
-                                      {40, 2.3, 0.35}};
+                                      {40, 0.6, 2.3, 0.35}};
   static constexpr CoreCosts kZen4 = {
       {{0.300, 1.50, 5.0, 2.4, 17, 3.5}, {0.325, 2.30, 5.0, 4.7, 16, 3.0}},
       {{0.340, 1.20, 3.0, 1.6, 13, 4.0}, {0.425, 1.75, 3.0, 2.8, 8, 6.0}},
       {0.85, 1.90},
       2.5,
       0,
-      {90, 4, 0.8}};
+      {90, 1, 4, 0.8}};
   static constexpr CoreCosts kIntel = {{{0.366, 1.90, 4.0, 1.9, 14}, {0.680, 3.20, 4.0, 3.8, 13}},
                                        {{0.361, 1.30, 3.3, 1.3, 11}, {0.410, 1.90, 3.3, 2.3, 7}},
                                        {1.03, 1.60},
                                        1.2,
                                        0.018,
-                                       {90, 4, 0.8}};
+                                       {90, 1, 4, 0.8}};
   const Core own = problem.target.core;
   const Caches& caches = problem.target.caches;
   const CoreCosts& core = own == Core::kZen5 ? kZen5 : own == Core::kIntel ? kIntel : kZen4;
@@ -139,7 +139,8 @@ double CostNs(const ConvProblem& problem, const PermuteTables& tables) {
   }
   if (problem.filters->has_background()) {
     const BackgroundCosts& background = core.background;
-    row_ns += background.row + s.out_w * (background.pixel + background.output * vectors);
+    const double pixel_ns = int8 ? background.int8_pixel : background.float32_pixel;
+    row_ns += background.row + s.out_w * (pixel_ns + background.output * vectors);
   }
   for (const FilterBlock& block : blocks) {
     const int runs = CeilDiv(s.out_w, block.vectors == 1 ? kLongRun : block.max_pixels);
