@@ -89,8 +89,8 @@ def _times(part: bits.Part, seconds: float) -> dict[str, float]:
 
 def _layers(features: float) -> tuple[_Layer, ...]:
     """Those of a network with so many times the features."""
-    name, channels, filters, *rest = _LAYERS[-1]
-    return (*_LAYERS[:-1], (name, channels, filters * features, *rest))  # type: ignore[arg-type]
+    name, channels, filters, stride, shrunk, stream = _LAYERS[-1]
+    return (*_LAYERS[:-1], (name, channels, filters * features, stride, shrunk, stream))
 
 
 def _layer(method: Method, layer: _Layer, width: float, side: int) -> bytes:

@@ -64,6 +64,8 @@ DenseKernelFn FindDenseKernel(const DensePlan& plan, int pixels, int vectors) {
   return nullptr;
 }
 
+static_assert(kMostTerms == Dictionary::kMostTerms, "a recipe has room for any entry");
+
 DenseTableRecipe MakeTableRecipe(const DenseTables& tables) {
   const Dictionary& dictionary = tables.dictionary;
   DenseTableRecipe recipe;
@@ -376,8 +378,9 @@ class DenseConv final : public ConvKernel {
     windows.total_step = 1;
     AddWindows(windows);
     if (filters_.words.get() == nullptr) return;
-    for (int pixel = 0; pixel < width; ++pixel)
+    for (int pixel = 0; pixel < width; ++pixel) {
       w->box[pixel] = (w->box[pixel] - kBoxOffset) * (1 << 16);
+    }
   }
 
   DenseFlush MakeFlush(const DenseBlock& block) const {
