@@ -60,11 +60,10 @@ struct DenseFlush {
   int filters;     // filters to write, at most vectors * 16
   int first_lane;  // of the layer's lanes, which `rescale` is ordered by
   RescaleView rescale;
-  // Null without backgrounds, or of each lane. `background` alone: accumulators are sum +
-  // background
-  // * box; with `difference` and `bias`: difference * sum + background * box + bias. Or with
-  // `words` and `bias`: the same, of sums and boxes in 16 bits, by one instruction; then both
-  // factors of a lane are in `words`, that of the box in the upper half.
+  // Null without backgrounds, or of each lane. `background` alone: accumulators are
+  // sum + background * box; with `difference` and `bias`: difference * sum + background * box +
+  // bias. Or with `words` and `bias`: the same, of sums and boxes in 16 bits, by one instruction;
+  // then both factors of a lane are in `words`, that of the box in the upper half.
   const int32_t *background, *difference, *words, *bias;
   const int32_t* box;  // of each pixel; with `words`: kBoxOffset less, in the upper half
   int32_t clamp_min, clamp_max;
